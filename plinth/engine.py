@@ -1,0 +1,83 @@
+"""DuckDB connections, always limited by a profile.
+
+What belongs here: opening a connection with its limits and extensions. Nothing is downloaded: the extensions are pinned wheels.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plinth.errors import ConfigurationError
+from plinth.platform import Profile
+
+if TYPE_CHECKING:
+    import duckdb
+
+# Python, the Arrow buffers of a reader and the Parquet writer's row groups live outside DuckDB's own limit.
+_DUCKDB_SHARE = 0.75
+
+
+def connect(profile: Profile, *, extensions: Iterable[str] = (), scratch: str | Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Opens an in-memory DuckDB with the profile's memory and threads, UTC, and the given extensions loaded.
+
+    Args:
+        profile: memory (bytes) and threads that the connection may use; what does not fit spills to `scratch`.
+        extensions: names as DuckDB knows them (`delta`, `postgres_scanner`, `mysql_scanner`, `sqlite_scanner`).
+        scratch: folder for spilled data; the system's temporary folder by default.
+    """
+    import duckdb
+
+    folder = Path(scratch) if scratch is not None else Path(tempfile.gettempdir()) / "plinth"
+    folder.mkdir(parents=True, exist_ok=True)
+    con = duckdb.connect(
+        config={
+            "memory_limit": f"{int(profile.memory * _DUCKDB_SHARE)}B",
+            "threads": profile.threads,
+            "temp_directory": str(folder),
+            "preserve_insertion_order": True,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
+    con.execute("SET TimeZone = 'UTC'")
+    for name in extensions:
+        load_extension(con, name)
+    return con
+
+
+def load_extension(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Loads a pinned extension straight from its wheel; a second call does nothing.
+
+    `INSTALL` would copy it into the home folder first, which a read-only container does not have.
+
+    Raises:
+        ConfigurationError: the wheel of the extension is not installed, or it belongs to another DuckDB version.
+    """
+    import importlib.util
+
+    import duckdb
+
+    spec = importlib.util.find_spec(f"duckdb_extension_{name}")
+    locations = spec.submodule_search_locations if spec is not None else None
+    file = Path(locations[0]) / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension" if locations else None
+    if file is None or not file.exists():
+        raise ConfigurationError(
+            f"the DuckDB extension {name} is not installed",
+            expected=f"the wheel duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}",
+            found=file or "no such package",
+            remedy="install requirements.lock into this environment",
+        )
+    con.execute(f"LOAD {literal(str(file))}")
+
+
+def quote(name: str) -> str:
+    """A name as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """A text as a quoted SQL literal."""
+    return "'" + value.replace("'", "''") + "'"

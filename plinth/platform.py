@@ -1,0 +1,269 @@
+"""`platform.yaml` as one typed object: zones, layers, stores, profiles and sources.
+
+What belongs here: the shape of the file, its validation, and the resolution of paths and secrets. What does not: opening a source
+(`plinth.sources`) or a table (`plinth.lakehouse`). Errors name the file, the key and the values that are allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from plinth.errors import ConfigurationError
+
+Classification = Literal["public", "internal", "confidential", "restricted"]
+Layer = Literal["bronze", "silver", "gold", "features", "serving", "ops"]
+
+OVERLAY_VARIABLE = "PLINTH_PLATFORM"
+_UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Zone(_Strict):
+    """A place where tables may live: its storage root and the classifications that it is cleared for."""
+
+    root: str
+    clearance: tuple[Classification, ...] = Field(min_length=1)
+
+
+class Profile(_Strict):
+    """A named compute size. `memory` is in bytes once loaded; `threads` defaults to `cpu`."""
+
+    cpu: float = Field(gt=0)
+    memory: int = Field(gt=0)
+    threads: int = Field(default=0, ge=0)
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _bytes(cls, value: Any) -> Any:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", str(value).strip())
+        unit = match.group(2).upper() if match else None
+        if match is None or unit not in _UNITS:
+            raise ValueError(f"a size such as 512MiB or 2GiB is expected, found {value!r}")
+        return int(float(match.group(1)) * _UNITS[unit])
+
+    @model_validator(mode="after")
+    def _enough(self) -> Profile:
+        if self.memory < 64 * 2**20:
+            raise ValueError(f"memory of at least 64MiB is expected, found {self.memory} bytes")
+        if self.threads == 0:
+            object.__setattr__(self, "threads", max(1, int(self.cpu)))
+        return self
+
+
+class Stores(_Strict):
+    """Files and databases beside the lakehouse."""
+
+    report: str = "data/report.json"
+    scratch: str = "data/scratch"
+
+
+class Source(_Strict):
+    """A legacy system: where it is, and the contract that describes it.
+
+    Exactly one of `url` and `url_env` is given; `password_env` names the variable whose value is put into the URL as its password.
+    `check_every` is the sensor's interval in seconds; `tables_per_tick` bounds what one look may request.
+    """
+
+    url: str | None = None
+    url_env: str | None = None
+    password_env: str | None = None
+    contract: str
+    profile: str | None = None
+    check_every: int = Field(default=60, ge=5)
+    tables_per_tick: int = Field(default=50, ge=1)
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Source:
+        if (self.url is None) == (self.url_env is None):
+            raise ValueError("exactly one of url and url_env is expected")
+        if self.url is not None and urlsplit(self.url).password:
+            raise ValueError("a password stands in url: name the environment variable that holds it in password_env instead")
+        return self
+
+
+class Platform(_Strict):
+    """The whole of `platform.yaml`; `home` is the folder that relative paths start from."""
+
+    zones: dict[str, Zone] = Field(min_length=1)
+    layers: dict[Layer, str]
+    stores: Stores = Stores()
+    profiles: dict[str, Profile] = Field(min_length=1)
+    default_profile: str
+    sources: dict[str, Source] = {}
+    home: Path = Field(default=Path("."), exclude=True)
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> Platform:
+        for layer, zone in self.layers.items():
+            _known(zone, self.zones, f"layers.{layer}", "a zone")
+        _known(self.default_profile, self.profiles, "default_profile", "a profile")
+        for name, source in self.sources.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+                raise ValueError(f"sources.{name}: a name of lower-case letters, digits and underscores is expected")
+            if source.profile is not None:
+                _known(source.profile, self.profiles, f"sources.{name}.profile", "a profile")
+        missing = [layer for layer in ("bronze", "silver", "gold", "ops") if layer not in self.layers]
+        if missing:
+            raise ValueError(f"layers: a zone for {', '.join(missing)} is expected")
+        return self
+
+    def path(self, relative: str) -> Path:
+        """A local path of the file, resolved against `home`."""
+        return (self.home / relative).resolve()
+
+    def root_of(self, zone: str) -> str:
+        """The storage root of a zone as a URI (`s3://…`) or an absolute local path."""
+        root = self.zones[zone].root
+        return root.rstrip("/") if "://" in root else str(self.path(root))
+
+    def profile(self, name: str | None = None) -> Profile:
+        """The profile `name`, or the default one.
+
+        Raises:
+            ConfigurationError: there is no such profile.
+        """
+        chosen = name or self.default_profile
+        if chosen not in self.profiles:
+            raise ConfigurationError(
+                f"there is no profile {chosen!r}",
+                expected=f"one of {', '.join(sorted(self.profiles))}",
+                found=chosen,
+                where="platform.yaml, profiles",
+            )
+        return self.profiles[chosen]
+
+    def source(self, name: str) -> Source:
+        """The source `name`.
+
+        Raises:
+            ConfigurationError: there is no such source.
+        """
+        if name not in self.sources:
+            raise ConfigurationError(
+                f"there is no source {name!r}",
+                expected=f"one of {', '.join(sorted(self.sources)) or 'none is declared'}",
+                found=name,
+                where="platform.yaml, sources",
+                remedy=f"declare it under sources, or call one that is declared{_suggest(name, self.sources)}",
+            )
+        return self.sources[name]
+
+    def source_url(self, name: str) -> str:
+        """The URL of a source with its secret put in; a relative SQLite path is resolved against `home`.
+
+        Raises:
+            ConfigurationError: the environment variable that it names is not set.
+        """
+        source = self.source(name)
+        url = source.url or _variable(source.url_env or "", f"sources.{name}.url_env")
+        parts = urlsplit(url)
+        if parts.scheme.startswith("sqlite") and url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
+            return f"sqlite:///{self.path(url.removeprefix('sqlite:///'))}"
+        if source.password_env is None:
+            return url
+        from urllib.parse import quote
+
+        secret = quote(_variable(source.password_env, f"sources.{name}.password_env"), safe="")
+        user, _, host = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"{user.split(':')[0]}:{secret}@{host}"))
+
+
+def load_platform(path: str | Path, overlay: str | Path | None = None) -> Platform:
+    """Reads `platform.yaml`, with an overlay merged over it.
+
+    Args:
+        path: the file. Relative paths in it start from its folder.
+        overlay: a file with some of the same keys; the environment variable `PLINTH_PLATFORM` names one by default. Mappings merge
+            key by key, every other value replaces.
+
+    Raises:
+        ConfigurationError: a file is missing or is no YAML, or a key or value in it is wrong; the message names file and key.
+    """
+    base = Path(path).resolve()
+    values = _read(base)
+    chosen = overlay or os.environ.get(OVERLAY_VARIABLE)
+    where = str(base)
+    if chosen:
+        over = Path(chosen).expanduser()
+        over = over if over.is_absolute() or over.exists() else base.parent / over
+        values = _merge(values, _read(over.resolve()))
+        where = f"{base} with overlay {over}"
+    try:
+        return Platform.model_validate({**values, "home": base.parent})
+    except ValidationError as error:
+        raise _explain(error, where) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError("the platform file is missing", expected="a YAML file", where=path) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError("the platform file is no YAML", found=str(error), where=path) from None
+    if not isinstance(values, dict):
+        raise ConfigurationError("the platform file is empty", expected="a mapping with zones, layers, …", where=path)
+    return values
+
+
+def _merge(base: Any, over: Any) -> Any:
+    if isinstance(base, dict) and isinstance(over, dict):
+        return {key: _merge(base.get(key), over[key]) if key in over else base[key] for key in {**base, **over}}
+    return over
+
+
+def _explain(error: ValidationError, where: str) -> ConfigurationError:
+    lines = [_line(detail) for detail in error.errors()]
+    return ConfigurationError(
+        "the platform file has wrong keys or values:\n    " + "\n    ".join(lines), where=where, remedy="mend the keys named above"
+    )
+
+
+def _line(detail: ErrorDetails) -> str:
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        allowed = _allowed_keys(detail["loc"])
+        return f"{key}: unknown key; allowed here: {', '.join(allowed)}{_suggest(str(detail['loc'][-1]), allowed)}"
+    message = detail["msg"].removeprefix("Value error, ")
+    found = "" if detail["type"] in ("missing", "value_error") else f", found {detail['input']!r}"
+    return f"{key}: {message}{found}" if key else f"{message}{found}"
+
+
+def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
+    models: dict[str, type[BaseModel]] = {"zones": Zone, "profiles": Profile, "sources": Source, "stores": Stores}
+    model = models.get(str(location[0]), Platform) if len(location) > 1 else Platform
+    return [name for name in model.model_fields if name != "home"]
+
+
+def _known(name: str, known: dict[str, Any], key: str, what: str) -> None:
+    if name not in known:
+        raise ValueError(f"{key}: {what} is expected, one of {', '.join(sorted(known))}; found {name!r}{_suggest(name, known)}")
+
+
+def _suggest(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _variable(name: str, key: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise ConfigurationError(
+            f"the environment variable {name} is not set",
+            expected="the secret that platform.yaml names",
+            where=f"platform.yaml, {key}",
+            remedy=f"export {name}=… before the run, or put it into the deployment's secret",
+        )
+    return value
