@@ -1,0 +1,1 @@
+"""Tests of the core library, a folder for each of its packages."""

@@ -1,0 +1,11 @@
+"""Real database servers for the tests: private ports, temporary data folders, loopback only, gone when the tests are.
+
+What belongs here: starting, killing and restarting PostgreSQL and MariaDB from the system's own binaries. What does not: fixtures
+(`tests/conftest.py`) and tables.
+"""
+
+from tests.servers.mariadb import MariaDBServer
+from tests.servers.postgres import PostgresServer
+from tests.servers.process import Server, ServerMissing
+
+__all__ = ["MariaDBServer", "PostgresServer", "Server", "ServerMissing"]
