@@ -227,7 +227,9 @@ def _merge(base: Any, over: Any) -> Any:
 def _explain(error: ValidationError, where: str) -> ConfigurationError:
     lines = [_line(detail) for detail in error.errors()]
     return ConfigurationError(
-        "the platform file has wrong keys or values:\n    " + "\n    ".join(lines), where=where, remedy="mend the keys named above"
+        "the platform file has wrong keys or values:\n    " + "\n    ".join(lines),
+        where=where,
+        remedy="mend the keys named above",
     )
 
 

@@ -1,0 +1,79 @@
+"""Which rows differ between two versions of a table: the difference of the files that one has and the other lacks.
+
+Cost follows change: only files that were added or removed in between are read. Copy on write puts unchanged rows into new files too;
+they cancel out here. So what comes downstream of a table needs no update time stamp to work incrementally.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from plinth.lakehouse.files import read_files, require_plain
+from plinth.lakehouse.tables import Lakehouse, TableVersion
+
+CHANGE = "_change"
+
+
+@dataclass(frozen=True)
+class ChangeSet:
+    """The rows that a table gained (`insert`) and lost (`delete`) since an older version.
+
+    `sql` yields the table's columns and `_change`; a changed row stands twice, as lost with its old values and gained with its new.
+    """
+
+    sql: str
+    files: int
+    rows_read: int
+
+
+def changes_since(lakehouse: Lakehouse, now: TableVersion, content: str) -> ChangeSet | None:
+    """What changed since the version whose `TableVersion.content` was the given text.
+
+    Returns:
+        None where that cannot be told and everything has to be read: the old version is out of the log, its files have been
+        vacuumed, its columns were others, or another tool has committed.
+    """
+    if now.content == content:
+        return ChangeSet(_both(now, (), ()), 0, 0)
+    old = _version_with(lakehouse, now, content)
+    if old is None:
+        return None
+    require_plain(now)
+    before, after = {file.path: file for file in old.files}, {file.path: file for file in now.files}
+    gained = [after[path] for path in after if path not in before]
+    lost = [before[path] for path in before if path not in after]
+    if any("://" not in file.uri and not os.path.exists(file.uri) for file in lost):
+        return None
+    sql = _both(now, [file.uri for file in gained], [file.uri for file in lost])
+    return ChangeSet(sql, len(gained) + len(lost), sum(file.rows for file in (*gained, *lost)))
+
+
+def _both(now: TableVersion, gained: list[str] | tuple[str, ...], lost: list[str] | tuple[str, ...]) -> str:
+    new, old = read_files(gained, now.columns), read_files(lost, now.columns)
+    return (
+        f"SELECT *, 'insert' AS {CHANGE} FROM (({new}) EXCEPT ALL ({old})) "
+        f"UNION ALL SELECT *, 'delete' AS {CHANGE} FROM (({old}) EXCEPT ALL ({new}))"
+    )
+
+
+def _version_with(lakehouse: Lakehouse, now: TableVersion, content: str) -> TableVersion | None:
+    """The newest version of that content, found from the log's commits."""
+    from deltalake.exceptions import DeltaError
+
+    if now.foreign or not content.isdigit():
+        return None
+    for commit in now.delta.history():
+        state = commit.get("plinth")
+        if isinstance(state, dict) and state.get("data_version") == int(content):
+            try:
+                old = lakehouse.find(now.id, version=commit["version"], zone=now.zone)
+            except DeltaError:
+                return None
+            same = old is not None and _types(old) == _types(now)
+            return old if same and old is not None and old.content == content else None
+    return None
+
+
+def _types(version: TableVersion) -> dict[str, str]:
+    return {column.name: column.type for column in version.columns}

@@ -1,0 +1,53 @@
+"""Reading single files of a version, which `delta_scan` cannot: for merges, and for what changed between two versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from plinth.engine import literal, quote
+from plinth.errors import StorageFailure
+from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.tables import DataFile, TableVersion
+
+FILENAME = "plinth_file"
+_UNREADABLE_FEATURES = {"deletionVectors", "columnMapping"}
+
+
+def read_files(files: Iterable[DataFile | str], columns: Sequence[DeltaColumn], *, with_filename: bool = False) -> str:
+    """SQL that yields the rows of some Parquet files under the given columns; a file that lacks a column gives nulls.
+
+    Args:
+        with_filename: adds the column `plinth_file` with the file's address.
+    """
+    addresses = [file if isinstance(file, str) else file.uri for file in files]
+    wanted = [(quote(column.name), column.duckdb_type) for column in columns]
+    if with_filename:
+        wanted.append((quote(FILENAME), "VARCHAR"))
+    empty = "SELECT " + ", ".join(f"NULL::{kind} AS {name}" for name, kind in wanted) + " WHERE false"
+    if not addresses:
+        return empty
+    listed = ", ".join(literal(address) for address in addresses)
+    option = f", filename = {literal(FILENAME)}" if with_filename else ""
+    names = ", ".join(name for name, _ in wanted)
+    # The empty branch lends the names and types; by-name union fills what older files lack.
+    return (
+        f"SELECT {names} FROM ({empty} UNION ALL BY NAME "
+        f"SELECT * FROM read_parquet([{listed}], union_by_name = true, hive_partitioning = false{option}))"
+    )
+
+
+def require_plain(version: TableVersion) -> None:
+    """Refuses tables whose files do not hold the rows as they stand.
+
+    Raises:
+        StorageFailure: another tool turned on deletion vectors or column mapping.
+    """
+    features = set(version.delta.protocol().reader_features or ()) & _UNREADABLE_FEATURES
+    if features:
+        raise StorageFailure(
+            f"the table {version.id} was changed by another tool in a way that a merge cannot follow",
+            expected="a table without deletion vectors and column mapping",
+            found=", ".join(sorted(features)),
+            where=version.uri,
+            remedy="rewrite the table with a full load (`plinth ingest TABLE --full`), which makes it plain again",
+        )

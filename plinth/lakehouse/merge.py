@@ -1,0 +1,234 @@
+"""Row-wise changes to a table by copy on write: only files that hold a changed row are written anew.
+
+A changed row stays where it was in its file, new rows go to new files: so the order of the first load, and with it the pruning by
+file statistics, survives. Source of the method: copy-on-write merge as in Delta Lake, with the row diff done first, so that rows
+which arrive unchanged (the overlap of a lookback window) cost no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from plinth.engine import quote
+from plinth.lakehouse.files import FILENAME, read_files, require_plain
+from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.staging import FILE_BYTES, StagedFile, stage
+from plinth.lakehouse.tables import DataFile, TableVersion
+
+if TYPE_CHECKING:
+    import duckdb
+
+# Below this share of the target size a file counts as small; this many of them are folded into the next rewrite.
+_SMALL_SHARE = 0.25
+_SMALL_FILES = 12
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """What a merge would publish: staged files, the files that they replace, and the rows that differ."""
+
+    add: tuple[StagedFile, ...] = ()
+    remove: tuple[DataFile, ...] = ()
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+    @property
+    def changed(self) -> bool:
+        """Whether any row differs."""
+        return self.inserted + self.updated + self.deleted > 0
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Rows to merge, as relations that the connection knows.
+
+    Attributes:
+        key: columns that identify a row.
+        upserts: name of a table or view with all columns, unique by key.
+        deletes: name of a table or view with the key columns of rows to take out, or None.
+        may_repeat: SQL predicate over `upserts` for rows that may stand in the table unchanged; only these are compared. None: all.
+    """
+
+    key: tuple[str, ...]
+    upserts: str
+    deletes: str | None = None
+    may_repeat: str | None = None
+
+
+def merge(
+    con: duckdb.DuckDBPyConnection, base: TableVersion, columns: Sequence[DeltaColumn], changes: Changes
+) -> Rewrite:
+    """Stages the files that bring `changes` into a version; nothing is visible until the door commits them.
+
+    Cost: the key columns of the files whose key range overlaps are read; files that hold a changed row are read and written.
+
+    Raises:
+        StorageFailure: the staged files could not be written, or another tool made the table unreadable for merges.
+    """
+    require_plain(base)
+    _drop_unchanged(con, base, columns, changes)
+    inserted, updated, deleted, touched = _locate(con, base, columns, changes)
+    if inserted + updated + deleted == 0:
+        return Rewrite()
+    rewritten = _with_small_files(base, [file for file in base.files if file.uri in touched])
+    add: list[StagedFile] = []
+    if rewritten:
+        add += stage(con, _rewritten_rows(rewritten, columns, changes), base.uri, columns, base.partition_by)
+    if inserted:
+        rows = f"SELECT u.* FROM {quote(changes.upserts)} u ANTI JOIN plinth_matched m USING ({_names(changes.key)})"
+        add += stage(con, rows, base.uri, columns, base.partition_by)
+    return Rewrite(tuple(add), tuple(rewritten), inserted, updated, deleted)
+
+
+def _names(columns: Sequence[str]) -> str:
+    return ", ".join(quote(name) for name in columns)
+
+
+def _drop_unchanged(
+    con: duckdb.DuckDBPyConnection, base: TableVersion, columns: Sequence[DeltaColumn], changes: Changes
+) -> None:
+    """Takes out of `upserts` the rows that the table holds already, value for value."""
+    where = f"WHERE {changes.may_repeat}" if changes.may_repeat else ""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE plinth_overlap AS SELECT * FROM {quote(changes.upserts)} {where}")
+    candidates = _overlapping(con, base, columns, changes.key, "plinth_overlap")
+    if not candidates:
+        return
+    same = " AND ".join(f"t.{quote(column.name)} IS NOT DISTINCT FROM u.{quote(column.name)}" for column in columns)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE plinth_same AS SELECT {', '.join(f'u.{quote(name)}' for name in changes.key)} "
+        f"FROM ({read_files(candidates, columns)}) t JOIN plinth_overlap u USING ({_names(changes.key)}) WHERE {same}"
+    )
+    con.execute(f"DELETE FROM {quote(changes.upserts)} u USING plinth_same s WHERE {_equal('u', 's', changes.key)}")
+    con.execute("DROP TABLE plinth_same; DROP TABLE plinth_overlap")
+
+
+def _equal(left: str, right: str, key: Sequence[str]) -> str:
+    return " AND ".join(f"{left}.{quote(name)} = {right}.{quote(name)}" for name in key)
+
+
+def _locate(
+    con: duckdb.DuckDBPyConnection, base: TableVersion, columns: Sequence[DeltaColumn], changes: Changes
+) -> tuple[int, int, int, set[str]]:
+    """Finds the files that hold the keys to change: rows inserted, updated, deleted, and the addresses of the files."""
+    keys = [column for column in columns if column.name in changes.key]
+    names = _names(changes.key)
+    files = _overlapping(con, base, columns, changes.key, changes.upserts)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE plinth_matched AS SELECT {names}, {FILENAME} "
+        f"FROM ({read_files(files, keys, with_filename=True)}) SEMI JOIN {quote(changes.upserts)} USING ({names})"
+    )
+    total, updated = (
+        _number(con, f"SELECT count(*) FROM {quote(changes.upserts)}"),
+        _number(con, "SELECT count(*) FROM plinth_matched"),
+    )
+    touched = _texts(con, f"SELECT DISTINCT {FILENAME} FROM plinth_matched")
+    deleted = 0
+    if changes.deletes is not None:
+        files = _overlapping(con, base, columns, changes.key, changes.deletes)
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE plinth_deleted AS SELECT {names}, {FILENAME} "
+            f"FROM ({read_files(files, keys, with_filename=True)}) SEMI JOIN {quote(changes.deletes)} USING ({names})"
+        )
+        deleted = _number(con, "SELECT count(*) FROM plinth_deleted")
+        touched |= _texts(con, f"SELECT DISTINCT {FILENAME} FROM plinth_deleted")
+    return total - updated, updated, deleted, touched
+
+
+def _rewritten_rows(files: Sequence[DataFile], columns: Sequence[DeltaColumn], changes: Changes) -> str:
+    names = _names(changes.key)
+    marker = quote("plinth_new")
+    merged = ", ".join(
+        f"CASE WHEN u.{marker} THEN u.{quote(column.name)} ELSE t.{quote(column.name)} END AS {quote(column.name)}"
+        if column.name not in changes.key
+        else f"t.{quote(column.name)} AS {quote(column.name)}"
+        for column in columns
+    )
+    rows = (
+        f"SELECT {merged} FROM ({read_files(files, columns)}) t "
+        f"LEFT JOIN (SELECT *, true AS {marker} FROM {quote(changes.upserts)}) u ON {_equal('t', 'u', changes.key)}"
+    )
+    if changes.deletes is not None:
+        rows = f"SELECT r.* FROM ({rows}) r ANTI JOIN plinth_deleted d USING ({names})"
+    return rows
+
+
+def _with_small_files(base: TableVersion, touched: list[DataFile]) -> list[DataFile]:
+    # Each increment adds a small file; folding them into a rewrite that happens anyway keeps their number bounded.
+    small = [file for file in base.files if file.size < FILE_BYTES * _SMALL_SHARE and file not in touched]
+    return touched + small if len(small) >= _SMALL_FILES and not base.partition_by else touched
+
+
+def _overlapping(
+    con: duckdb.DuckDBPyConnection,
+    base: TableVersion,
+    columns: Sequence[DeltaColumn],
+    key: Sequence[str],
+    relation: str,
+) -> list[DataFile]:
+    """The files whose range of the first key column overlaps that of a relation; all of them where a range is not known."""
+    first = next(column for column in columns if column.name == key[0])
+    low, high = con.execute(
+        f"SELECT min({quote(first.name)}), max({quote(first.name)}) FROM {quote(relation)}"
+    ).fetchone() or (None, None)
+    if low is None:
+        return []
+    return [file for file in base.files if _may_hold(file, first.name, low, high)]
+
+
+def _may_hold(file: DataFile, name: str, low: Any, high: Any) -> bool:
+    least, most = file.minimum.get(name), file.maximum.get(name)
+    if least is None or most is None or type(least) is not type(low):
+        return True
+    return bool(least <= high and most >= low)
+
+
+def _number(con: duckdb.DuckDBPyConnection, sql: str) -> int:
+    row = con.execute(sql).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _texts(con: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
+    return {row[0] for row in con.execute(sql).fetchall()}
+
+
+def replace_scope(
+    con: duckdb.DuckDBPyConnection,
+    base: TableVersion,
+    columns: Sequence[DeltaColumn],
+    *,
+    rows: str,
+    touched: str,
+    scope: Sequence[str],
+    key: Sequence[str],
+) -> Rewrite:
+    """Replaces all rows of the touched scopes (partitions, customers, days) by newly computed ones; rows that stay the same cost nothing.
+
+    Args:
+        rows: name of a table or view with the new rows of the touched scopes, complete.
+        touched: name of a table or view with the `scope` columns of the scopes that were computed anew; a scope in it without rows
+            in `rows` is emptied.
+        scope: columns that say to which scope a row belongs; nulls equal nulls.
+        key: columns that identify a row. A row may move between scopes if both are touched.
+
+    Raises:
+        StorageFailure: as `merge`.
+    """
+    require_plain(base)
+    old = f"SELECT t.* FROM ({read_files(base.files, columns)}) t WHERE EXISTS (FROM {quote(touched)} s WHERE {_same_scope(scope)})"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE plinth_old AS {old}")
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE plinth_upserts AS (SELECT * FROM {quote(rows)}) EXCEPT (SELECT * FROM plinth_old)"
+    )
+    names = _names(key)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE plinth_deletes AS SELECT {names} FROM plinth_old ANTI JOIN {quote(rows)} USING ({names})"
+    )
+    con.execute("DROP TABLE plinth_old")
+    return merge(con, base, columns, Changes(tuple(key), "plinth_upserts", "plinth_deletes", may_repeat="false"))
+
+
+def _same_scope(scope: Sequence[str]) -> str:
+    return " AND ".join(f"t.{quote(name)} IS NOT DISTINCT FROM s.{quote(name)}" for name in scope)
