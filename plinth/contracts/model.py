@@ -53,6 +53,8 @@ class Column:
     tags: tuple[str, ...] = ()
     zero_dates: str = "null"
     """What a date that is none (`0000-00-00`, `2020-00-00`) becomes: `null` (counted), `quarantine`, or an ISO date as sentinel."""
+    absent: bool = False
+    """Whether the legacy system has lost the column (`drift.settle_drift` says so, never a contract): it is read as null."""
 
 
 @dataclass(frozen=True)

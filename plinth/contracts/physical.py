@@ -114,8 +114,9 @@ def parse_physical_type(text: str, dialect: str = "") -> PhysicalType:
     """
     dialect = _SAME_DIALECT.get(dialect, dialect)
     plain = " ".join(text.lower().split())
-    if plain.endswith("[]") or plain.startswith("array"):
-        return PhysicalType(plain, (), "array", "string")
+    if plain.endswith("[]"):
+        element = parse_physical_type(plain.removesuffix("[]"), dialect).delta
+        return PhysicalType(plain, (), "array", f"array<{element}>" if element else None)
     base, arguments = _split(plain)
     if base in _DECIMALS:
         return _decimal(base, arguments, dialect)

@@ -17,7 +17,8 @@ from plinth.contracts.document import At, Document, near
 from plinth.contracts.model import Column, Rule, Severity
 from plinth.contracts.naming import snake
 from plinth.contracts.settings import VENDOR, parse_severity
-from plinth.contracts.sql import column_type, identifier, literal, text_literal
+from plinth.contracts.sql import column_type, typed_literal
+from plinth.engine import literal, quote
 
 OPERATORS = {
     "mustBe": "=", "mustNotBe": "!=", "mustBeGreaterThan": ">", "mustBeGreaterOrEqualTo": ">=", "mustBeLessThan": "<",
@@ -127,7 +128,7 @@ def _library_rule(
 def _predicate(
     document: Document, metric: str, arguments: dict[str, Any], at: At, column: Column
 ) -> str | None:
-    name = identifier(column.name)
+    name = quote(column.name)
     if metric == "nullValues":
         return f"{name} IS NOT NULL"
     if metric == "missingValues":
@@ -135,7 +136,7 @@ def _predicate(
             value for value in _list(arguments.get("missingValues"), default=[None, ""]) if value is not None
         ]
         # Compared as text: "N/A" may be asked of a date column, where a typed comparison would not even parse.
-        listed = ", ".join(text_literal(str(value)) for value in values)
+        listed = ", ".join(literal(str(value)) for value in values)
         return (
             f"{name} IS NOT NULL AND CAST({name} AS VARCHAR) NOT IN ({listed})"
             if values
@@ -144,13 +145,13 @@ def _predicate(
     parts = []
     if "validValues" in arguments:
         try:
-            valid = [literal(value, column_type(column)) for value in _list(arguments["validValues"])]
+            valid = [typed_literal(value, column_type(column)) for value in _list(arguments["validValues"])]
         except ValueError as error:
             document.fault((*at, "arguments", "validValues"), str(error))
             return None
         parts.append(f"{name} IN ({', '.join(valid)})")
     if "pattern" in arguments:
-        parts.append(f"regexp_matches(CAST({name} AS VARCHAR), {text_literal(str(arguments['pattern']))})")
+        parts.append(f"regexp_matches(CAST({name} AS VARCHAR), {literal(str(arguments['pattern']))})")
     if not parts:
         document.fault(
             (*at, "arguments"), "validValues (a list) or pattern (a regular expression) is expected"
@@ -174,8 +175,8 @@ def _duplicates(
     if not names:
         document.fault((*at, "arguments"), "properties (a list of columns) is expected")
         return None
-    listed = ", ".join(identifier(name) for name in names)
-    present = " AND ".join(f"{identifier(name)} IS NOT NULL" for name in names)
+    listed = ", ".join(quote(name) for name in names)
+    present = " AND ".join(f"{quote(name)} IS NOT NULL" for name in names)
     # Rows beyond the first of each value; nulls are no duplicates of one another, as in a UNIQUE constraint.
     query = _count(
         f"count(*) FILTER (WHERE {present}) - count(DISTINCT ({listed})) FILTER (WHERE {present})", percent
@@ -244,7 +245,7 @@ def _placeholders(query: str, column: Column | None) -> str:
         query = query.replace(word, "{table}")
     if column is not None:
         for word in ("${column}", "${property}", "{column}", "{property}"):
-            query = query.replace(word, identifier(column.name))
+            query = query.replace(word, quote(column.name))
     return query.strip().rstrip(";")
 
 

@@ -17,7 +17,8 @@ from open_data_contract_standard.model import SchemaObject, SchemaProperty
 from plinth.contracts.document import At, Document, near
 from plinth.contracts.model import Column, Rule
 from plinth.contracts.quality import quality_rule
-from plinth.contracts.sql import column_type, identifier, literal, text_literal
+from plinth.contracts.sql import column_type, typed_literal
+from plinth.engine import literal, quote
 
 _RANGE = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 OPTIONS: dict[str, tuple[str, ...]] = {
@@ -61,7 +62,7 @@ def table_rules(
 
 def column_rules(document: Document, stated: SchemaProperty, at: At, column: Column) -> list[Rule]:
     """The rules that follow from one column's own facts."""
-    name, scope, rules = identifier(column.name), (column.name,), []
+    name, scope, rules = quote(column.name), (column.name,), []
     if column.required:
         rules.append(
             Rule(
@@ -110,7 +111,7 @@ def _option_rules(document: Document, stated: SchemaProperty, at: At, column: Co
 
 def _option(key: str, value: Any, column: Column) -> Callable[[], Rule] | None:
     """How the rule of one option is made; None for options that only describe (format, timezone, …)."""
-    name = identifier(column.name)
+    name = quote(column.name)
 
     def rule(what: str, about: str, predicate: str) -> Rule:
         return Rule(
@@ -120,7 +121,7 @@ def _option(key: str, value: Any, column: Column) -> Callable[[], Rule] | None:
     if key in _SIGNS:
         sign, what = _SIGNS[key]
         return lambda: rule(
-            what, f"be {sign} {value}", f"{name} {sign} {literal(value, column_type(column))}"
+            what, f"be {sign} {value}", f"{name} {sign} {typed_literal(value, column_type(column))}"
         )
     if key == "multipleOf":
         return lambda: rule("multiple_of", f"be a multiple of {value}", f"{name} % {_positive(value)} = 0")
@@ -138,7 +139,7 @@ def _literals(document: Document, values: list[Any], at: At, column: Column) -> 
     found = []
     for index, value in enumerate(values):
         try:
-            found.append(literal(value, column_type(column)))
+            found.append(typed_literal(value, column_type(column)))
         except ValueError as error:
             document.fault((*at, index), str(error))
     return found or ["NULL"]
@@ -147,7 +148,7 @@ def _literals(document: Document, values: list[Any], at: At, column: Column) -> 
 def _positive(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
         raise ValueError(f"a number above 0 is expected, found {value!r}")
-    return literal(value, "double")
+    return typed_literal(value, "double")
 
 
 def _whole(value: Any) -> int:
@@ -158,7 +159,7 @@ def _whole(value: Any) -> int:
 
 def _pattern(value: Any) -> str:
     if isinstance(value, str):
-        return text_literal(value)
+        return literal(value)
     raise ValueError(f"a regular expression is expected, found {value!r}: quote it")
 
 

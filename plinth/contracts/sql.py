@@ -1,6 +1,6 @@
-"""Names and values as DuckDB SQL text, for the rules of a contract.
+"""Values of a contract as DuckDB SQL text, for its rules.
 
-What belongs here: quoting and typed literals. What does not: statements that run; nothing here imports an engine.
+What belongs here: the type in which a column is compared, and literals of that type. What does not: quoting (`plinth.engine`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from plinth.contracts.model import Column
 from plinth.contracts.physical import parse_physical_type
 from plinth.contracts.types import decimal_digits
+from plinth.engine import literal
 
 _BY_LOGICAL = {
     "date": "date",
@@ -22,16 +23,6 @@ _BY_LOGICAL = {
     "boolean": "boolean",
     "time": "string",
 }
-
-
-def identifier(name: str) -> str:
-    """A quoted SQL name."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text_literal(text: str) -> str:
-    """A quoted SQL text."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def column_type(column: Column) -> str:
@@ -46,7 +37,7 @@ def column_type(column: Column) -> str:
     return _BY_LOGICAL.get(column.logical_type or "", "string")
 
 
-def literal(value: Any, delta_type: str) -> str:
+def typed_literal(value: Any, delta_type: str) -> str:
     """A value of the contract as SQL, of the type that a column of `delta_type` is compared with.
 
     Raises:
@@ -66,7 +57,7 @@ def literal(value: Any, delta_type: str) -> str:
         raise ValueError(
             f"text is expected, found {value!r}: quote it (YAML reads no, off, yes, on, null and ~ as something else)"
         )
-    return text_literal(str(value))
+    return literal(str(value))
 
 
 def _number(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Delta's primitive types as text, and which of them holds every value of another.
+"""Delta's types as text, and which of them holds every value of another.
 
 What belongs here: parsing a `deltaType` and the order of widening. What does not: the type names of legacy databases (`physical`).
 The widening pairs are those of the Delta protocol's feature "Type Widening" (byte to long, float to double, whole numbers to double or
@@ -35,6 +35,8 @@ def parse_delta_type(text: str) -> str:
     name = " ".join(text.lower().split())
     if name in PRIMITIVES:
         return name
+    if name.startswith("array<") and name.endswith(">"):
+        return f"array<{parse_delta_type(name[6:-1])}>"
     digits = decimal_digits(name)
     if digits is not None:
         precision, scale = digits
@@ -45,7 +47,7 @@ def parse_delta_type(text: str) -> str:
     meant = _ALIASES.get(base)
     hint = f" (did you mean {meant!r}?)" if meant else ""
     raise ValueError(
-        f"a Delta type is expected, one of {', '.join(PRIMITIVES)}, decimal(p,s); found {text!r}{hint}"
+        f"a Delta type is expected, one of {', '.join(PRIMITIVES)}, decimal(p,s), array<…>; found {text!r}{hint}"
     )
 
 
@@ -63,6 +65,8 @@ def widens(old: str, new: str) -> bool:
     """
     if old == new:
         return True
+    if old.startswith("array<") and new.startswith("array<"):
+        return widens(old[6:-1], new[6:-1])
     old_length, new_length = _text_length(old), _text_length(new)
     if old_length is not None and new_length is not None:
         return new_length >= old_length
