@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-PASSWORD = "s3cr3t/p@ss:wörd"
+PASSWORD = "s3cr3t/p@ss:w%rd x"
 """Of the servers' user. Every character in it has broken a URL or a connection string somewhere."""
 
 _START_SECONDS = 60.0
