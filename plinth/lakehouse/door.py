@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ class Write:
         columns: columns of the table after the commit; may add to those of `base`, never take away.
         state: the state to carry; see `State.next`.
         data_change: False for maintenance, which moves rows without changing any.
+        once: name of a write that must not happen twice, e.g. a replay; a table that has seen it stays as it is.
     """
 
     base: TableVersion | None
@@ -44,6 +46,7 @@ class Write:
     remove: tuple[DataFile, ...] = ()
     partition_by: tuple[str, ...] = ()
     data_change: bool = True
+    once: str | None = None
 
 
 def commit(lakehouse: Lakehouse, table: TableId, write: Write, *, zone: str | None = None) -> TableVersion:
@@ -55,23 +58,19 @@ def commit(lakehouse: Lakehouse, table: TableId, write: Write, *, zone: str | No
         StorageFailure: a staged file is missing or cut short, or the log could not be written.
     """
     authorise(lakehouse, table, write.columns, zone=zone)
+    if write.once and write.base is not None and write.base.delta.transaction_version(write.once) is not None:
+        # The log itself accepts a repeated transaction (tried), so it is looked up first.
+        return lakehouse.open(table, zone=zone)
     for file in write.add:
         _verify(file)
     write = replace(write, state=replace(write.state, rows=_rows_after(write)))
-    try:
+    with _storage_faults(lakehouse.uri_of(table, zone)):
         if write.base is None:
             _create(lakehouse, table, write, zone, mode="error")
         elif _replaces_schema(write):
             _replace(lakehouse, table, write, zone)
         else:
             _extend(write)
-    except OSError as error:
-        raise StorageFailure(
-            "the commit could not be written",
-            found=error,
-            where=lakehouse.uri_of(table, zone),
-            remedy="mend the storage and run again",
-        ) from error
     return lakehouse.open(table, zone=zone)
 
 
@@ -97,6 +96,20 @@ def authorise(lakehouse: Lakehouse, table: TableId, columns: Sequence[DeltaColum
     )
 
 
+@contextmanager
+def _storage_faults(uri: str) -> Iterator[None]:
+    from deltalake.exceptions import DeltaError
+
+    try:
+        yield
+    except (OSError, DeltaError) as error:
+        if isinstance(error, OSError) or "No space left" in str(error) or "os error" in str(error):
+            raise StorageFailure(
+                "the commit could not be written", found=error, where=uri, remedy="mend the storage and run again"
+            ) from error
+        raise
+
+
 def _verify(file: StagedFile) -> None:
     # delta-rs accepts add actions for files that do not exist (tried), and readers would then fail.
     if "://" in file.uri:
@@ -117,10 +130,11 @@ def _rows_after(write: Write) -> int:
     return before - sum(file.rows for file in write.remove) + sum(file.rows for file in write.add)
 
 
-def _properties(state: State, number: int) -> CommitProperties:
+def _properties(state: State, number: int, once: str | None = None) -> CommitProperties:
     from deltalake.transaction import CommitProperties, Transaction
 
-    return CommitProperties(custom_metadata=state.to_metadata(), app_transactions=[Transaction(WRITER, number)])
+    transactions = [Transaction(WRITER, number)] + ([Transaction(once, 1)] if once else [])
+    return CommitProperties(custom_metadata=state.to_metadata(), app_transactions=transactions)
 
 
 def _adds(write: Write) -> list[AddAction]:
@@ -194,7 +208,7 @@ def _replace(lakehouse: Lakehouse, table: TableId, write: Write, zone: str | Non
 
 
 def _extend(write: Write) -> None:
-    from deltalake.exceptions import CommitFailedError, DeltaError
+    from deltalake.exceptions import CommitFailedError
 
     assert write.base is not None
     delta, number = write.base.delta, write.base.writer + 1
@@ -211,14 +225,10 @@ def _extend(write: Write) -> None:
             "append",
             delta_schema(write.columns),
             partition_by=list(write.partition_by) or None,
-            commit_properties=_properties(write.state, number),
+            commit_properties=_properties(write.state, number, write.once),
         )
     except CommitFailedError as error:
         raise _conflict(write.base.id, write.base.uri, error) from error
-    except DeltaError as error:
-        if "concurrent" in str(error).lower() or "version" in str(error).lower():
-            raise _conflict(write.base.id, write.base.uri, error) from error
-        raise
 
 
 def _conflict(table: TableId, uri: str, error: Exception | None) -> CommitConflict:

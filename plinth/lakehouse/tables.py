@@ -186,9 +186,11 @@ class Lakehouse:
 
 
 def _last_state(delta: DeltaTable) -> tuple[State, bool]:
-    # Ours is nearly always the newest commit; only where other tools wrote since does the search go further back.
+    # Ours is nearly always the newest commit; only where other tools wrote since, or an old version is asked for, does the search go
+    # further back. The log's history starts at the newest commit whatever version was loaded (tried with deltalake 1.6.6).
     for limit in (1, 20, None):
-        for age, commit in enumerate(delta.history(limit)):
+        commits = [commit for commit in delta.history(limit) if commit["version"] <= delta.version()]
+        for age, commit in enumerate(commits):
             state = State.from_metadata(commit)
             if state is not None:
                 return state, age > 0

@@ -1,0 +1,195 @@
+"""From a legacy table to its bronze table: one consistent read, judged, and published by one commit.
+
+The order keeps every fault harmless: rows are staged (invisible), judged, the broken ones are put into quarantine, and last the door
+publishes rows and watermark together. Killed anywhere, the table is as it was, and the next run reads the same rows again.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from plinth.contracts.drift import settle_drift
+from plinth.contracts.model import Table
+from plinth.engine import connect, quote
+from plinth.errors import StorageFailure
+from plinth.ingest.outcome import Outcome
+from plinth.ingest.plan import Plan, key_enforced, plan_load
+from plinth.ingest.publish import Marks, RowsBehind, publish
+from plinth.ingest.read import HELD_BACK, Read, Target, read, scratch_folder
+from plinth.ingest.verify import BROKEN, Verdict, judge
+from plinth.lakehouse.merge import Rewrite
+from plinth.lakehouse.quarantine import hold, mended_rows
+from plinth.lakehouse.staging import discard
+from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from plinth.sources import Source
+
+Progress = Callable[[str], None]
+
+
+def bronze_id(table: Table) -> TableId:
+    """The bronze table of a contract table."""
+    return TableId("bronze", table.name)
+
+
+def unchanged(table: Table, source: Source, lakehouse: Lakehouse) -> bool:
+    """Whether a cheap look at the source says what it said at the last load; False where there was none.
+
+    Raises:
+        SourceUnavailable: the source did not answer.
+    """
+    base = lakehouse.find(bronze_id(table), zone=table.zone)
+    return base is not None and base.state.probe == source.probe(table).as_text()
+
+
+def ingest(
+    table: Table,
+    source: Source,
+    lakehouse: Lakehouse,
+    *,
+    run: str | None = None,
+    full: bool = False,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Brings a bronze table up to its legacy table.
+
+    Args:
+        table: the contract of the table.
+        source: the open legacy system.
+        run: identifier that the commit carries.
+        full: read all rows, also where the cursor would allow less.
+        progress: told in words what is being done.
+
+    Raises:
+        SourceUnavailable: the source did not answer or was cut off; nothing was published. A retry may help.
+        SourceUnreadable: the table is not there, or holds what the contract's types cannot.
+        SchemaDrift: columns differ from the contract and its policy is `freeze`, or a type narrowed.
+        ContractViolation: more rows are broken than the contract allows; nothing was published.
+        CommitConflict: another writer was first; nothing was published. A retry helps.
+        StorageFailure: the zone or the scratch folder could not be written.
+        ResidencyViolation: the zone is not cleared for a column.
+    """
+    started = time.monotonic()
+    found = source.describe_table(table)
+    amended, drift = settle_drift(table, found)
+    profile = lakehouse.platform.profile(table.profile or lakehouse.platform.source(table.source).profile)
+    con = connect(profile, extensions=("delta",), scratch=lakehouse.platform.path(lakehouse.platform.stores.scratch))
+    try:
+        # The probe is taken before the snapshot: a change in between shows as a different probe later, never as a missed one.
+        probe = source.probe(amended).as_text()
+        with scratch_folder(lakehouse) as scratch:
+            base = lakehouse.find(bronze_id(table), zone=table.zone)
+            target = Target(lakehouse, amended, bronze_id(table), base, scratch)
+            plan = plan_load(table, amended, base, full=full)
+            load = _Load(
+                con, source, target, Marks(probe, run, plan.code), key_enforced(amended, found), progress or _silent
+            )
+            outcome = load.run(plan)
+    finally:
+        con.close()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return replace(outcome, drift=drift, seconds=round(time.monotonic() - started, 3), peak_memory=peak)
+
+
+def _silent(_: str) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class _Load:
+    """One load under way."""
+
+    con: duckdb.DuckDBPyConnection
+    source: Source
+    target: Target
+    marks: Marks
+    unique: bool
+    tell: Progress
+
+    def run(self, plan: Plan) -> Outcome:
+        self.tell(f"reading rows since {plan.since}" if plan.since else f"reading all rows ({plan.reason})")
+        found = _guarded_read(self.con, self.source, self.target, plan)
+        self.tell(f"{found.rows:,} rows read, judging them")
+        verdict = _judge(self.con, self.target, found, unique=self.unique)
+        good, held_back = _hold(self.con, self.target, found, verdict, self.marks.run)
+        self.tell("publishing")
+        try:
+            version, rewrite = publish(self.con, self.target, found, good, self.marks, held_back)
+        except RowsBehind as behind:
+            outcome = self.run(Plan(None, str(behind), plan.code))
+            return replace(outcome, notes={**outcome.notes, "rows_behind_lookback": behind.rows})
+        return _outcome(self.target, found, verdict, version, rewrite)
+
+
+def _hold(
+    con: duckdb.DuckDBPyConnection, target: Target, found: Read, verdict: Verdict, run: str | None
+) -> tuple[str | None, int]:
+    """Puts the broken rows into quarantine: SQL for the rows to publish, and how many of the source's rows are held back."""
+    before = 0 if found.complete or target.base is None else target.base.state.notes.get(HELD_BACK, 0)
+    if not verdict.broken:
+        return verdict.good, before
+    version = hold(con, target.lakehouse, target.table, BROKEN, run=run, zone=target.table.zone)
+    mended, count = mended_rows(con, version, target.table, BROKEN, found.columns)
+    good = f"{verdict.good} UNION ALL ({mended})" if count else verdict.good
+    return good, before + sum(verdict.broken.values()) - count
+
+
+def _guarded_read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan) -> Read:
+    """Reads, and says whose fault a failure was: the source's, the scratch folder's or the data's."""
+    import duckdb
+
+    try:
+        return read(con, source, target, plan)
+    except duckdb.Error as error:
+        if "No space left" in str(error) or isinstance(error, duckdb.OutOfMemoryException):
+            raise StorageFailure(
+                "the load did not fit into its memory and scratch folder; the table is as it was",
+                found=str(error).splitlines()[0],
+                where=target.lakehouse.platform.path(target.lakehouse.platform.stores.scratch),
+                remedy="free the disk, point stores.scratch to a larger one, or give the table a larger profile",
+            ) from error
+        raise source.explain(error, target.table) from error
+
+
+def _judge(con: duckdb.DuckDBPyConnection, target: Target, found: Read, *, unique: bool) -> Verdict:
+    names = tuple(column.name for column in found.columns)
+    proven = frozenset(
+        rule.name
+        for rule in target.table.rules
+        if len(rule.columns) == 1
+        and rule.predicate == f"{quote(rule.columns[0])} IS NOT NULL"
+        and all(file.facts[rule.columns[0]].nulls == 0 for file in found.staged)
+    )
+    try:
+        return judge(con, target.table, found.sql, names, rejects=found.rejects, unique=unique, proven=proven)
+    except BaseException:
+        discard(found.staged)
+        raise
+
+
+def _outcome(target: Target, found: Read, verdict: Verdict, version: TableVersion, rewrite: Rewrite) -> Outcome:
+    return Outcome(
+        table=str(target.id),
+        changed=target.base is None or version.content != target.base.content,
+        version=version.version,
+        content=version.content,
+        mode=target.table.mode.value,
+        rows_read=found.rows,
+        inserted=rewrite.inserted,
+        updated=rewrite.updated,
+        deleted=rewrite.deleted,
+        quarantined=verdict.broken,
+        rows=version.rows,
+        source_rows=found.source_rows,
+        size=version.size,
+        watermark=found.watermark,
+        notes=found.notes,
+        columns=version.columns,
+    )

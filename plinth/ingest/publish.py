@@ -1,0 +1,170 @@
+"""From judged rows to one commit: the first load, a replaced snapshot, or an increment with its deletes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from plinth.engine import quote
+from plinth.ingest.plan import overlap
+from plinth.ingest.read import HELD_BACK, Read, Target
+from plinth.lakehouse.door import Write, commit
+from plinth.lakehouse.files import read_files
+from plinth.lakehouse.merge import Changes, Rewrite, merge
+from plinth.lakehouse.quarantine import HELD, key_as_text, quarantine_id
+from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.staging import discard, stage
+from plinth.lakehouse.state import State
+from plinth.lakehouse.tables import TableVersion
+
+if TYPE_CHECKING:
+    import duckdb
+
+UPSERTS, DELETES = "plinth_changed_rows", "plinth_gone_keys"
+# A snapshot that differs in more rows than this share is published as new files: merging would rewrite most of them anyway, and
+# downstream a full read costs less than so many row changes.
+_REPLACE_SHARE = 0.3
+
+
+class RowsBehind(Exception):
+    """Keys of the source that neither the table nor the increment has: rows that came later than the lookback reaches."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        super().__init__(f"{rows} rows of the source are behind the watermark by more than the lookback")
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a commit's state says beside the rows: the probe of the source, the run and the contract's fingerprint."""
+
+    probe: str
+    run: str | None
+    code: str
+
+
+def publish(
+    con: duckdb.DuckDBPyConnection, target: Target, found: Read, good: str | None, marks: Marks, held_back: int
+) -> tuple[TableVersion, Rewrite]:
+    """Publishes one read.
+
+    Args:
+        good: SQL for the rows that are right, None where all that were read are.
+        held_back: rows of the source that are in quarantine and so not published.
+
+    Raises:
+        RowsBehind: an increment cannot explain all keys of the source; the caller reads all rows.
+        CommitConflict, StorageFailure, ResidencyViolation: as the door; the table is as it was.
+    """
+    if found.complete:
+        rewrite = _snapshot(con, target, found, good)
+    else:
+        rewrite = _increment(con, target, found, good)
+    return _commit(target, found, rewrite, marks, held_back), rewrite
+
+
+def _snapshot(con: duckdb.DuckDBPyConnection, target: Target, found: Read, good: str | None) -> Rewrite:
+    base, staged = target.base, found.staged
+    if good is not None or found.rejects:
+        names = ", ".join(quote(column.name) for column in found.columns)
+        staged = stage(
+            con, good or f"SELECT {names} FROM ({found.sql})", target.uri, found.columns, target.table.partition_by
+        )
+        discard(found.staged)
+    rows = sum(file.rows for file in staged)
+    if base is None or found.reshapes:
+        return Rewrite(
+            staged, base.files if base is not None else (), inserted=rows, deleted=base.rows if base is not None else 0
+        )
+    new, old = read_files([file.uri for file in staged], found.columns), read_files(base.files, found.columns)
+    if target.table.key:
+        rewrite = _difference(con, target, found.columns, new, old)
+        if rewrite is not None:
+            discard(staged)
+            return rewrite
+    elif rows == base.rows and _digest(con, new, found.columns) == _digest(con, old, found.columns):
+        discard(staged)
+        return Rewrite()
+    return Rewrite(staged, base.files, inserted=rows, deleted=base.rows)
+
+
+def _difference(
+    con: duckdb.DuckDBPyConnection, target: Target, columns: tuple[DeltaColumn, ...], new: str, old: str
+) -> Rewrite | None:
+    """The row-wise difference to the table, None where it is so large that new files are better."""
+    assert target.base is not None
+    names = ", ".join(quote(name) for name in target.table.key)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {UPSERTS} AS ({new}) EXCEPT ({old})")
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {DELETES} AS SELECT {names} FROM ({old}) ANTI JOIN ({new}) USING ({names})"
+    )
+    differing = con.execute(f"SELECT (SELECT count(*) FROM {UPSERTS}) + (SELECT count(*) FROM {DELETES})").fetchone()
+    if differing is not None and differing[0] > _REPLACE_SHARE * max(target.base.rows, 1):
+        return None
+    return merge(con, target.base, columns, Changes(target.table.key, UPSERTS, DELETES, may_repeat="false"))
+
+
+def _digest(con: duckdb.DuckDBPyConnection, rows: str, columns: Sequence[DeltaColumn]) -> tuple[object, ...]:
+    """A digest of a bag of rows, whatever their order. Summed 64-bit hashes: a chance of 2^-64 to take a change for none."""
+    names = ", ".join(quote(column.name) for column in columns)
+    return tuple(con.execute(f"SELECT count(*), sum(hash({names})::HUGEINT) FROM ({rows})").fetchone() or ())
+
+
+def _increment(con: duckdb.DuckDBPyConnection, target: Target, found: Read, good: str | None) -> Rewrite:
+    assert target.base is not None
+    names = ", ".join(quote(column.name) for column in found.columns)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {UPSERTS} AS SELECT {names} FROM ({good or found.sql})")
+    deletes = _deletes(con, target, found) if found.keys is not None else None
+    repeat = overlap(target.table, found.columns, target.base.state.watermark)
+    return merge(con, target.base, found.columns, Changes(target.table.key, UPSERTS, deletes, may_repeat=repeat))
+
+
+def _deletes(con: duckdb.DuckDBPyConnection, target: Target, found: Read) -> str:
+    assert target.base is not None and found.keys is not None
+    keys = tuple(column for column in found.columns if column.name in target.table.key)
+    names = ", ".join(quote(name) for name in target.table.key)
+    source, held = read_files([file.uri for file in found.keys], keys), read_files(target.base.files, keys)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {DELETES} AS SELECT {names} FROM ({held}) ANTI JOIN ({source}) USING ({names})"
+    )
+    missing = f"SELECT {names} FROM ({source}) ANTI JOIN ({held}) USING ({names})"
+    missing = f"SELECT * FROM ({missing}) ANTI JOIN {UPSERTS} USING ({names})"
+    quarantined = target.lakehouse.find(quarantine_id(target.table), zone=target.table.zone)
+    if quarantined is not None:
+        text = key_as_text(target.table.key)
+        missing = f"SELECT * FROM ({missing}) WHERE {text} NOT IN (SELECT \"key\" FROM {quarantined.scan} WHERE status = '{HELD}')"
+    row = con.execute(f"SELECT count(*) FROM ({missing})").fetchone()
+    if row is not None and row[0] > 0:
+        raise RowsBehind(int(row[0]))
+    return DELETES
+
+
+def _commit(target: Target, found: Read, rewrite: Rewrite, marks: Marks, held_back: int) -> TableVersion:
+    base = target.base
+    before = base.state if base is not None else State()
+    compared = found.complete or found.keys is not None
+    changed = rewrite.changed or base is None
+    state = before.next(
+        changed=changed,
+        watermark=found.watermark,
+        probe=marks.probe,
+        reconciled_at=datetime.now(UTC).isoformat(timespec="seconds") if compared else before.reconciled_at,
+        asset=str(target.id),
+        run=marks.run,
+        code=marks.code,
+        notes={**found.notes, **({HELD_BACK: held_back} if held_back else {})},
+    )
+    if base is not None and not changed and found.keys is None and _says_the_same(base, state, found.columns):
+        return base
+    write = Write(
+        base, found.columns, state, rewrite.add, rewrite.remove, target.table.partition_by, data_change=changed
+    )
+    return commit(target.lakehouse, target.id, write, zone=target.table.zone)
+
+
+def _says_the_same(base: TableVersion, state: State, columns: Sequence[DeltaColumn]) -> bool:
+    """Whether a commit without rows would tell nothing new; a comparison of all rows alone is no news."""
+    same = replace(base.state, run=state.run, reconciled_at=state.reconciled_at) == state
+    return same and {column.name for column in columns} <= {column.name for column in base.columns}

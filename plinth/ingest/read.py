@@ -1,0 +1,198 @@
+"""Reading a legacy table within one consistent snapshot into staged Parquet: all of it, or what changed since a cursor value."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plinth.contracts.model import Table
+from plinth.engine import quote
+from plinth.ingest.plan import Plan, reconcile_due, reshaped
+from plinth.ingest.verify import REJECTS
+from plinth.lakehouse.door import authorise
+from plinth.lakehouse.files import read_files
+from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.staging import StagedFile, stage
+from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from plinth.sources import Source
+    from plinth.sources.snapshot import Snapshot
+
+
+HELD_BACK = "held_back"
+"""Note in a commit's state: rows of the source that are in quarantine and so not in the table."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a load goes: the bronze table, the version that it starts from, and a folder of its own for intermediate files."""
+
+    lakehouse: Lakehouse
+    table: Table
+    id: TableId
+    base: TableVersion | None
+    scratch: Path
+
+    @property
+    def uri(self) -> str:
+        """The folder of the bronze table."""
+        return self.lakehouse.uri_of(self.id, self.table.zone)
+
+
+@dataclass(frozen=True)
+class Read:
+    """What one read of the source gave, all from one snapshot.
+
+    Attributes:
+        columns: columns of the bronze table.
+        staged: the rows; below the table's folder for a read of all rows, in the scratch folder for an increment.
+        complete: whether all rows of the source were read.
+        reshapes: whether the table's files have to be replaced by these.
+        rejects: whether the staged rows have the column `_rejects`, since a cast failed.
+        watermark: highest cursor value seen, canonical text.
+        source_rows: rows of the source.
+        keys: staged keys of the whole source, where a comparison is due.
+        notes: counts from the reading, e.g. zero dates that became null.
+    """
+
+    columns: tuple[DeltaColumn, ...]
+    staged: tuple[StagedFile, ...]
+    complete: bool
+    reshapes: bool
+    rejects: bool
+    watermark: str | None
+    source_rows: int | None
+    keys: tuple[StagedFile, ...] | None = None
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Rows that were read."""
+        return sum(file.rows for file in self.staged)
+
+    @property
+    def sql(self) -> str:
+        """SQL that yields the rows that were read, as often as wanted."""
+        extra = (DeltaColumn(REJECTS, "string"),) if self.rejects else ()
+        return read_files([file.uri for file in self.staged], (*self.columns, *extra))
+
+
+@contextmanager
+def scratch_folder(lakehouse: Lakehouse) -> Iterator[Path]:
+    """A folder for one load's intermediate files, removed at the end; a killed load's is removed by maintenance."""
+    folder = lakehouse.platform.path(lakehouse.platform.stores.scratch) / f"load-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan) -> Read:
+    """Reads what the plan asks for.
+
+    The casts are strict first. Where a value does not cast, the whole read is repeated with casts that put such rows aside: a clean
+    source pays nothing for the possibility.
+
+    Raises:
+        SourceUnavailable, SourceUnreadable, StorageFailure, SchemaDrift, ResidencyViolation: see `ingest`.
+    """
+    import duckdb
+
+    try:
+        return _read(con, source, target, plan, strict=True)
+    except duckdb.ConversionException:
+        return _read(con, source, target, plan, strict=False)
+
+
+def _read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan, *, strict: bool) -> Read:
+    table = target.table
+    with source.snapshot(con, (table,)) as snapshot:
+        relation = snapshot.relation(table, since=plan.since, strict=strict)
+        columns = tuple(_delta_column(table, column) for column in relation.columns)
+        authorise(target.lakehouse, target.id, columns, zone=table.zone)
+        reshapes = reshaped(table, target.base, columns)
+        complete = plan.since is None
+        if reshapes and not complete:
+            relation, complete = snapshot.relation(table, strict=strict), True
+        staged_columns = columns if strict else (*columns, DeltaColumn(REJECTS, "string"))
+        uri = target.uri if complete else str(target.scratch / "rows")
+        partition_by = table.partition_by if complete else ()
+        staged = stage(con, relation.sql, uri, staged_columns, partition_by)
+        rows = sum(file.rows for file in staged)
+        source_rows = rows if complete else snapshot.count(table)
+        keys = None
+        if not complete and source_rows is not None and _compare_keys(con, target, staged, columns, source_rows):
+            keys = _stage_keys(con, snapshot, target, columns)
+        notes = dict(snapshot.notes(table))
+    return Read(
+        columns,
+        staged,
+        complete,
+        reshapes,
+        not strict,
+        _watermark(table, staged, target.base),
+        source_rows,
+        keys,
+        notes,
+    )
+
+
+def _delta_column(table: Table, column: object) -> DeltaColumn:
+    contract = table.column(column.name)  # type: ignore[attr-defined]
+    metadata = {"plinth.physical_type": column.physical_type or "", "plinth.physical_name": contract.physical_name}  # type: ignore[attr-defined]
+    if column.note:  # type: ignore[attr-defined]
+        metadata["plinth.note"] = column.note  # type: ignore[attr-defined]
+    return DeltaColumn(contract.name, column.delta_type, contract.classification, contract.description, metadata)  # type: ignore[attr-defined]
+
+
+def _watermark(table: Table, staged: tuple[StagedFile, ...], base: TableVersion | None) -> str | None:
+    """The highest cursor value in the files' statistics, never lower than before."""
+    if table.cursor is None:
+        return None
+    seen = [file.facts[table.cursor].maximum for file in staged]
+    known = [value for value in (*seen, base.state.watermark if base is not None else None) if value is not None]
+    return max(known, key=_order) if known else None
+
+
+def _order(value: str) -> tuple[int, str]:
+    return (int(value), "") if value.lstrip("-").isdigit() else (0, value)
+
+
+def _compare_keys(
+    con: duckdb.DuckDBPyConnection,
+    target: Target,
+    staged: tuple[StagedFile, ...],
+    columns: tuple[DeltaColumn, ...],
+    source_rows: int,
+) -> bool:
+    """Whether the keys have to be compared: by the contract's schedule, or since the counts already show that rows were deleted."""
+    base, table = target.base, target.table
+    if base is None or table.reconcile_every is None or not table.key:
+        return False
+    if reconcile_due(table, base):
+        return True
+    keys = tuple(column for column in columns if column.name in table.key)
+    names = ", ".join(quote(column.name) for column in keys)
+    new = read_files([file.uri for file in staged], keys)
+    old = read_files(base.files, keys)
+    row = con.execute(
+        f"SELECT count(*) FROM (SELECT DISTINCT {names} FROM ({new})) ANTI JOIN ({old}) USING ({names})"
+    ).fetchone()
+    return base.rows + int(row[0] if row else 0) != source_rows - base.state.notes.get(HELD_BACK, 0)
+
+
+def _stage_keys(
+    con: duckdb.DuckDBPyConnection, snapshot: Snapshot, target: Target, columns: tuple[DeltaColumn, ...]
+) -> tuple[StagedFile, ...]:
+    keys = tuple(column for column in columns if column.name in target.table.key)
+    return stage(con, snapshot.keys(target.table).sql, str(target.scratch / "keys"), keys)

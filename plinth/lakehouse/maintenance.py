@@ -1,0 +1,85 @@
+"""Keeping tables in shape: removing what no version names any more, and folding small files together.
+
+What belongs here: work that changes no row. It goes through the door like every other commit.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plinth.lakehouse.door import Write, commit
+from plinth.lakehouse.files import read_files, require_plain
+from plinth.lakehouse.staging import FILE_BYTES, stage
+from plinth.lakehouse.tables import Lakehouse, TableVersion
+
+if TYPE_CHECKING:
+    import duckdb
+
+RETENTION_HOURS = 168
+_ABANDONED_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Maintained:
+    """What maintenance did to one table: files folded into fewer, and files removed from storage."""
+
+    table: str
+    folded: int
+    folded_into: int
+    removed: int
+
+
+def maintain(
+    con: duckdb.DuckDBPyConnection,
+    lakehouse: Lakehouse,
+    version: TableVersion,
+    *,
+    retention_hours: float = RETENTION_HOURS,
+) -> Maintained:
+    """Folds small files and removes files that no version of the last `retention_hours` names.
+
+    Files of killed writes, which no version ever named, go too once they are older than the retention.
+
+    Raises:
+        CommitConflict: a load ran at the same time; nothing was changed, try again later.
+        StorageFailure: the folder could not be written.
+    """
+    folded, into = _fold(con, lakehouse, version)
+    newest = lakehouse.open(version.id, zone=version.zone)
+    removed = newest.delta.vacuum(
+        retention_hours=int(retention_hours),
+        dry_run=False,
+        enforce_retention_duration=retention_hours >= RETENTION_HOURS,
+        full=True,
+    )
+    return Maintained(str(version.id), folded, into, len(removed))
+
+
+def remove_abandoned_scratch(scratch: Path, *, older_than: float = _ABANDONED_SECONDS) -> int:
+    """Removes the scratch folders of loads that were killed; `older_than` is in seconds. Gives their number."""
+    if not scratch.is_dir():
+        return 0
+    abandoned = [entry for entry in scratch.glob("load-*") if time.time() - entry.stat().st_mtime > older_than]
+    for entry in abandoned:
+        shutil.rmtree(entry, ignore_errors=True)
+    return len(abandoned)
+
+
+def _fold(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse, version: TableVersion) -> tuple[int, int]:
+    require_plain(version)
+    groups: dict[tuple[object, ...], list] = {}
+    for file in version.files:
+        if file.size < FILE_BYTES / 2:
+            groups.setdefault(tuple(file.partition.get(name) for name in version.partition_by), []).append(file)
+    small = [file for files in groups.values() if len(files) > 1 for file in files]
+    if not small:
+        return 0, 0
+    add = stage(con, read_files(small, version.columns), version.uri, version.columns, version.partition_by)
+    state = version.state.next(changed=False)
+    write = Write(version, version.columns, state, add, tuple(small), version.partition_by, data_change=False)
+    commit(lakehouse, version.id, write, zone=version.zone)
+    return len(small), len(add)
