@@ -1,7 +1,7 @@
 """Row-wise changes to a table by copy on write: only files that hold a changed row are written anew.
 
-A changed row stays where it was in its file, new rows go to new files: so the order of the first load, and with it the pruning by
-file statistics, survives. Source of the method: copy-on-write merge as in Delta Lake, with the row diff done first, so that rows
+A changed row stays in its file (or the one that replaces it), new rows go to new files: so the order of the first load, and with it
+the pruning by file statistics, survives. Source of the method: copy-on-write merge as in Delta Lake, with the row diff done first, so that rows
 which arrive unchanged (the overlap of a lookback window) cost no file.
 """
 
@@ -73,14 +73,15 @@ def merge(
     inserted, updated, deleted, touched = _locate(con, base, columns, changes)
     if inserted + updated + deleted == 0:
         return Rewrite()
-    rewritten = _with_small_files(base, [file for file in base.files if file.uri in touched])
+    groups = _rewrite_groups(base, touched)
     add: list[StagedFile] = []
-    if rewritten:
-        add += stage(con, _rewritten_rows(rewritten, columns, changes), base.uri, columns, base.partition_by)
+    for group in groups:
+        add += stage(con, _rewritten_rows(group, columns, changes), base.uri, columns, base.partition_by)
     if inserted:
         rows = f"SELECT u.* FROM {quote(changes.upserts)} u ANTI JOIN plinth_matched m USING ({_names(changes.key)})"
         add += stage(con, rows, base.uri, columns, base.partition_by)
-    return Rewrite(tuple(add), tuple(rewritten), inserted, updated, deleted)
+    removed = tuple(file for group in groups for file in group)
+    return Rewrite(tuple(add), removed, inserted, updated, deleted)
 
 
 def _names(columns: Sequence[str]) -> str:
@@ -155,10 +156,17 @@ def _rewritten_rows(files: Sequence[DataFile], columns: Sequence[DeltaColumn], c
     return rows
 
 
-def _with_small_files(base: TableVersion, touched: list[DataFile]) -> list[DataFile]:
-    # Each increment adds a small file; folding them into a rewrite that happens anyway keeps their number bounded.
-    small = [file for file in base.files if file.size < FILE_BYTES * _SMALL_SHARE and file not in touched]
-    return touched + small if len(small) >= _SMALL_FILES and not base.partition_by else touched
+def _rewrite_groups(base: TableVersion, touched: set[str]) -> list[list[DataFile]]:
+    """The files to write anew, each by itself: a join hands matched rows on late (tried), and over several files at once they would
+    end up in the last of them, where their keys would spoil its range.
+
+    Each increment adds a small file; folding many of them into a rewrite that happens anyway keeps their number bounded.
+    """
+    small = [file for file in base.files if file.size < FILE_BYTES * _SMALL_SHARE]
+    if len(small) < _SMALL_FILES or base.partition_by:
+        small = []
+    groups = [[file] for file in base.files if file.uri in touched and file not in small]
+    return [*groups, small] if small else groups
 
 
 def _overlapping(

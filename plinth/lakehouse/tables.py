@@ -147,7 +147,7 @@ class Lakehouse:
             delta = DeltaTable(uri, version=version)
         except TableNotFoundError:
             return None
-        state, foreign = _last_state(delta)
+        state, foreign = _last_state(delta, delta if version is None else DeltaTable(uri))
         return TableVersion(
             id=table,
             uri=uri,
@@ -185,11 +185,12 @@ class Lakehouse:
         return tuple(TableId(layer, name) for name in names)
 
 
-def _last_state(delta: DeltaTable) -> tuple[State, bool]:
+def _last_state(delta: DeltaTable, newest: DeltaTable) -> tuple[State, bool]:
     # Ours is nearly always the newest commit; only where other tools wrote since, or an old version is asked for, does the search go
-    # further back. The log's history starts at the newest commit whatever version was loaded (tried with deltalake 1.6.6).
+    # further back. The history is asked of the newest version: that of an older one names the newest commits with wrong version
+    # numbers (tried with deltalake 1.6.6).
     for limit in (1, 20, None):
-        commits = [commit for commit in delta.history(limit) if commit["version"] <= delta.version()]
+        commits = [commit for commit in newest.history(limit) if commit["version"] <= delta.version()]
         for age, commit in enumerate(commits):
             state = State.from_metadata(commit)
             if state is not None:
