@@ -10,7 +10,6 @@ a misspelt `primarykey: true` would silently make a keyless table. The walk here
 from __future__ import annotations
 
 import difflib
-import types
 import typing
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -28,7 +27,7 @@ At = tuple[str | int, ...]
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class ContractLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """The safe loader (in C where libyaml is there: 8 times faster) without YAML's dates: ODCS wants them as text."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {
@@ -60,9 +59,8 @@ class Document:
         """Raises ContractError with every fault noted so far, in the order of the file; does nothing where there is none."""
         if not self._faults:
             return
-        faults = list(
-            dict.fromkeys(message for _, message in sorted(self._faults, key=lambda fault: fault[0]))
-        )
+        in_order = sorted(self._faults, key=lambda fault: fault[0])
+        faults = list(dict.fromkeys(message for _, message in in_order))
         raise ContractError(
             f"the contract cannot be used, {len(faults)} fault{'s' if len(faults) > 1 else ''}:\n    "
             + "\n    ".join(faults),
@@ -131,7 +129,7 @@ def _parse(path: Path) -> Document:
     except UnicodeDecodeError as error:
         raise ContractError("the contract file is no UTF-8 text", found=str(error), where=path) from None
     try:
-        loader = _Loader(text)
+        loader = ContractLoader(text)
         node = loader.get_single_node()
         twice = _duplicates(
             node
@@ -195,10 +193,10 @@ def _check_keys(document: Document, value: Any, model: type[BaseModel], at: At) 
                 (*at, key), f"unknown key; allowed here: {', '.join(sorted(fields))}{near(key, fields)}"
             )
             continue
-        inner = _models(fields[key])
+        inner = _model(fields[key], listed=isinstance(value[key], list))
         for place, item in _items(value[key], (*at, key)):
-            if inner and _is_map(item):
-                _check_keys(document, item, inner[0], place)
+            if inner is not None and _is_map(item):
+                _check_keys(document, item, inner, place)
 
 
 def _check_values(document: Document) -> None:
@@ -209,8 +207,20 @@ def _check_values(document: Document) -> None:
             if detail["type"] == "extra_forbidden":
                 continue
             at = _place(document.values, detail["loc"])
-            text = detail["msg"].removeprefix("Input should be ").replace("a valid string", "text (quote it)")
-            document.fault(at, f"{text} is expected, found {_short(detail['input'])}")
+            document.fault(
+                at, f"{_expected(detail['type'], detail['msg'])} is expected, found {_short(detail['input'])}"
+            )
+
+
+def _expected(kind: str, message: str) -> str:
+    """What pydantic wanted, in the words of YAML."""
+    words = {
+        "string_type": "text (quote it)",
+        "model_type": "a mapping (`{key: value}`)",
+        "list_type": "a list",
+        "dict_type": "a mapping",
+    }
+    return words.get(kind, message.removeprefix("Input should be "))
 
 
 def _place(values: Any, location: tuple[int | str, ...]) -> At:
@@ -247,15 +257,18 @@ def _items(value: Any, at: At) -> Iterator[tuple[At, Any]]:
         yield at, value
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The models that an annotation such as `list[Column] | None` lets stand there."""
-    if (
-        isinstance(annotation, type)
-        and not isinstance(annotation, types.GenericAlias)
-        and issubclass(annotation, BaseModel)
-    ):
-        return [annotation]
-    return [model for inner in typing.get_args(annotation) for model in _models(inner)]
+def _model(annotation: Any, *, listed: bool) -> type[BaseModel] | None:
+    """The model that an annotation such as `Team | list[Member] | None` has for one mapping, or for each of a list."""
+    if typing.get_origin(annotation) is list:
+        return _model(typing.get_args(annotation)[0], listed=False) if listed else None
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return None if listed else annotation
+    found = (
+        _model(inner, listed=listed)
+        for inner in typing.get_args(annotation)
+        if typing.get_origin(annotation) is not dict
+    )
+    return next((model for model in found if model is not None), None)
 
 
 def _is_map(value: Any) -> bool:
