@@ -13,7 +13,15 @@ from __future__ import annotations
 
 from plinth.sample.spec import AdvanceReport, SampleError, SampleReport, SampleSpec
 
-__all__ = ["AdvanceReport", "SampleError", "SampleReport", "SampleSpec", "advance", "load_online_retail", "write_sample"]
+__all__ = [
+    "AdvanceReport",
+    "SampleError",
+    "SampleReport",
+    "SampleSpec",
+    "advance",
+    "load_online_retail",
+    "write_sample",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -27,7 +35,7 @@ def __getattr__(name: str) -> object:
 
         return load_online_retail
     if name == "advance":
-        from plinth.sample.advance import advance
+        from plinth.sample.advancing import advance
 
         return advance
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

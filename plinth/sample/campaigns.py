@@ -48,12 +48,14 @@ WITH planned AS (
 )
 SELECT promoid, promtyp, startdt, startdt + (9 + floor(5 * u('length', promoid)))::INT AS enddt, startdt - {ANNOUNCED} AS announced,
        CASE promtyp WHEN 'PC' THEN disc WHEN 'AM' THEN disc / 2 ELSE 0.0 END AS discpc,
-       CASE promtyp WHEN 'FS' THEN .6 ELSE .35 + disc / 25 END AS depth, u('called off', promoid) < .125 AS called_off
+       if(startdt < DATE '{{generated_from}}', 0.0, CASE promtyp WHEN 'FS' THEN .6 ELSE .35 + disc / 25 END) AS depth, u('called off', promoid) < .125 AS called_off
 FROM typed
 """
 
 # Promotions that have their rows as of today: announced, and not called off.
-KNOWN = "p.announced <= getvariable('today')::DATE AND NOT (p.called_off AND p.startdt - 1 <= getvariable('today')::DATE)"
+KNOWN = (
+    "p.announced <= getvariable('today')::DATE AND NOT (p.called_off AND p.startdt - 1 <= getvariable('today')::DATE)"
+)
 
 PROMO_ROWS = f"""
 SELECT promoid AS "PROMOID",
@@ -66,26 +68,42 @@ FROM promo p WHERE {KNOWN} ORDER BY promoid
 """
 
 
-def plan_promotions(con: duckdb.DuckDBPyConnection, origin: date, last: date) -> None:
-    """Makes the table `promo` of all promotions that start within `origin` and a little after `last`."""
+def plan_promotions(con: duckdb.DuckDBPyConnection, origin: date, last: date, generated_from: date) -> None:
+    """Makes the table `promo` of all promotions from `origin` to a little after `last`.
+
+    Those that start before `generated_from` have no effect: real buyers did not know of them.
+    """
     con.execute(_MACROS)
-    con.execute(_PROMO.format(origin=origin.isoformat(), count=max(1, ((last - origin).days + 21) // 21)))
+    con.execute(
+        _PROMO.format(
+            origin=origin.isoformat(),
+            generated_from=generated_from.isoformat(),
+            count=max(1, ((last - origin).days + 21) // 21),
+        )
+    )
 
 
-def contacts_of(people: str, condition: str) -> str:
-    """The query of the contacts with their true effect.
+def eligible(people: str, condition: str) -> str:
+    """The query of who is contacted or held out: pairs (promoid, custno, rate).
 
     Args:
         people: a table or query in brackets with (custno, crtdt, rate, mktcns).
-        condition: which promotions, over the columns of `promo`.
+        condition: which promotions, over the columns of `promo p`.
     """
+    return f"""
+    SELECT p.promoid, c.custno, c.rate FROM promo p, {people} c
+    WHERE {condition} AND c.mktcns = 'Y' AND c.crtdt <= p.announced AND chosen(c.custno, p.promoid)
+    """
+
+
+def contacts_of(pairs: str) -> str:
+    """The query of the contacts, with their true effect, of pairs (promoid, custno, rate)."""
     return f"""
     SELECT p.promoid, c.custno, p.startdt - floor(3 * u('contacted', key2(c.custno, p.promoid)))::INT AS contdt,
            channel_of(c.custno, p.promoid) AS chancd, group_of(c.custno, p.promoid) AS grpcd, p.startdt, p.enddt, p.announced,
            effect(c.custno, p.promoid, c.rate, p.depth) AS effect,
            u('code', key2(c.custno, p.promoid)) < code_chance(c.custno, p.promtyp) AS names_code
-    FROM promo p, {people} c
-    WHERE {condition} AND c.mktcns = 'Y' AND c.crtdt <= p.announced AND chosen(c.custno, p.promoid)
+    FROM ({pairs}) c JOIN promo p USING (promoid)
     """
 
 

@@ -23,6 +23,7 @@ PRICE_PERIOD = 150  # days for which a list price stands
 MACROS = f"""
 CREATE OR REPLACE MACRO price_factor(ikey, dayno) AS 0.92 + 0.16 * u('price', key2(ikey, (dayno + ikey % {PRICE_PERIOD}) // {PRICE_PERIOD}));
 CREATE OR REPLACE MACRO list_price(base, ikey, dayno) AS greatest(0.05, round(base * price_factor(ikey, dayno), 2));
+CREATE OR REPLACE MACRO goods_key(itemno) AS (hash(itemno) >> 1)::BIGINT;
 CREATE OR REPLACE MACRO day_of(d) AS (d - DATE '1950-01-01')::INT;
 CREATE OR REPLACE MACRO price_since(ikey, d) AS d - ((day_of(d) + ikey % {PRICE_PERIOD}) % {PRICE_PERIOD})::INT;
 """
@@ -106,7 +107,16 @@ def make_items(con: duckdb.DuckDBPyConnection, start: date) -> None:
     con.execute(_ITEM.format(start=start.isoformat(), pools=POOLS))
 
 
-def _plan(con: duckdb.DuckDBPyConnection, count: int, start: date, *, first_code: int, old_share: float, span: int, stride: int) -> None:
+def _plan(
+    con: duckdb.DuckDBPyConnection,
+    count: int,
+    start: date,
+    *,
+    first_code: int,
+    old_share: float,
+    span: int,
+    stride: int,
+) -> None:
     con.execute(
         _PLANNED.format(
             count=count,

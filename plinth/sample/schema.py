@@ -8,6 +8,8 @@ a type is called otherwise or must differ, a variant says so:
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     CHAR,
     BigInteger,
@@ -23,6 +25,7 @@ from sqlalchemy import (
     Table,
 )
 from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.types import TypeEngine
 
 FORMAT = "1"
 TABLES = ("CUSTMAS", "ITEMMAS", "PROMOS", "CAMPCON", "INVLINE", "STOCKLVL", "SYSINFO")
@@ -41,13 +44,13 @@ def _number(digits: int, places: int) -> Numeric[float]:
     return Numeric(digits, places, asdecimal=False)
 
 
-def _table(name: str, *columns: Column[object], key: tuple[str, ...] = ()) -> Table:
+def _table(name: str, *columns: Column[Any], key: tuple[str, ...] = ()) -> Table:
     parts = [PrimaryKeyConstraint(*key, name=f"{name}_PK")] if key else []
     return Table(name, metadata, *columns, *parts, quote=True, mysql_charset="utf8mb4", mysql_engine="InnoDB")
 
 
-def _column(name: str, kind: object, *, null: bool = False) -> Column[object]:
-    return Column(name, kind, nullable=null, quote=True, autoincrement=False)  # type: ignore[call-overload, no-any-return]
+def _column(name: str, kind: TypeEngine[Any], *, null: bool = False) -> Column[Any]:
+    return Column(name, kind, nullable=null, quote=True, autoincrement=False)
 
 
 CUSTMAS = _table(

@@ -15,7 +15,7 @@ from plinth.errors import PlinthError
 Progress = Callable[[str, int, int], None]
 """Called with the stage (`INVLINE`, `indexes`, …), what is done and what there is to do, both in the stage's own units."""
 
-FIRST_DAY = date(2024, 7, 1)
+FIRST_DAY = date(2024, 5, 1)
 MAX_CUSTOMERS = 20_000_000
 MAX_DAYS = 5_000
 
@@ -53,7 +53,10 @@ class SampleSpec:
             check_range("lines", self.lines, 1, 10**10)
         if not date(1950, 1, 1) <= self.start <= date(2200, 1, 1):
             raise SampleError(
-                "the first day is out of range", expected="a day from 1950-01-01 to 2200-01-01", found=self.start, where="start"
+                "the first day is out of range",
+                expected="a day from 1950-01-01 to 2200-01-01",
+                found=self.start,
+                where="start",
             )
 
 
@@ -112,7 +115,9 @@ def check_range(name: str, value: int, low: int, high: int) -> None:
         SampleError: it is.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise SampleError(f"{name} is out of range", expected=f"a whole number from {low:,} to {high:,}", found=value, where=name)
+        raise SampleError(
+            f"{name} is out of range", expected=f"a whole number from {low:,} to {high:,}", found=value, where=name
+        )
 
 
 def silent(stage: str, done: int, total: int) -> None:

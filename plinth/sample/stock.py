@@ -7,7 +7,7 @@ from __future__ import annotations
 
 NIGHTS = 7
 
-STOCK_ROWS = f"""
+STOCK_ROWS = """
 SELECT d AS "SNAPDT", itemno AS "ITEMNO", whscd AS "WHSCD", qty AS "QTYOH" FROM (
     SELECT n.d::DATE AS d, itemno, whscd, key2(ikey, day_of(n.d::DATE) * 4 + w) AS sk,
            (-20 + 900 * pow(u('stock', key2(ikey, w)), 2) + 60 * z('night', key2(ikey, day_of(n.d::DATE) * 4 + w)))::INT AS qty

@@ -7,18 +7,102 @@ telephone numbers lie in the ranges that Ofcom keeps for drama, and postcodes be
 from __future__ import annotations
 
 CATEGORIES: dict[str, tuple[str, ...]] = {
-    "CAND": ("T-LIGHT HOLDER", "PILLAR CANDLE", "CANDLE POT", "SCENTED VOTIVE", "LANTERN", "CANDLESTICK", "INCENSE CONES", "WAX MELTS"),
-    "TABL": ("MUG", "TEACUP AND SAUCER", "CAKE PLATE", "EGG CUP", "TEAPOT", "NAPKINS PACK OF 20", "PLACEMAT", "MILK JUG", "CAKE STAND"),
+    "CAND": (
+        "T-LIGHT HOLDER",
+        "PILLAR CANDLE",
+        "CANDLE POT",
+        "SCENTED VOTIVE",
+        "LANTERN",
+        "CANDLESTICK",
+        "INCENSE CONES",
+        "WAX MELTS",
+    ),
+    "TABL": (
+        "MUG",
+        "TEACUP AND SAUCER",
+        "CAKE PLATE",
+        "EGG CUP",
+        "TEAPOT",
+        "NAPKINS PACK OF 20",
+        "PLACEMAT",
+        "MILK JUG",
+        "CAKE STAND",
+    ),
     "BAGS": ("LUNCH BAG", "SHOPPER", "JUMBO BAG", "WASH BAG", "TOTE", "CHARLOTTE BAG", "PICNIC BAG", "PURSE"),
-    "XMAS": ("CHRISTMAS BAUBLE", "CHRISTMAS GARLAND", "ADVENT CALENDAR", "CHRISTMAS STOCKING", "TREE STAR", "GIFT TAGS XMAS", "XMAS WREATH"),
-    "GARD": ("PLANT POT", "WATERING CAN", "BIRD FEEDER", "GARDEN MARKER", "SEED TIN", "HERB PLANTER", "GARDEN KNEELER", "BUNTING"),
-    "STAT": ("NOTEBOOK", "PENCIL SET", "WRITING PAPER", "GIFT WRAP", "BIRTHDAY CARD", "MEMO BLOCK", "STICKER SHEET", "TAPE MEASURE"),
-    "TOYS": ("SPINNING TOP", "SKITTLES", "DOLLY", "JIGSAW", "CHILDRENS APRON", "PLAYING CARDS", "WOODEN BLOCKS", "KITE", "MONEY BANK"),
-    "KITC": ("CAKE TIN", "BAKING CASES", "RECIPE BOX", "TEA TOWEL", "OVEN GLOVE", "JELLY MOULD", "BREAD BIN", "STORAGE JAR", "TEA COSY"),
-    "HOME": ("WALL CLOCK", "PHOTO FRAME", "DOORMAT", "COAT HOOK", "DRAWER KNOB", "METAL SIGN", "MIRROR", "HOT WATER BOTTLE", "DOORSTOP"),
+    "XMAS": (
+        "CHRISTMAS BAUBLE",
+        "CHRISTMAS GARLAND",
+        "ADVENT CALENDAR",
+        "CHRISTMAS STOCKING",
+        "TREE STAR",
+        "GIFT TAGS XMAS",
+        "XMAS WREATH",
+    ),
+    "GARD": (
+        "PLANT POT",
+        "WATERING CAN",
+        "BIRD FEEDER",
+        "GARDEN MARKER",
+        "SEED TIN",
+        "HERB PLANTER",
+        "GARDEN KNEELER",
+        "BUNTING",
+    ),
+    "STAT": (
+        "NOTEBOOK",
+        "PENCIL SET",
+        "WRITING PAPER",
+        "GIFT WRAP",
+        "BIRTHDAY CARD",
+        "MEMO BLOCK",
+        "STICKER SHEET",
+        "TAPE MEASURE",
+    ),
+    "TOYS": (
+        "SPINNING TOP",
+        "SKITTLES",
+        "DOLLY",
+        "JIGSAW",
+        "CHILDRENS APRON",
+        "PLAYING CARDS",
+        "WOODEN BLOCKS",
+        "KITE",
+        "MONEY BANK",
+    ),
+    "KITC": (
+        "CAKE TIN",
+        "BAKING CASES",
+        "RECIPE BOX",
+        "TEA TOWEL",
+        "OVEN GLOVE",
+        "JELLY MOULD",
+        "BREAD BIN",
+        "STORAGE JAR",
+        "TEA COSY",
+    ),
+    "HOME": (
+        "WALL CLOCK",
+        "PHOTO FRAME",
+        "DOORMAT",
+        "COAT HOOK",
+        "DRAWER KNOB",
+        "METAL SIGN",
+        "MIRROR",
+        "HOT WATER BOTTLE",
+        "DOORSTOP",
+    ),
     "JEWL": ("BRACELET", "EARRINGS", "NECKLACE", "HAIR CLIP", "KEY RING", "BROOCH", "TRINKET BOX", "PHONE CHARM"),
     "TEXT": ("CUSHION COVER", "PICNIC BLANKET", "THROW", "APRON", "QUILT", "TABLE RUNNER", "SEWING KIT", "RIBBON REEL"),
-    "PART": ("PARTY CUPS", "PAPER CHAIN", "CAKE TOPPER", "BALLOONS", "PARTY INVITES", "CONFETTI", "PAPER PLATES", "PARTY HATS"),
+    "PART": (
+        "PARTY CUPS",
+        "PAPER CHAIN",
+        "CAKE TOPPER",
+        "BALLOONS",
+        "PARTY INVITES",
+        "CONFETTI",
+        "PAPER PLATES",
+        "PARTY HATS",
+    ),
 }
 STYLES = ("VINTAGE", "POLKADOT", "ROSE GARDEN", "NORDIC", "SEASIDE", "REGENCY")
 COLOURS = ("RED", "BLUE", "IVORY", "GREEN", "PINK", "SILVER", "BLACK", "YELLOW")
@@ -41,7 +125,20 @@ SERVICES: tuple[tuple[str, str, float], ...] = (
     ("gift_0001_20", "Dotcomgiftshop Gift Voucher £20.00", 20.0),
     ("TEST001", "This is a test product.", 4.5),
 )
-STAFF_NOTES = ("damaged", "damages", "?", "check", "missing", "thrown away", "Found", "wet", "lost", "sold as set on dotcom", "smashed", "mixed up")
+STAFF_NOTES = (
+    "damaged",
+    "damages",
+    "?",
+    "check",
+    "missing",
+    "thrown away",
+    "Found",
+    "wet",
+    "lost",
+    "sold as set on dotcom",
+    "smashed",
+    "mixed up",
+)
 
 COUNTRIES = (
     "EIRE", "Germany", "France", "Netherlands", "Spain", "Belgium", "Switzerland", "Portugal", "Australia", "Channel Islands", "Italy",
@@ -60,8 +157,30 @@ FAMILY_NAMES = (
     "Lowther", "MacInnes", "Mistry", "Moss", "Nowak", "Núñez", "O'Dowd", "Okafor", "Osgood", "Pryce", "Quayle", "Rawlins", "Rees", "Sandhu",
     "Shah", "Silva", "Sorley", "Stubbs", "Tanner", "Thwaite", "Underhill", "Vane", "Wainwright", "Wells", "Yeo", "Zielinski",
 )  # fmt: skip
-SHOP_WORDS = ("Hazel", "Thimble", "Rowan", "Lantern", "Magpie", "Juniper", "Harbour", "Clover", "Bramble", "Pebble", "Wren", "Saffron")
-SHOP_KINDS = ("Gifts Ltd", "Trading Co", "Interiors", "& Daughters", "Emporium", "Cards and Gifts", "Garden Centre", "Wholesale Ltd")
+SHOP_WORDS = (
+    "Hazel",
+    "Thimble",
+    "Rowan",
+    "Lantern",
+    "Magpie",
+    "Juniper",
+    "Harbour",
+    "Clover",
+    "Bramble",
+    "Pebble",
+    "Wren",
+    "Saffron",
+)
+SHOP_KINDS = (
+    "Gifts Ltd",
+    "Trading Co",
+    "Interiors",
+    "& Daughters",
+    "Emporium",
+    "Cards and Gifts",
+    "Garden Centre",
+    "Wholesale Ltd",
+)
 POSTCODE_AREAS = ("QA", "QB", "QD", "QL", "VA", "VE", "VN", "XA", "XE", "XN", "XR", "XW")
 
 

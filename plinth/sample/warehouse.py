@@ -77,14 +77,18 @@ class Warehouse:
                 return engine
         except ModuleNotFoundError as error:
             raise DriverMissing(
-                f"the driver for {self.dialect} is not installed", expected=f"the Python package {error.name}", where=self.address,
+                f"the driver for {self.dialect} is not installed",
+                expected=f"the Python package {error.name}",
+                where=self.address,
                 remedy="install requirements.lock into this environment",
-            ) from None  # fmt: skip
+            ) from None
         except OperationalError as error:
             raise SourceUnavailable(
-                "the database does not answer", found=str(error.orig).strip(), where=self.address,
+                "the database does not answer",
+                found=str(error.orig).strip(),
+                where=self.address,
                 remedy="start it, or mend host, port, user, password and database name in the URL",
-            ) from None  # fmt: skip
+            ) from None
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -101,9 +105,11 @@ class Warehouse:
 
     def _refusal(self, error: Exception) -> StorageFailure:
         return StorageFailure(
-            "the database refused the work", found=str(getattr(error, "orig", None) or error).strip()[:500], where=self.address,
+            "the database refused the work",
+            found=str(getattr(error, "orig", None) or error).strip()[:500],
+            where=self.address,
             remedy="look at rights and disk space of the database; the transaction was undone",
-        )  # fmt: skip
+        )
 
     def make_tables(self, *, replace: bool) -> None:
         """Makes the empty tables; with `replace` the old sample is dropped first.
@@ -115,17 +121,22 @@ class Warehouse:
         present = [name for name in TABLES if found.has_table(name)]
         if present and not replace:
             raise SampleError(
-                "the database already has tables of these names", expected="none of them", found=", ".join(present), where=self.address,
+                "the database already has tables of these names",
+                expected="none of them",
+                found=", ".join(present),
+                where=self.address,
                 remedy="choose another database, or drop the old sample by --replace",
-            )  # fmt: skip
+            )
         for name in present:
             columns = [column["name"] for column in found.get_columns(name)]
             if columns != list(metadata.tables[name].c.keys()):
                 raise SampleError(
                     f"the table {name} is there, but it is not the sample's, so it is not replaced",
-                    expected=", ".join(metadata.tables[name].c.keys()), found=", ".join(columns), where=self.address,
+                    expected=", ".join(metadata.tables[name].c.keys()),
+                    found=", ".join(columns),
+                    where=self.address,
                     remedy="choose another database",
-                )  # fmt: skip
+                )
         with self.transaction() as connection:
             metadata.drop_all(connection, [metadata.tables[name] for name in present])
             for name in TABLES:
@@ -183,10 +194,10 @@ class Warehouse:
                     cursor.execute(_load_data(table, file))
                 return
             names = ", ".join(quote(column.name) for column in table.c)
-            with raw.cursor() as cursor, file.open("rb") as stream:
-                with cursor.copy(f"COPY {quote(table.name)} ({names}) FROM STDIN (FORMAT csv, NULL 'NULL')") as copy:
-                    while chunk := stream.read(1 << 20):
-                        copy.write(chunk)
+            statement = f"COPY {quote(table.name)} ({names}) FROM STDIN (FORMAT csv, NULL 'NULL')"
+            with raw.cursor() as cursor, file.open("rb") as stream, cursor.copy(statement) as copy:
+                while chunk := stream.read(1 << 20):
+                    copy.write(chunk)
         except self._driver_errors() as error:
             raise self._refusal(error) from error
 
@@ -214,7 +225,9 @@ class Warehouse:
         statement = delete(table)
         for name in names:
             statement = statement.where(table.c[name] == bindparam(f"key_{name}"))
-        connection.execute(statement, [{f"key_{name}": value for name, value in zip(names, row, strict=True)} for row in rows])
+        connection.execute(
+            statement, [{f"key_{name}": value for name, value in zip(names, row, strict=True)} for row in rows]
+        )
         return len(rows)
 
     def make_indexes(self, connection: Connection) -> None:
@@ -234,9 +247,11 @@ class Warehouse:
         """
         if not inspect(self._engine).has_table(SYSINFO.name):
             raise SampleError(
-                "there is no sample warehouse in this database", expected="the table SYSINFO", where=self.address,
+                "there is no sample warehouse in this database",
+                expected="the table SYSINFO",
+                where=self.address,
                 remedy="write one by: plinth sample --to URL",
-            )  # fmt: skip
+            )
         with self.transaction() as connection:
             return {str(key): str(value) for key, value in connection.execute(select(SYSINFO)).all()}
 
@@ -251,7 +266,13 @@ def record(connection: Connection, facts: dict[str, str]) -> None:
     connection.execute(SYSINFO.insert(), [{"KEYNM": key, "KEYVAL": value} for key, value in facts.items()])
 
 
-def fetch_into(connection: Connection, statement: Any, con: duckdb.DuckDBPyConnection, name: str, columns: Sequence[tuple[str, str]]) -> None:
+def fetch_into(
+    connection: Connection,
+    statement: Any,
+    con: duckdb.DuckDBPyConnection,
+    name: str,
+    columns: Sequence[tuple[str, str]],
+) -> None:
     """Copies the rows of a statement into a DuckDB table of the given columns and types."""
     shape = ", ".join(f"{quote(column)} {kind}" for column, kind in columns)
     con.execute(f"CREATE OR REPLACE TABLE {quote(name)} ({shape})")
@@ -259,7 +280,9 @@ def fetch_into(connection: Connection, statement: Any, con: duckdb.DuckDBPyConne
 
     result = connection.execution_options(yield_per=_FETCH).execute(statement)
     for part in result.partitions(_FETCH):
-        batch = pa.table([pa.array(values) for values in zip(*part, strict=True)], names=[column for column, _ in columns])
+        batch = pa.table(
+            [pa.array(values) for values in zip(*part, strict=True)], names=[column for column, _ in columns]
+        )
         con.register("arrived", batch)
         con.execute(f"INSERT INTO {quote(name)} SELECT * FROM arrived")
         con.unregister("arrived")
@@ -280,9 +303,12 @@ def _driver_url(url: str) -> URL:
 
 def _bad_url(found: str) -> SampleError:
     return SampleError(
-        "the sample cannot be written there", expected="sqlite:///path, postgresql://user@host/database or mysql://user@host/database",
-        found=found, where="--to", remedy="give the URL of a database of one of these kinds",
-    )  # fmt: skip
+        "the sample cannot be written there",
+        expected="sqlite:///path, postgresql://user@host/database or mysql://user@host/database",
+        found=found,
+        where="--to",
+        remedy="give the URL of a database of one of these kinds",
+    )
 
 
 def _tune_sqlite(raw: Any, _: object) -> None:

@@ -52,11 +52,15 @@ def make_fresh(con: duckdb.DuckDBPyConnection, customers: int, start: date, days
     goods.make_items(con, start)
     people.plan_customers(con, customers, start, days)
     people.make_customers(con)
-    campaigns.plan_promotions(con, start, last)
-    con.execute(f"CREATE OR REPLACE TABLE contact AS {campaigns.contacts_of(FRESH_PEOPLE, campaigns.KNOWN)}")
+    campaigns.plan_promotions(con, start, last, start)
+    make_known_contacts(con)
 
 
-FRESH_PEOPLE = "(SELECT custno, crtdt, rate, consent_of(custno) AS mktcns FROM cust)"
+def make_known_contacts(con: duckdb.DuckDBPyConnection) -> None:
+    """Makes the table `contact` of all promotions that are known today, from `cust` and the consent that was given at first."""
+    fresh = "(SELECT custno, crtdt, rate, consent_of(custno) AS mktcns FROM cust)"
+    pairs = campaigns.eligible(fresh, campaigns.KNOWN)
+    con.execute(f"CREATE OR REPLACE TABLE contact AS {campaigns.contacts_of(pairs)}")
 
 
 def customers_for(lines_wanted: int, start: date, days: int, seed: int) -> int:
@@ -66,4 +70,4 @@ def customers_for(lines_wanted: int, start: date, days: int, seed: int) -> int:
         orders.add_orders(con, start, start + timedelta(days=days - 1))
         lines.make_lines(con, start, start + timedelta(days=days - 1), lines.Counters())
         row = con.execute("SELECT count(*) FROM line").fetchone() or (1,)
-    return max(1, round(_PROBE * lines_wanted / max(1, row[0])))
+    return max(1, round(_PROBE * lines_wanted / max(1, int(row[0]))))

@@ -34,7 +34,9 @@ def write_sample(url: str, spec: SampleSpec, *, replace: bool = False, progress:
         DriverMissing, SourceUnavailable, StorageFailure: as `Warehouse` says.
     """
     began = time.monotonic()
-    customers = spec.customers if spec.lines is None else world.customers_for(spec.lines, spec.start, spec.days, spec.seed)
+    customers = (
+        spec.customers if spec.lines is None else world.customers_for(spec.lines, spec.start, spec.days, spec.seed)
+    )
     last = spec.start + timedelta(days=spec.days - 1)
     with Warehouse(url) as warehouse, world.opened(spec.seed) as con:
         warehouse.make_tables(replace=replace)
@@ -49,6 +51,8 @@ def write_sample(url: str, spec: SampleSpec, *, replace: bool = False, progress:
             "FIRSTDAY": spec.start.isoformat(),
             "GENFROM": spec.start.isoformat(),
             "DAYS": str(spec.days),
+            "GENLINE": "1",
+            "NEXTCUST": str(people.FIRST_CUSTNO + customers),
             **{f"GENERATED.{name}": "all columns" for name in schema.TABLES},
         }
         return finish(warehouse, facts, last, counters, spec.start, began, progress)
@@ -85,15 +89,28 @@ def _write_masters(warehouse: Warehouse, con: duckdb.DuckDBPyConnection, start: 
 
 
 def finish(
-    warehouse: Warehouse, facts: dict[str, str], last: date, counters: lines.Counters, first: date, began: float, progress: Progress
+    warehouse: Warehouse,
+    facts: dict[str, str],
+    last: date,
+    counters: lines.Counters,
+    first: date,
+    began: float,
+    progress: Progress,
 ) -> SampleReport:
     """Makes the indexes, counts, and sets the mark of completeness in SYSINFO, last of all."""
     progress("indexes", 0, 1)
     with warehouse.transaction() as connection:
         warehouse.make_indexes(connection)
     progress("indexes", 1, 1)
-    state = {"LASTDAY": last.isoformat(), "NEXTLINE": str(counters.line), "NEXTINV": str(counters.invoice), "COMPLETE": "Y"}
+    state = {
+        "LASTDAY": last.isoformat(),
+        "NEXTLINE": str(counters.line),
+        "NEXTINV": str(counters.invoice),
+        "COMPLETE": "Y",
+    }
     with warehouse.transaction() as connection:
         record(connection, {**facts, **state})
-        rows = tuple(TableRows(name, warehouse.count(connection, schema.metadata.tables[name])) for name in schema.TABLES)
+        rows = tuple(
+            TableRows(name, warehouse.count(connection, schema.metadata.tables[name])) for name in schema.TABLES
+        )
     return SampleReport(warehouse.address, rows, first, last, time.monotonic() - began)
