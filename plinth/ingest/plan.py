@@ -57,7 +57,7 @@ def plan_load(contract: Table, amended: Table, base: TableVersion | None, *, ful
     return Plan(lower_bound(amended, base.state.watermark), "", code)
 
 
-def fingerprint(contract: Table, amended: Table) -> str:
+def fingerprint(contract: Table, amended: Table | None = None) -> str:
     """Names what shapes the rows of a table; descriptions, owners and promises do not.
 
     A column that came to the source is part of it, since its values for old rows have to be read. One that left is not: what the
@@ -66,7 +66,7 @@ def fingerprint(contract: Table, amended: Table) -> str:
     stated = {column.name for column in contract.columns}
     shape: dict[str, Any] = {
         "columns": [asdict(column) | {"description": "", "tags": ()} for column in contract.columns],
-        "landed": [column.name for column in amended.columns if column.name not in stated],
+        "landed": [column.name for column in (amended or contract).columns if column.name not in stated],
         "key": contract.key,
         "cursor": contract.cursor,
         "mode": contract.mode.value,

@@ -78,6 +78,25 @@ def replay(
         con.close()
 
 
+def drop(table: Table, lakehouse: Lakehouse, *, rule: str | None = None, run: str | None = None) -> int:
+    """Gives up held rows, all or those that broke one rule: they stay as evidence with the status `dropped`. Gives their number.
+
+    Raises:
+        TableMissing: nothing was ever quarantined.
+    """
+    held = lakehouse.open(quarantine.quarantine_id(table), zone=table.zone)
+    con = connect(lakehouse.platform.profile(table.profile), extensions=("delta",))
+    try:
+        rows = quarantine.held_rows(con, held, rule=rule)
+        con.execute("CREATE TEMP TABLE plinth_dropped (id VARCHAR, mended VARCHAR)")
+        if rows:
+            con.executemany("INSERT INTO plinth_dropped VALUES (?, NULL)", [(row.id,) for row in rows])
+            quarantine.settle(con, lakehouse, held, "plinth_dropped", quarantine.DROPPED, run=run)
+        return len(rows)
+    finally:
+        con.close()
+
+
 def _with_mended(
     table: Table, held: Sequence[quarantine.HeldRow], mended: Sequence[MendedRow] | None, columns: Sequence[DeltaColumn]
 ) -> list[MendedRow]:
