@@ -17,12 +17,14 @@ _WORDS = (
     "constraint create cross current current_date current_time current_timestamp default deferrable "
     "delete desc describe distinct do drop else end except exists false fetch for foreign from full grant "
     "group having in initially inner insert intersect into is join lambda lateral leading left like limit "
-    "merge natural not null offset on only or order outer over partition pivot placing primary qualify "
-    "references returning right row rows select set show some summarize symmetric table then to trailing "
-    "true union unique unpivot update user using values view when where window with "
+    "merge natural no not null off offset on only or order outer over partition pivot pivot_longer "
+    "pivot_wider placing primary qualify references returning right row rows select set show some "
+    "summarize symmetric table then to trailing true union unique unpivot update user using values "
+    "variadic view when where window with yes "
 )
 RESERVED = frozenset(_WORDS.split())
-"""Words that DuckDB or Spark SQL reserve: a name that is one gets a trailing underscore, so that dbt models need no quotes."""
+"""Words that DuckDB or Spark SQL reserve, and those that YAML takes for true or false (`no`): a name that is one gets a trailing
+underscore, so that dbt models and contracts need no quotes."""
 
 _LETTERS = str.maketrans(
     {"ß": "ss", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "œ": "oe", "ı": "i"}
