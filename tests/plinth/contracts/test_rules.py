@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from open_data_contract_standard.model import OpenDataContractStandard
 
 from plinth.contracts.load import load_contract
 from plinth.contracts.model import Rule, Severity, Table
+from plinth.contracts.physical import LOGICAL_TYPES
+from plinth.contracts.rules import OPTIONS
 from plinth.contracts.trial import faulty_rules
 from plinth.errors import ContractError
 from tests.plinth.contracts.writing import column, contract_values, load_table, write
@@ -75,9 +79,7 @@ ROWS: list[tuple[dict[str, Any], str, str, list[str], list[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("facts", "name", "kind", "right", "wrong"), ROWS, ids=[f"{row[1]}-{row[2]}" for row in ROWS]
-)
+@pytest.mark.parametrize(("facts", "name", "kind", "right", "wrong"), ROWS, ids=[f"{row[1]}-{row[2]}" for row in ROWS])
 def test_a_row_rule_parts_right_rows_from_wrong_ones(
     tmp_path: Path, facts: dict[str, Any], name: str, kind: str, right: list[str], wrong: list[str]
 ) -> None:
@@ -215,10 +217,22 @@ def test_the_trial_tells_rules_that_duckdb_refuses_from_those_that_run(tmp_path:
 def test_every_column_type_can_be_tried(tmp_path: Path) -> None:
     kinds = ("string", "long", "integer", "short", "byte", "float", "double", "boolean", "binary", "date", "timestamp", "timestamp_ntz",
              "decimal(38,10)", "array<long>")  # fmt: skip
-    columns = [
-        column(f"c{number}", required=True, customProperties=delta(kind)) for number, kind in enumerate(kinds)
-    ]
+    columns = [column(f"c{number}", required=True, customProperties=delta(kind)) for number, kind in enumerate(kinds)]
     table: Table = load_table(tmp_path, columns=columns)
     contract = load_contract(tmp_path / "shop.odcs.yaml", "shop")
     assert len(table.rules) == len(kinds)
     assert faulty_rules(contract) == ()
+
+
+def test_the_options_of_each_logical_type_are_those_of_the_standard() -> None:
+    schema = json.loads(OpenDataContractStandard.json_schema())["$defs"]["SchemaBaseProperty"]
+    stated: dict[str, set[str]] = {}
+    for branch in schema["allOf"]:
+        tests = branch.get("if", {})
+        for test in tests.get("anyOf", [tests] if tests else []):
+            options = branch["then"]["properties"].get("logicalTypeOptions", {}).get("properties", {})
+            stated[test["properties"]["logicalType"]["const"]] = set(options)
+    assert {kind: set(options) for kind, options in OPTIONS.items() if options} == {
+        kind: each for kind, each in stated.items() if each
+    }
+    assert set(OPTIONS) == set(LOGICAL_TYPES) == set(schema["properties"]["logicalType"]["enum"])
