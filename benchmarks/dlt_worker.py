@@ -24,7 +24,9 @@ def main() -> None:
     lines = sql_table(credentials=url.replace("postgresql://", "postgresql+psycopg://") if backend != "connectorx" else url, table=TABLE,
                       backend=backend, chunk_size=BATCH_ROWS, reflection_level="full_with_precision", **options)  # fmt: skip
     if disposition == "merge":
-        lines.apply_hints(incremental=dlt.sources.incremental("updated_at", initial_value=datetime(2000, 1, 1)), primary_key="line_id")
+        lines.apply_hints(
+            incremental=dlt.sources.incremental("updated_at", initial_value=datetime(2000, 1, 1)), primary_key="line_id"
+        )
     pipeline = dlt.pipeline(
         pipeline_name="benchmark", pipelines_dir=str(Path(folder) / "pipelines"), destination=filesystem(bucket_url=f"file://{folder}/delta"),
         dataset_name="shop",

@@ -84,7 +84,12 @@ def fill_mariadb(url: str, source: Path) -> None:
     parts = make_url(url)
     columns = ", ".join(COLUMNS).replace("TIMESTAMP", "DATETIME(6)")
     connection = pymysql.connect(
-        host=parts.host, port=parts.port or 3306, user=parts.username, password=parts.password or "", database=parts.database, local_infile=True
+        host=parts.host,
+        port=parts.port or 3306,
+        user=parts.username,
+        password=parts.password or "",
+        database=parts.database,
+        local_infile=True,
     )
     with connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE TABLE {TABLE} ({columns})")

@@ -21,7 +21,7 @@ _WHOLE = {"line_id": "long", "order_id": "long", "customer_id": "integer", "quan
 def platform(folder: Path, url: str, memory_mb: int) -> Platform:
     """A platform in a folder of its own, with the profile that the benchmark limits."""
     zone = Zone(root="zone", clearance=("public", "internal", "confidential", "restricted"))
-    layers = {layer: "on_prem" for layer in ("bronze", "silver", "gold", "ops")}
+    layers = dict.fromkeys(("bronze", "silver", "gold", "ops"), "on_prem")
     return Platform(
         zones={"on_prem": zone},
         layers=layers,  # type: ignore[arg-type]
@@ -60,7 +60,11 @@ def main() -> None:
         outcome = ingest(table(Mode(mode)), source, Lakehouse(settings), run="benchmark")
     finally:
         source.close()
-    print(json.dumps({"rows": outcome.rows, "inserted": outcome.inserted, "updated": outcome.updated, "seconds": outcome.seconds}))
+    print(
+        json.dumps(
+            {"rows": outcome.rows, "inserted": outcome.inserted, "updated": outcome.updated, "seconds": outcome.seconds}
+        )
+    )
 
 
 if __name__ == "__main__":

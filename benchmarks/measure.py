@@ -46,7 +46,9 @@ def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, quiet: 
     process.returncode = os.waitstatus_to_exitcode(status)
     reader.join()
     if process.returncode != 0:
-        raise CommandFailed(f"{' '.join(command[:4])} … ended with {process.returncode}: {b''.join(tail)[-2000:].decode(errors='replace')}")
+        raise CommandFailed(
+            f"{' '.join(command[:4])} … ended with {process.returncode}: {b''.join(tail)[-2000:].decode(errors='replace')}"
+        )
     return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 

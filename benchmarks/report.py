@@ -1,4 +1,4 @@
-"""What a benchmark prints: a table for people, and last one line of JSON for machines (the form is in the README of `benchmarks`)."""
+"""What a benchmark prints: a table for people, and last one line of JSON for machines."""
 
 from __future__ import annotations
 
@@ -34,18 +34,31 @@ def print_runs(title: str, runs: Mapping[str, Run]) -> None:
         print(f"{name:{width}}  {each.wall:8.2f}  {each.cpu:8.2f}  {each.peak_mb:8.0f}")
 
 
-def finish(benchmark: str, figures: Mapping[str, float], bars: Mapping[str, Bar], notes: Mapping[str, object] | None = None) -> int:
+def finish(
+    benchmark: str, figures: Mapping[str, float], bars: Mapping[str, Bar], notes: Mapping[str, object] | None = None
+) -> int:
     """Prints the figures with their bars and the JSON line; 0 where every bar holds, else 1."""
     print()
     for name, value in figures.items():
         bar = bars.get(name)
-        verdict = "" if bar is None else f"  bar {bar.comparison} {bar.limit:g}: {'holds' if bar.holds(value) else 'MISSED'}"
+        verdict = (
+            "" if bar is None else f"  bar {bar.comparison} {bar.limit:g}: {'holds' if bar.holds(value) else 'MISSED'}"
+        )
         print(f"{name:24} {value:10.3f}{verdict}")
     line = {
         "benchmark": benchmark,
         "figures": {name: round(value, 4) for name, value in figures.items()},
-        "bars": {name: {"limit": bar.limit, "holds": bar.holds(figures[name])} for name, bar in bars.items() if name in figures},
-        "machine": {"cpus": os.cpu_count(), "memory_gb": _memory_gb(), "python": machine.python_version(), "system": machine.platform()},
+        "bars": {
+            name: {"limit": bar.limit, "holds": bar.holds(figures[name])}
+            for name, bar in bars.items()
+            if name in figures
+        },
+        "machine": {
+            "cpus": os.cpu_count(),
+            "memory_gb": _memory_gb(),
+            "python": machine.python_version(),
+            "system": machine.platform(),
+        },
         **({"notes": dict(notes)} if notes else {}),
     }
     print(json.dumps(line))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from plinth.sources import Source
-    from plinth.sources.snapshot import Snapshot
+    from plinth.sources.snapshot import BronzeColumn, Snapshot
 
 
 HELD_BACK = "held_back"
@@ -147,12 +147,14 @@ def _read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: 
     )
 
 
-def _delta_column(table: Table, column: object) -> DeltaColumn:
-    contract = table.column(column.name)  # type: ignore[attr-defined]
-    metadata = {"plinth.physical_type": column.physical_type or "", "plinth.physical_name": contract.physical_name}  # type: ignore[attr-defined]
-    if column.note:  # type: ignore[attr-defined]
-        metadata["plinth.note"] = column.note  # type: ignore[attr-defined]
-    return DeltaColumn(contract.name, column.delta_type, contract.classification, contract.description, metadata)  # type: ignore[attr-defined]
+def _delta_column(table: Table, column: BronzeColumn) -> DeltaColumn:
+    contract = table.column(column.name)
+    metadata = {"plinth.physical_name": contract.physical_name}
+    if column.physical_type:
+        metadata["plinth.physical_type"] = column.physical_type
+    if column.note:
+        metadata["plinth.note"] = column.note
+    return DeltaColumn(contract.name, column.delta_type, contract.classification, contract.description, metadata)
 
 
 def _watermark(table: Table, staged: tuple[StagedFile, ...], base: TableVersion | None) -> str | None:

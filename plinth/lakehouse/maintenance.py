@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.files import read_files, require_plain
 from plinth.lakehouse.staging import FILE_BYTES, stage
-from plinth.lakehouse.tables import Lakehouse, TableVersion
+from plinth.lakehouse.tables import DataFile, Lakehouse, TableVersion
 
 if TYPE_CHECKING:
     import duckdb
@@ -71,7 +71,7 @@ def remove_abandoned_scratch(scratch: Path, *, older_than: float = _ABANDONED_SE
 
 def _fold(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse, version: TableVersion) -> tuple[int, int]:
     require_plain(version)
-    groups: dict[tuple[object, ...], list] = {}
+    groups: dict[tuple[object, ...], list[DataFile]] = {}
     for file in version.files:
         if file.size < FILE_BYTES / 2:
             groups.setdefault(tuple(file.partition.get(name) for name in version.partition_by), []).append(file)

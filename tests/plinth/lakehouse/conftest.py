@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,19 +45,3 @@ def create(
     staged = stage(con, sql, lakehouse.uri_of(table), columns, partition_by)
     write = Write(None, columns, State().next(changed=True), staged, partition_by=partition_by)
     return commit(lakehouse, table, write)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A mounted file system of 8 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        pytest.skip(
-            f"a small file system cannot be mounted here (run as root with CAP_SYS_ADMIN): {done.stderr.strip()}"
-        )
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)

@@ -1,0 +1,175 @@
+"""After every load the bronze table holds what the legacy table holds, and work is done only for what changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import duckdb
+import pytest
+
+from plinth.contracts.model import Mode
+from plinth.errors import ContractError
+from plinth.ingest import bronze_id, unchanged
+from plinth.sources import open_url
+
+from .conftest import ORDERS, Shop
+
+
+def ids(shop: Shop, con: duckdb.DuckDBPyConnection) -> list[object]:
+    return [row[0] for row in shop.rows(con, "order_id")]
+
+
+def test_the_first_load_takes_all_rows_and_remembers_the_watermark(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
+    outcome = shop.load()
+    assert (outcome.changed, outcome.rows, outcome.inserted, outcome.rows_read) == (True, 3, 3, 3)
+    assert outcome.watermark is not None and outcome.watermark.startswith("2024-01-01 12:00:00")
+    assert shop.rows(con, "order_id, customer, amount") == [
+        (1, "ann", Decimal("10.10")),
+        (2, "bob", Decimal("20.20")),
+        (3, None, Decimal("30.30")),
+    ]
+    state = shop.lakehouse.open(bronze_id(ORDERS)).state
+    assert state.watermark == outcome.watermark and state.run == "test" and state.asset == "bronze/orders"
+
+
+def test_an_increment_reads_only_what_is_not_older_than_the_lookback(
+    shop: Shop, con: duckdb.DuckDBPyConnection
+) -> None:
+    shop.load()
+    shop.sql(
+        "INSERT INTO ORDERS VALUES (4, 'cid', 40, '2024-01-02 10:00:00')",
+        "UPDATE ORDERS SET AMT = 21, UPDTS = '2024-01-02 10:00:01' WHERE ORDID = 2",
+    )
+    outcome = shop.load()
+    assert (outcome.rows_read, outcome.inserted, outcome.updated, outcome.deleted) == (3, 1, 1, 0)
+    assert shop.rows(con, "order_id, amount")[1:4] == [
+        (2, Decimal("21.00")),
+        (3, Decimal("30.30")),
+        (4, Decimal("40.00")),
+    ]
+
+
+def test_a_load_with_nothing_new_commits_nothing(shop: Shop) -> None:
+    first = shop.load()
+    second = shop.load()
+    assert not second.changed and second.version == first.version and second.content == first.content
+
+
+def test_a_row_that_comes_late_but_within_the_lookback_is_found(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
+    shop.load()
+    shop.sql("INSERT INTO ORDERS VALUES (5, 'late', 5, '2024-01-01 11:30:00')")
+    assert shop.load().inserted == 1
+    assert ids(shop, con) == [1, 2, 3, 5]
+
+
+def test_a_row_that_comes_later_than_the_lookback_is_found_by_the_counts(
+    shop: Shop, con: duckdb.DuckDBPyConnection
+) -> None:
+    shop.load()
+    shop.sql("INSERT INTO ORDERS VALUES (6, 'very late', 6, '2023-01-01 00:00:00')")
+    outcome = shop.load()
+    assert ids(shop, con) == [1, 2, 3, 6]
+    assert outcome.notes["rows_behind_lookback"] == 1, "the steward is told that the lookback is too short"
+
+
+def test_deletes_are_found_when_the_counts_differ(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
+    shop.load()
+    shop.sql("DELETE FROM ORDERS WHERE ORDID = 1")
+    outcome = shop.load()
+    assert outcome.deleted == 1 and ids(shop, con) == [2, 3]
+
+
+def test_a_delete_that_an_insert_hides_from_the_counts_is_found_by_schedule(
+    shop: Shop, con: duckdb.DuckDBPyConnection
+) -> None:
+    shop.load()
+    shop.sql("DELETE FROM ORDERS WHERE ORDID = 1", "INSERT INTO ORDERS VALUES (7, 'new', 7, '2023-01-01 00:00:00')")
+    assert not shop.load(reconcile_every=timedelta(days=1)).changed, (
+        "the counts are equal and the comparison is not due"
+    )
+    outcome = shop.load(reconcile_every=timedelta(0))
+    assert ids(shop, con) == [2, 3, 7] and outcome.rows == 3
+
+
+def test_deletes_are_kept_where_the_contract_schedules_no_comparison(
+    shop: Shop, con: duckdb.DuckDBPyConnection
+) -> None:
+    shop.load(reconcile_every=None)
+    shop.sql("DELETE FROM ORDERS WHERE ORDID = 1")
+    outcome = shop.load(reconcile_every=None)
+    assert ids(shop, con) == [1, 2, 3] and outcome.source_rows == 2
+
+
+def test_a_table_without_a_key_is_replaced_and_keeps_its_doubles(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
+    keyless = {"key": (), "cursor": None, "mode": Mode.SNAPSHOT, "lookback": 0.0, "reconcile_every": None, "rules": ()}
+    shop.sql(
+        "CREATE TABLE STOCK (ORDID INTEGER, CUST VARCHAR(20), AMT DECIMAL(10,2), UPDTS TIMESTAMP)",
+        "INSERT INTO STOCK VALUES (1, 'a', 1, '2024-01-01 10:00:00'), (1, 'a', 1, '2024-01-01 10:00:00')",
+    )
+    first = shop.load(physical_name="STOCK", **keyless)
+    again = shop.load(physical_name="STOCK", **keyless)
+    assert ids(shop, con) == [1, 1] and not again.changed and again.version == first.version
+    shop.sql("DELETE FROM STOCK WHERE rowid = 1", "INSERT INTO STOCK VALUES (2, 'b', 2, '2024-01-01 10:00:00')")
+    assert shop.load(physical_name="STOCK", **keyless).changed
+    assert ids(shop, con) == [1, 2]
+
+
+def test_a_snapshot_with_a_key_publishes_only_the_rows_that_differ(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
+    snapshot = {"mode": Mode.SNAPSHOT}
+    for number in range(20):
+        shop.sql(f"INSERT INTO ORDERS VALUES ({100 + number}, 'bulk', 1, '2024-01-01 09:00:00')")
+    shop.load(**snapshot)
+    shop.sql("DELETE FROM ORDERS WHERE ORDID = 1", "UPDATE ORDERS SET AMT = 99 WHERE ORDID = 2")
+    outcome = shop.load(**snapshot)
+    assert (outcome.inserted, outcome.updated, outcome.deleted) == (0, 1, 1)
+    assert shop.rows(con, "order_id, amount")[0] == (2, Decimal("99.00"))
+
+
+def test_a_full_load_can_be_asked_for_and_repairs_what_a_cursor_missed(
+    shop: Shop, con: duckdb.DuckDBPyConnection
+) -> None:
+    shop.load()
+    shop.sql("UPDATE ORDERS SET AMT = 77 WHERE ORDID = 1")  # without a new time stamp: no cursor can see it
+    assert not shop.load().changed
+    assert shop.load(full=True).changed
+    assert (1, Decimal("77.00")) in shop.rows(con, "order_id, amount")
+
+
+def test_a_partitioned_table_follows_its_rows_from_partition_to_partition(
+    shop: Shop, con: duckdb.DuckDBPyConnection
+) -> None:
+    shop.sql("UPDATE ORDERS SET CUST = 'a/b c%' WHERE ORDID = 3")
+    shop.load(partition_by=("customer",))
+    shop.sql("UPDATE ORDERS SET CUST = 'bob', UPDTS = '2024-01-02 10:00:00' WHERE ORDID = 3")
+    shop.load(partition_by=("customer",))
+    version = shop.lakehouse.open(bronze_id(ORDERS))
+    assert shop.rows(con, "order_id, customer") == [(1, "ann"), (2, "bob"), (3, "bob")]
+    assert {file.partition["customer"] for file in version.files} == {"ann", "bob"}
+
+
+def test_a_cheap_look_tells_whether_the_source_changed_since_the_load(shop: Shop) -> None:
+    source = open_url(shop.url)
+    assert not unchanged(ORDERS, source, shop.lakehouse)
+    shop.load()
+    assert unchanged(ORDERS, source, shop.lakehouse)
+    shop.sql("UPDATE ORDERS SET AMT = 1, UPDTS = '2024-01-05 00:00:00' WHERE ORDID = 1")
+    assert not unchanged(ORDERS, source, shop.lakehouse)
+    shop.load()
+    assert unchanged(ORDERS, source, shop.lakehouse)
+    source.close()
+
+
+def test_a_change_of_the_contract_reads_everything_again(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
+    shop.load(columns=ORDERS.columns[:2] + ORDERS.columns[3:], rules=(), drift=ORDERS.drift.DISCARD)
+    outcome = shop.load()
+    assert outcome.rows_read == 3
+    assert shop.rows(con, "order_id, amount")[0] == (1, Decimal("10.10"))
+
+
+def test_a_cursor_that_is_no_time_and_no_number_cannot_look_back(shop: Shop) -> None:
+    textual = replace(ORDERS, cursor="customer")
+    shop.load(cursor="customer")
+    with pytest.raises(ContractError, match="cannot look back"):
+        shop.load(cursor=textual.cursor)

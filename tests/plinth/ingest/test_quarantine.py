@@ -1,0 +1,183 @@
+"""A row that breaks its contract is kept with the rule and the run, and comes back when it is mended: nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from plinth.contracts.model import Mode
+from plinth.errors import ContractViolation, PlinthError
+from plinth.ingest import bronze_id
+from plinth.ingest.replay import MendedRow, drop, replay
+from plinth.lakehouse.quarantine import held_by_rule, held_rows, quarantine_id
+
+from .conftest import ORDERS, Shop
+
+HALF = {"quarantine_share": 0.5}
+
+
+def held(shop: Shop, con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    version = shop.lakehouse.find(quarantine_id(ORDERS))
+    return held_by_rule(con, version) if version is not None else {}
+
+
+def test_a_broken_row_is_held_with_its_rule_and_its_run_and_the_rest_lands(
+    shop: Shop, con: duckdb.DuckDBPyConnection
+) -> None:
+    shop.sql("UPDATE ORDERS SET AMT = -5 WHERE ORDID = 2")
+    outcome = shop.load(**HALF)
+    assert outcome.quarantined == {"amount_minimum": 1} and outcome.rows == 2
+    (row,) = held_rows(con, shop.lakehouse.open(quarantine_id(ORDERS)))
+    assert (row.rule, row.run, row.row["order_id"], row.row["amount"]) == ("amount_minimum", "test", "2", "-5.00")
+
+
+def test_a_value_that_does_not_cast_is_held_with_the_legacy_text(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
+    shop.sql("UPDATE ORDERS SET AMT = 'twelve' WHERE ORDID = 2")
+    outcome = shop.load(**HALF)
+    assert outcome.rows == 2 and sum(outcome.quarantined.values()) == 1
+    (row,) = held_rows(con, shop.lakehouse.open(quarantine_id(ORDERS)))
+    assert row.row["amount"] == "twelve" and "amount" in row.rule
+
+
+def test_more_broken_rows_than_the_contract_allows_fail_before_anything_is_published(shop: Shop) -> None:
+    shop.sql("UPDATE ORDERS SET AMT = -5")
+    with pytest.raises(ContractViolation, match="3 of 3 rows break the contract") as refused:
+        shop.load(**HALF)
+    assert "amount_minimum: 3" in str(refused.value)
+    assert shop.lakehouse.find(bronze_id(ORDERS)) is None
+    assert list(Path(shop.lakehouse.uri_of(bronze_id(ORDERS))).rglob("*.parquet")) == []
+
+
+def test_a_row_that_is_read_again_and_again_is_held_once(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
+    shop.sql("UPDATE ORDERS SET AMT = -5 WHERE ORDID = 3")
+    for _ in range(3):
+        shop.load(**HALF)
+    assert held(shop, con) == {"amount_minimum": 1}
+
+
+def test_of_two_rows_with_one_key_the_newer_lands_and_the_older_is_held(
+    shop: Shop, con: duckdb.DuckDBPyConnection
+) -> None:
+    shop.sql(
+        "CREATE TABLE LOOSE (ORDID INTEGER, CUST VARCHAR(20), AMT DECIMAL(10,2), UPDTS TIMESTAMP)",
+        "INSERT INTO LOOSE VALUES (1, 'old', 1, '2024-01-01 10:00:00'), (1, 'new', 2, '2024-01-01 11:00:00'), (2, 'x', 3, '2024-01-01 10:00:00')",
+    )
+    outcome = shop.load(physical_name="LOOSE", **HALF)
+    assert outcome.quarantined == {"key_unique": 1}
+    assert shop.rows(con, "order_id, customer") == [(1, "new"), (2, "x")]
+
+
+def test_mended_rows_go_back_and_stay_through_a_full_load(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
+    shop.sql("UPDATE ORDERS SET AMT = -5 WHERE ORDID = 2")
+    shop.load(**HALF)
+    (row,) = held_rows(con, shop.lakehouse.open(quarantine_id(ORDERS)))
+    done = replay(shop.contract, shop.lakehouse, mended=[MendedRow(row.id, {"amount": "5.00"})])
+    assert (done.replayed, done.superseded, done.still_broken) == (1, 0, {})
+    assert shop.rows(con, "order_id, amount::VARCHAR")[1] == (2, "5.00")
+    for full in (False, True):
+        shop.load(full=full, **HALF)
+        assert shop.rows(con, "order_id, amount::VARCHAR")[1] == (2, "5.00"), "the source still holds the broken row"
+    assert held(shop, con) == {}
+
+
+def test_a_snapshot_table_keeps_a_mended_row_too(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
+    shop.sql("UPDATE ORDERS SET AMT = -5 WHERE ORDID = 2")
+    shop.load(mode=Mode.SNAPSHOT, **HALF)
+    (row,) = held_rows(con, shop.lakehouse.open(quarantine_id(ORDERS)))
+    replay(shop.contract, shop.lakehouse, mended=[MendedRow(row.id, {"amount": "5.00"})])
+    shop.load(mode=Mode.SNAPSHOT, **HALF)
+    assert [entry[0] for entry in shop.rows(con, "order_id")] == [1, 2, 3]
+
+
+def test_a_row_that_is_still_broken_stays_held(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
+    shop.sql("UPDATE ORDERS SET AMT = -5 WHERE ORDID = 2", "UPDATE ORDERS SET AMT = 'x' WHERE ORDID = 1")
+    shop.load(quarantine_share=0.9)
+    rows = held_rows(con, shop.lakehouse.open(quarantine_id(ORDERS)))
+    mended = [MendedRow(row.id, {"amount": "-7" if row.row["order_id"] == "2" else "still no number"}) for row in rows]
+    done = replay(shop.contract, shop.lakehouse, mended=mended)
+    assert done.replayed == 0 and sum(done.still_broken.values()) == 2
+    assert sum(held(shop, con).values()) == 2
+
+
+def test_a_row_that_the_legacy_system_mended_itself_is_superseded(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
+    shop.sql("UPDATE ORDERS SET AMT = -5 WHERE ORDID = 2")
+    shop.load(**HALF)
+    shop.sql("UPDATE ORDERS SET AMT = 6, UPDTS = '2024-02-01 00:00:00' WHERE ORDID = 2")
+    shop.load(**HALF)
+    (row,) = held_rows(con, shop.lakehouse.open(quarantine_id(ORDERS)))
+    done = replay(shop.contract, shop.lakehouse, mended=[MendedRow(row.id, {"amount": "5.00"})])
+    assert (done.replayed, done.superseded) == (0, 1)
+    assert shop.rows(con, "order_id, amount::VARCHAR")[1] == (2, "6.00")
+
+
+def test_a_replay_that_was_killed_before_it_settled_does_not_double_the_rows(
+    shop: Shop, con: duckdb.DuckDBPyConnection
+) -> None:
+    """Keyless, so that only the log's memory of the replay can tell; the quarantine is put back to its state before."""
+    import shutil
+
+    shop.sql("UPDATE ORDERS SET AMT = -5 WHERE ORDID = 2")
+    keyless = {"key": (), "cursor": None, "mode": Mode.SNAPSHOT, "lookback": 0.0, "reconcile_every": None}
+    shop.load(**keyless, **HALF)
+    folder = Path(shop.lakehouse.uri_of(quarantine_id(ORDERS)))
+    shutil.copytree(folder, folder.parent / "before")
+    (row,) = held_rows(con, shop.lakehouse.open(quarantine_id(ORDERS)))
+    mended = [MendedRow(row.id, {"amount": "5.00"})]
+    from dataclasses import replace
+
+    contract = replace(shop.contract, **keyless)  # type: ignore[arg-type]
+    replay(contract, shop.lakehouse, mended=mended)
+    shutil.rmtree(folder)
+    (folder.parent / "before").rename(folder)
+    done = replay(contract, shop.lakehouse, mended=mended)
+    assert done.replayed == 1 and len(shop.rows(con)) == 3
+    assert held(shop, con) == {}
+
+
+def test_mended_rows_with_an_unknown_id_or_column_are_refused(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
+    shop.sql("UPDATE ORDERS SET AMT = -5 WHERE ORDID = 2")
+    shop.load(**HALF)
+    (row,) = held_rows(con, shop.lakehouse.open(quarantine_id(ORDERS)))
+    with pytest.raises(PlinthError, match="no row of orders with this id"):
+        replay(shop.contract, shop.lakehouse, mended=[MendedRow("nonsense", {})])
+    with pytest.raises(PlinthError, match="columns that the table has not"):
+        replay(shop.contract, shop.lakehouse, mended=[MendedRow(row.id, {"amuont": "5"})])
+
+
+def test_dropped_rows_are_given_up_and_stay_as_evidence(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
+    shop.sql("UPDATE ORDERS SET AMT = -5 WHERE ORDID = 2")
+    shop.load(**HALF)
+    assert drop(shop.contract, shop.lakehouse) == 1
+    shop.load(full=True, **HALF)
+    assert held(shop, con) == {}
+    version = shop.lakehouse.open(quarantine_id(ORDERS))
+    assert con.execute(f"SELECT status, row FROM {version.scan}").fetchall()[0][0] == "dropped"
+
+
+def test_a_message_about_personal_data_shows_no_values(shop: Shop) -> None:
+    from dataclasses import replace
+
+    personal = tuple(replace(column, classification="confidential") for column in ORDERS.columns)
+    shop.sql("UPDATE ORDERS SET AMT = -5, CUST = 'Ann Example'")
+    with pytest.raises(ContractViolation) as refused:
+        shop.load(columns=personal)
+    assert "Ann" not in str(refused.value)
+
+
+def test_held_rows_travel_as_json_lines_and_come_back_mended(
+    shop: Shop, tmp_path: Path, con: duckdb.DuckDBPyConnection
+) -> None:
+    from plinth.ingest.quarantine_cli import _read
+
+    shop.sql("UPDATE ORDERS SET AMT = -5 WHERE ORDID = 2")
+    shop.load(**HALF)
+    (row,) = held_rows(con, shop.lakehouse.open(quarantine_id(ORDERS)))
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({"id": row.id, "row": {**row.row, "amount": 5.5}}) + "\n\n")
+    assert replay(shop.contract, shop.lakehouse, mended=_read(file)).replayed == 1
+    file.write_text('{"id": 1}\n')
+    with pytest.raises(PlinthError, match="line 1"):
+        _read(file)
