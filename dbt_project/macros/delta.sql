@@ -1,0 +1,73 @@
+{#- The `delta` materialisation: rows go to a Delta table through plinth's one door. Everything but the SQL text happens in
+    plinth/transform; these macros only ask. -#}
+
+{% macro ask_plinth(question) -%}
+    {#- store_relation is dbt-duckdb's way from a macro into its plugin; the answer comes back in the mapping -#}
+    {%- do adapter.store_relation('plinth', none, [], '', '', question) -%}
+    {{ return(question.get('answer')) }}
+{%- endmacro %}
+
+{% macro start_run() -%}
+    {%- if execute -%}
+        {%- do ask_plinth({'ask': 'start', 'graph': graph, 'selected': selected_resources}) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro publish_run(results) -%}
+    {%- if execute -%}
+        {%- set entries = [] -%}
+        {%- for result in results if result.node.resource_type in ('model', 'test') -%}
+            {%- set node = result.node -%}
+            {%- set guards = [] -%}
+            {%- if node.resource_type == 'test' -%}
+                {%- set guards = [node.attached_node] if node.attached_node else node.depends_on.nodes -%}
+            {%- endif -%}
+            {%- do entries.append({
+                'unique_id': node.unique_id, 'status': result.status.value, 'seconds': result.execution_time,
+                'guards': guards, 'message': result.message
+            }) -%}
+        {%- endfor -%}
+        {%- do ask_plinth({'ask': 'publish', 'results': entries}) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro changed(relation) -%}
+    {#- The rows of an input that changed since this model last read it, with the column _change: insert or delete. -#}
+    {%- if execute -%}
+        {{ ask_plinth({
+            'ask': 'watch', 'model': model.unique_id, 'schema': relation.schema, 'name': relation.identifier
+        }) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro touched() -%}
+    {#- A call block with the query that says which scopes the changed rows touch. It stands before in_scope. -#}
+    {%- set sql = caller() -%}
+    {%- if execute -%}
+        {%- do ask_plinth({'ask': 'touched', 'model': model.unique_id, 'sql': sql}) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro in_scope(alias) -%}
+    {#- A condition for the rows that have to be computed; expressions for scope columns that the alias has not go by name. -#}
+    {%- if execute -%}
+        {{ ask_plinth({
+            'ask': 'in_scope', 'model': model.unique_id, 'alias': alias, 'expressions': kwargs
+        }) }}
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {#- The layer itself: silver is silver in every environment, the zone roots tell environments apart. -#}
+    {{ custom_schema_name or target.schema }}
+{%- endmacro %}
+
+{% materialization delta, adapter='duckdb' %}
+    {%- set said = ask_plinth({'ask': 'store', 'model': model.unique_id, 'sql': sql}) -%}
+    {%- call noop_statement('main', message=said) -%}
+        {{ sql }}
+    {%- endcall -%}
+    {{ return({'relations': [this.incorporate(type='view')]}) }}
+{% endmaterialization %}

@@ -1,0 +1,270 @@
+"""One dbt invocation, from pinned inputs to staged models.
+
+dbt renders and runs the models; this session answers what their SQL asks (`changed`, `touched`, `in_scope`), decides for each model how
+much of it has to be computed, and stages the rows. All tables are pinned when the run starts. dbt calls from several threads, one model
+each; what they share is guarded by a lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from plinth.engine import load_extension, quote
+from plinth.errors import ConfigurationError, PlinthError, TableMissing
+from plinth.lakehouse.changes import CHANGE
+from plinth.lakehouse.door import authorise
+from plinth.lakehouse.schema import columns_of
+from plinth.lakehouse.state import State
+from plinth.lakehouse.tables import Lakehouse, TableId
+from plinth.transform.changes import changed_rows
+from plinth.transform.model import SCOPE, Model, model_of, settle_columns, table_of
+from plinth.transform.pending import Held, Pending
+from plinth.transform.store import compute_all, compute_scopes
+from plinth.transform.work import Decision, Mode, ModelOutcome, Work
+
+if TYPE_CHECKING:
+    import duckdb
+
+# Names in the run's DuckDB that belong to no table.
+_OWN_SCHEMA = '"memory"."plinth"'
+# Where more rows than this share of an input changed, computing everything costs less than finding out what they touch.
+_ALL_SHARE = 0.3
+
+
+class Session:
+    """The state of one run.
+
+    Args:
+        run: identifier that the commits carry.
+        full_refresh: compute every model anew.
+        tell: told in words what is being done.
+    """
+
+    def __init__(
+        self,
+        lakehouse: Lakehouse,
+        *,
+        run: str | None = None,
+        full_refresh: bool = False,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        self.lakehouse = lakehouse
+        self.run = run
+        self.full_refresh = full_refresh
+        self.tell = tell or (lambda _: None)
+        self.held: dict[TableId, Held] = {}
+        self.works: dict[str, Work] = {}
+        self.failures: dict[str, PlinthError] = {}
+        self.outcomes: tuple[ModelOutcome, ...] = ()
+        self.started = False
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._changes: dict[tuple[TableId, str], tuple[str, int] | None] = {}
+        self._lock = threading.RLock()
+
+    def connect(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Takes over the in-memory DuckDB of the run."""
+        load_extension(connection, "delta")
+        connection.execute(f"SET TimeZone = 'UTC'; CREATE SCHEMA IF NOT EXISTS {_OWN_SCHEMA}")
+        self._connection = connection
+
+    def start(self, nodes: Mapping[str, Mapping[str, Any]], macros: Mapping[str, Any], selected: Sequence[str]) -> None:
+        """Pins every table that the selected models and tests read, and makes a view of each.
+
+        Args:
+            nodes: models, tests and sources of the manifest by unique id.
+            macros: macros of the manifest by unique id.
+            selected: unique ids of what runs.
+        """
+        relations = {name: node for name, node in nodes.items() if node["resource_type"] in ("model", "source")}
+        wanted: dict[TableId, None] = {}
+        for name in selected:
+            node = nodes.get(name, {})
+            for needed in (name, *(node.get("depends_on") or {}).get("nodes", ())):
+                if needed in relations:
+                    wanted[table_of(relations[needed])] = None
+        con = self._cursor()
+        for table in wanted:
+            self.held[table] = Held(table, self.lakehouse.find(table))
+            if self.held[table].exists:
+                _show(con, self.held[table])
+        for name in selected:
+            if name in relations and relations[name]["resource_type"] == "model":
+                model = model_of(relations[name], relations, macros)
+                self.works[name] = Work(model, self.held[model.table].base)
+        self.started = True
+
+    def watch(self, model: str, table: TableId) -> str:
+        """Notes that a model wants the changed rows of an input; gives the relation that will hold them."""
+        name = f'{_OWN_SCHEMA}.{quote(f"changes of {table} for {model}")}'
+        if self.started:
+            self.works[model].watched[table] = name
+        return name
+
+    def touched(self, model: str, sql: str) -> None:
+        """Notes the query that yields the scopes which the changed rows touch."""
+        if self.started:
+            self.works[model].touched_sql = sql
+
+    def in_scope(self, model: str, alias: str, expressions: Mapping[str, str]) -> str:
+        """A condition that holds for the rows that the model needs in this run.
+
+        Args:
+            alias: of the relation in the model's SQL that has the scope columns.
+            expressions: SQL for the scope columns that it has not by name.
+        """
+        if not self.started or self.decide(model).mode is not Mode.SCOPES:
+            return "true"
+        work = self.works[model]
+        same = " AND ".join(
+            f"s.{quote(name)} IS NOT DISTINCT FROM {expressions.get(name, f'{alias}.{quote(name)}')}"
+            for name in work.model.scope
+        )
+        return f"EXISTS (SELECT 1 FROM {_touched_name(model)} AS s WHERE {same})"
+
+    def decide(self, model: str) -> Decision:
+        """How much of a model has to be computed; decided once, when its SQL or its materialisation first asks.
+
+        Raises:
+            TableMissing: an input does not exist; the message says what to materialise.
+        """
+        work = self.works[model]
+        if work.decision is None:
+            self._require_inputs(work.model)
+            inputs = {str(table): self.held[table].content or "" for table in work.model.inputs}
+            mode, reason = self._mode(work, inputs)
+            work.decision = Decision(mode, reason, inputs)
+        return work.decision
+
+    def store(self, model: str, sql: str) -> str:
+        """Computes and stages a model as far as needed; gives what was done, in words.
+
+        Raises:
+            PlinthError: the inputs, the columns, their classification or the storage did not allow it; nothing was published.
+        """
+        try:
+            return self._store(self.works[model], sql)
+        except PlinthError as error:
+            self.failures[model] = error
+            raise
+
+    def _store(self, work: Work, sql: str) -> str:
+        decision, model = self.decide(work.model.unique_id), work.model
+        if decision.mode is Mode.NOTHING:
+            return decision.reason
+        con = self._cursor()
+        columns = settle_columns(model, columns_of(con, sql))
+        # Before the first byte is staged: staged files lie in the zone already.
+        authorise(self.lakehouse, model.table, columns)
+        if decision.mode is Mode.SCOPES and work.base is not None:
+            touched = f"SELECT * FROM {_touched_name(model.unique_id)}"
+            rewrite = compute_scopes(con, model, columns, sql, touched, work.base)
+        else:
+            rewrite = compute_all(con, model, columns, sql, self.lakehouse.uri_of(model.table), work.base)
+        changed = work.base is None or rewrite.changed
+        state = (work.base.state if work.base is not None else State()).next(
+            changed=changed, asset=str(model.table), run=self.run, inputs=decision.inputs, code=model.code
+        )
+        held = Held(model.table, work.base, Pending(columns, model.partition_by, state, rewrite))
+        with self._lock:
+            self.held[model.table] = held
+        _show(con, held)
+        return _in_words(decision, held)
+
+    def _require_inputs(self, model: Model) -> None:
+        missing = [str(table) for table in model.inputs if not self.held[table].exists]
+        if missing:
+            raise TableMissing(
+                f"{model.table} cannot be made: {', '.join(missing)} {'do' if len(missing) > 1 else 'does'} not exist yet",
+                where=", ".join(self.lakehouse.uri_of(table) for table in model.inputs if str(table) in missing),
+                remedy=f"materialise {' and '.join(missing)} first",
+            )
+
+    def _mode(self, work: Work, inputs: Mapping[str, str]) -> tuple[Mode, str]:
+        model, base = work.model, work.base
+        if base is None:
+            return Mode.ALL, "first time"
+        if self.full_refresh:
+            return Mode.ALL, "full refresh"
+        if base.foreign:
+            return Mode.ALL, "another tool has changed the table"
+        if base.state.code != model.code:
+            return Mode.ALL, "the model's code changed"
+        moved = [table for table in model.inputs if base.state.inputs.get(str(table)) != inputs[str(table)]]
+        if not moved:
+            return Mode.NOTHING, "neither inputs nor code changed"
+        names = ", ".join(str(table) for table in moved)
+        if model.strategy != SCOPE:
+            return Mode.ALL, f"{names} changed"
+        blind = [str(table) for table in moved if table not in work.watched]
+        if blind:
+            return Mode.ALL, f"{', '.join(blind)} changed, of which the model does not ask for the changed rows"
+        return self._scopes(work, moved, names)
+
+    def _scopes(self, work: Work, moved: Sequence[TableId], names: str) -> tuple[Mode, str]:
+        """Finds the touched scopes, as a table of their own."""
+        con, base = self._cursor(), work.base
+        assert base is not None
+        if not work.touched_sql:
+            raise ConfigurationError(
+                f"{work.model.table} does not say which scopes a change touches",
+                expected="a block {% call touched() %} … {% endcall %} before in_scope(…)",
+                where=work.model.unique_id,
+                remedy="add it, or set strategy='full'",
+            )
+        for table, view in work.watched.items():
+            since = base.state.inputs.get(str(table), "") if table in moved else None
+            found = self._changed(table, since)
+            if found is None:
+                return Mode.ALL, f"it cannot be told which rows of {table} changed"
+            relation, rows = found
+            if rows > _ALL_SHARE * max(self.held[table].rows, 1):
+                return Mode.ALL, f"{rows:,} changed rows of {table} are too many to follow"
+            con.execute(f"CREATE OR REPLACE VIEW {view} AS {relation}")
+        scope = ", ".join(quote(name) for name in work.model.scope)
+        name = _touched_name(work.model.unique_id)
+        con.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT DISTINCT {scope} FROM ({work.touched_sql})")
+        count = con.execute(f"SELECT count(*) FROM {name}").fetchone()
+        return Mode.SCOPES, f"{names} changed; {count[0] if count else 0:,} scopes touched"
+
+    def _changed(self, table: TableId, since: str | None) -> tuple[str, int] | None:
+        """A query for the changed rows of an input and their number; read once a run, however many models ask."""
+        held = self.held[table]
+        if since is None:
+            columns = ", ".join(f"NULL::{column.duckdb_type} AS {quote(column.name)}" for column in held.columns)
+            return f"SELECT {columns}, NULL::VARCHAR AS {CHANGE} WHERE false", 0
+        with self._lock:
+            if (table, since) not in self._changes:
+                self._changes[table, since] = self._read_changes(held, since)
+            return self._changes[table, since]
+
+    def _read_changes(self, held: Held, since: str) -> tuple[str, int] | None:
+        sql = changed_rows(self.lakehouse, held, since)
+        if sql is None:
+            return None
+        name = f'{_OWN_SCHEMA}.{quote(f"changes of {held.table} since {since}")}'
+        con = self._cursor()
+        con.execute(f"CREATE OR REPLACE TABLE {name} AS {sql}")
+        count = con.execute(f"SELECT count(*) FROM {name}").fetchone()
+        return f"SELECT * FROM {name}", int(count[0]) if count else 0
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        assert self._connection is not None, "dbt opens the connection before it renders anything"
+        return self._connection.cursor()
+
+
+def _touched_name(model: str) -> str:
+    return f"{_OWN_SCHEMA}.{quote(f'touched of {model}')}"
+
+
+def _show(con: duckdb.DuckDBPyConnection, held: Held) -> None:
+    schema = f'"memory".{quote(held.table.layer)}'
+    con.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    con.execute(f"CREATE OR REPLACE VIEW {schema}.{quote(held.table.name)} AS {held.relation}")
+
+
+def _in_words(decision: Decision, held: Held) -> str:
+    rewrite = held.pending.rewrite if held.pending is not None else None
+    done = f"+{rewrite.inserted:,} ~{rewrite.updated:,} -{rewrite.deleted:,}" if rewrite is not None else ""
+    return f"{held.rows:,} rows ({done}), {decision.mode.value}: {decision.reason}"

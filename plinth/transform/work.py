@@ -1,0 +1,85 @@
+"""What one run has to do for one model, and why: all of it, the touched scopes, or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.tables import TableId, TableVersion
+from plinth.transform.model import Model
+
+
+class Mode(str, Enum):
+    """How a model is brought up to its inputs."""
+
+    ALL = "all rows"
+    SCOPES = "touched scopes"
+    NOTHING = "nothing to do"
+
+
+class Status(str, Enum):
+    """What became of a model in a run."""
+
+    PUBLISHED = "published"
+    UNCHANGED = "unchanged"
+    WITHHELD = "withheld"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The mode of a model in this run, and the reason in words."""
+
+    mode: Mode
+    reason: str
+    inputs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Work:
+    """A model in the course of one run: what its SQL asked for while dbt rendered it, and what was decided.
+
+    Attributes:
+        watched: inputs whose changed rows the SQL asks for, and the name under which it finds them.
+        touched_sql: the query that says which scopes those changes touch.
+    """
+
+    model: Model
+    base: TableVersion | None
+    watched: dict[TableId, str] = field(default_factory=dict)
+    touched_sql: str = ""
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True)
+class ModelOutcome:
+    """What a run did to one model's table.
+
+    Attributes:
+        table: `<layer>/<name>`.
+        status: `published` with new rows, `unchanged` (its rows are what they were), `withheld` (a test of it or of an input failed; the
+            table is as it was) or `failed`.
+        mode: how it was computed.
+        reason: why so, in words.
+        version: Delta version after the run, None where the table does not exist.
+        content: names the rows, see `TableVersion.content`.
+        rows, size: of the table after the run; `size` in bytes.
+        inserted, updated, deleted: rows that differ from the version before.
+        seconds: wall time of rendering, computing and staging it.
+        columns: columns of the table.
+    """
+
+    table: TableId
+    status: Status
+    mode: Mode
+    reason: str
+    version: int | None = None
+    content: str | None = None
+    rows: int = 0
+    size: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    seconds: float = 0.0
+    columns: tuple[DeltaColumn, ...] = ()
