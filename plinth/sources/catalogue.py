@@ -16,7 +16,7 @@ class SourceColumn:
     name: str
     physical_type: str
     nullable: bool
-    comment: str | None
+    comment: str | None = None
     enum_values: tuple[str, ...] = ()
     default: str | None = None
 

@@ -1,0 +1,1 @@
+"""PostgreSQL: described by its catalogue, read by DuckDB's scanner in parallel under one exported snapshot."""

@@ -1,0 +1,117 @@
+"""What PostgreSQL's catalogue says of its tables.
+
+What belongs here: queries of pg_catalog (information_schema hides what the user does not own, and comments). What does not: reading rows.
+Source: PostgreSQL's documentation, chapter "System Catalogs".
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from plinth.sources.catalogue import ForeignKey, SourceColumn, SourceTable
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+_RELATIONS = """
+SELECT c.oid, n.nspname, c.relname, obj_description(c.oid, 'pg_class'),
+       CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END, c.relkind::text
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+  AND n.nspname !~ '^pg_(toast|temp)' AND (%(schema)s::text IS NULL OR n.nspname = %(schema)s)
+  AND (%(name)s::text IS NULL OR c.relname = %(name)s)
+ORDER BY n.nspname, c.relname
+"""
+# A domain is followed to the type that it rests on: a domain over numeric(6,2) holds numbers, not text.
+_COLUMNS = """
+WITH RECURSIVE bases AS (
+    SELECT oid AS domain, typbasetype AS base, typtypmod AS modifier FROM pg_type WHERE typtype = 'd'
+    UNION ALL
+    SELECT b.domain, t.typbasetype, CASE WHEN b.modifier = -1 THEN t.typtypmod ELSE b.modifier END
+    FROM bases b JOIN pg_type t ON t.oid = b.base WHERE t.typtype = 'd'
+), ends AS (SELECT b.* FROM bases b JOIN pg_type t ON t.oid = b.base WHERE t.typtype <> 'd')
+SELECT a.attrelid, a.attname, format_type(coalesce(e.base, a.atttypid), coalesce(e.modifier, a.atttypmod)),
+       NOT a.attnotnull, col_description(a.attrelid, a.attnum), coalesce(e.base, a.atttypid), a.attndims,
+       pg_get_expr(d.adbin, d.adrelid)
+FROM pg_attribute a
+LEFT JOIN ends e ON e.domain = a.atttypid
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum
+"""
+_ENUMS = "SELECT enumtypid, array_agg(enumlabel::text ORDER BY enumsortorder) FROM pg_enum GROUP BY 1"
+_INDEXES = """
+SELECT i.indrelid, i.indisprimary, i.indisunique AND i.indimmediate AND i.indpred IS NULL, i.indisvalid AND i.indpred IS NULL,
+       array_agg(a.attname::text ORDER BY k.place)
+FROM pg_index i
+CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place)
+LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+WHERE i.indrelid = ANY(%s) AND k.place <= i.indnkeyatts GROUP BY i.indexrelid, 1, 2, 3, 4 ORDER BY i.indexrelid
+"""
+_FOREIGN_KEYS = """
+SELECT c.conrelid, n.nspname, f.relname,
+       array(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k(n, i)
+             JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.n ORDER BY k.i),
+       array(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY k(n, i)
+             JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.n ORDER BY k.i)
+FROM pg_constraint c JOIN pg_class f ON f.oid = c.confrelid JOIN pg_namespace n ON n.oid = f.relnamespace
+WHERE c.contype = 'f' AND c.conrelid = ANY(%s) ORDER BY c.conname
+"""
+
+
+def describe(con: Connection[Any], schema: str | None, name: str | None) -> tuple[SourceTable, ...]:
+    """All tables, views and foreign tables of the database, or those of one schema or name; partitions stand within their parent."""
+    relations = con.execute(_RELATIONS, {"schema": schema, "name": name}).fetchall()
+    if not relations:
+        return ()
+    oids = [row[0] for row in relations]
+    columns, indexes = _columns(con, oids), _by_table(con.execute(_INDEXES, (oids,)).fetchall())
+    foreign = _by_table(con.execute(_FOREIGN_KEYS, (oids,)).fetchall())
+    return tuple(_table(row, columns[row[0]], indexes[row[0]], foreign[row[0]]) for row in relations)
+
+
+def names(con: Connection[Any]) -> list[tuple[str | None, str]]:
+    """Schema and name of every table and view."""
+    return [(row[1], row[2]) for row in con.execute(_RELATIONS, {"schema": None, "name": None}).fetchall()]
+
+
+def kind_of(con: Connection[Any], schema: str | None, name: str) -> str:
+    """`r` table, `p` partitioned table, `v` view, `m` materialised view, `f` foreign table."""
+    row = con.execute(_RELATIONS, {"schema": schema, "name": name}).fetchone()
+    return str(row[5]) if row is not None else ""
+
+
+def _columns(con: Connection[Any], oids: list[int]) -> dict[int, list[SourceColumn]]:
+    enums = {row[0]: tuple(row[1]) for row in con.execute(_ENUMS).fetchall()}
+    found: dict[int, list[SourceColumn]] = defaultdict(list)
+    for oid, name, kind, nullable, comment, type_oid, dimensions, default in con.execute(_COLUMNS, (oids,)).fetchall():
+        shown = kind + "[]" * (dimensions - 1) if dimensions > 1 and kind.endswith("[]") else kind
+        found[oid].append(SourceColumn(name, shown, nullable, comment, enums.get(type_oid, ()), default))
+    return found
+
+
+def _by_table(rows: Sequence[Any]) -> dict[int, list[Any]]:
+    found: dict[int, list[Any]] = defaultdict(list)
+    for row in rows:
+        found[row[0]].append(row[1:])
+    return found
+
+
+def _table(relation: Any, columns: list[SourceColumn], indexes: list[Any], foreign: list[Any]) -> SourceTable:
+    _, schema, name, comment, estimate, _ = relation
+    # An index over an expression has no column name there, so it says nothing about columns.
+    plain = [(primary, unique, valid, tuple(names)) for primary, unique, valid, names in indexes if None not in names]
+    key = next((names for primary, _, _, names in plain if primary), ())
+    return SourceTable(
+        schema=schema,
+        name=name,
+        columns=tuple(columns),
+        key=key,
+        key_enforced=any(primary and unique for primary, unique, _, _ in plain),
+        unique=tuple(names for primary, unique, valid, names in plain if unique and valid and not primary),
+        indexed=tuple(names for _, _, valid, names in plain if valid),
+        foreign_keys=tuple(ForeignKey(tuple(own), to, table, tuple(other)) for to, table, own, other in foreign),
+        comment=comment,
+        row_estimate=estimate,
+    )

@@ -1,0 +1,1 @@
+"""SQLite: described and read through DuckDB's scanner, as text and exactly, within one read transaction."""
