@@ -80,7 +80,7 @@ def ingest(
     found = source.describe_table(table)
     amended, drift = settle_drift(table, found)
     profile = lakehouse.platform.profile(table.profile or lakehouse.platform.source(table.source).profile)
-    con = connect(profile, extensions=("delta",), scratch=lakehouse.platform.path(lakehouse.platform.stores.scratch))
+    con = connect(profile, scratch=lakehouse.platform.path(lakehouse.platform.stores.scratch))
     try:
         # The probe is taken before the snapshot: a change in between shows as a different probe later, never as a missed one.
         probe = source.probe(amended).as_text()

@@ -11,7 +11,7 @@ from plinth.engine import quote
 from plinth.ingest.plan import overlap
 from plinth.ingest.read import HELD_BACK, Read, Target
 from plinth.lakehouse.door import Write, commit
-from plinth.lakehouse.files import read_files
+from plinth.lakehouse.files import read_files, rows_of
 from plinth.lakehouse.merge import Changes, Rewrite, merge
 from plinth.lakehouse.quarantine import HELD, key_as_text, quarantine_id
 from plinth.lakehouse.schema import DeltaColumn
@@ -134,7 +134,7 @@ def _deletes(con: duckdb.DuckDBPyConnection, target: Target, found: Read) -> str
     quarantined = target.lakehouse.find(quarantine_id(target.table), zone=target.table.zone)
     if quarantined is not None:
         text = key_as_text(target.table.key)
-        missing = f"SELECT * FROM ({missing}) WHERE {text} NOT IN (SELECT \"key\" FROM {quarantined.scan} WHERE status = '{HELD}')"
+        missing = f"SELECT * FROM ({missing}) WHERE {text} NOT IN (SELECT \"key\" FROM {rows_of(quarantined)} WHERE status = '{HELD}')"
     row = con.execute(f"SELECT count(*) FROM ({missing})").fetchone()
     if row is not None and row[0] > 0:
         raise RowsBehind(int(row[0]))

@@ -43,7 +43,7 @@ def list_(platform: PlatformFile = Path("platform.yaml")) -> None:
 
     with _told():
         lakehouse, tables = _opened(platform)
-        con = connect(lakehouse.platform.profile(), extensions=("delta",))
+        con = connect(lakehouse.platform.profile())
         grid = Grid("table", "rule", "rows held")
         for table in tables:
             version = lakehouse.find(quarantine_id(table), zone=table.zone)
@@ -65,7 +65,7 @@ def export(
 
     with _told():
         lakehouse, contract = _one(platform, table)
-        con = connect(lakehouse.platform.profile(), extensions=("delta",))
+        con = connect(lakehouse.platform.profile())
         rows = held_rows(con, lakehouse.open(quarantine_id(contract), zone=contract.zone), rule=rule)
         try:
             handle = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

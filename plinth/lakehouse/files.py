@@ -36,6 +36,16 @@ def read_files(files: Iterable[DataFile | str], columns: Sequence[DeltaColumn], 
     )
 
 
+def rows_of(version: TableVersion) -> str:
+    """SQL in brackets that yields the rows of a version without the delta extension, whose loading alone takes half a CPU second.
+
+    Raises:
+        StorageFailure: see `require_plain`.
+    """
+    require_plain(version)
+    return f"({read_files(version.files, version.columns)})"
+
+
 def require_plain(version: TableVersion) -> None:
     """Refuses tables whose files do not hold the rows as they stand.
 

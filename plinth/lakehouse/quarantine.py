@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from plinth.engine import literal, quote
 from plinth.lakehouse.door import Write, commit
+from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.merge import Changes, merge
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.staging import stage
@@ -108,7 +109,7 @@ def hold(
     )
     base = lakehouse.find(target, zone=zone)
     if base is not None:
-        con.execute(f"DELETE FROM plinth_held WHERE id IN (SELECT id FROM {base.scan})")
+        con.execute(f"DELETE FROM plinth_held WHERE id IN (SELECT id FROM {rows_of(base)})")
     return _publish(con, lakehouse, target, base, columns, "plinth_held", zone=zone, run=run)
 
 
@@ -129,7 +130,7 @@ def mended_rows(
     The legacy system still holds the broken form. Without this a load of all rows would take the mended one out again.
     """
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE plinth_mended AS SELECT mended FROM {version.scan} WHERE status = '{REPLAYED}' "
+        f"CREATE OR REPLACE TEMP TABLE plinth_mended AS SELECT mended FROM {rows_of(version)} WHERE status = '{REPLAYED}' "
         f"AND mended IS NOT NULL AND id IN (SELECT {row_id(table)} FROM {quote(broken)})"
     )
     row = con.execute("SELECT count(*) FROM plinth_mended").fetchone()
@@ -153,7 +154,7 @@ def settle(
     own = {"status": f"'{status}' AS status", "mended": "s.mended AS mended"}
     names = ", ".join(own.get(column.name, f"q.{quote(column.name)}") for column in base.columns)
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE plinth_held AS SELECT {names} FROM {base.scan} q JOIN {quote(settled)} s USING (id)"
+        f"CREATE OR REPLACE TEMP TABLE plinth_held AS SELECT {names} FROM {rows_of(base)} q JOIN {quote(settled)} s USING (id)"
     )
     return _publish(con, lakehouse, base.id, base, base.columns, "plinth_held", zone=base.zone, run=run)
 
@@ -165,7 +166,7 @@ def held_rows(
     where = f"AND rule = {literal(rule)}" if rule else ""
     until = f"LIMIT {int(limit)}" if limit is not None else ""
     rows = con.execute(
-        f"SELECT id, rule, reason, row, run, quarantined_at, status FROM {version.scan} "
+        f"SELECT id, rule, reason, row, run, quarantined_at, status FROM {rows_of(version)} "
         f"WHERE status = '{HELD}' {where} ORDER BY quarantined_at, id {until}"
     ).fetchall()
     return [HeldRow(row[0], row[1], row[2], json.loads(row[3]), row[4], row[5], row[6]) for row in rows]
@@ -175,7 +176,7 @@ def held_by_rule(con: duckdb.DuckDBPyConnection, version: TableVersion) -> dict[
     """How many rows are held, by rule."""
     return dict(
         con.execute(
-            f"SELECT rule, count(*) FROM {version.scan} WHERE status = '{HELD}' GROUP BY 1 ORDER BY 1"
+            f"SELECT rule, count(*) FROM {rows_of(version)} WHERE status = '{HELD}' GROUP BY 1 ORDER BY 1"
         ).fetchall()
     )
 
