@@ -10,22 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from plinth.contracts.drift import Difference, compare
+from plinth.contracts.drift import STOPS, compare, consequence
 from plinth.contracts.infer import infer as draft
 from plinth.contracts.load import load_contract
-from plinth.contracts.model import Contract, Table
+from plinth.contracts.model import Table
 from plinth.contracts.naming import snake
-from plinth.errors import ConfigurationError, PlinthError
+from plinth.errors import ConfigurationError, PlinthError, SourceUnreadable
 from plinth.platform import Platform, load_platform
 from plinth.sources.catalogue import SourceTable
+
+if TYPE_CHECKING:
+    from plinth.sources import Source
 
 app = typer.Typer(no_args_is_help=True, help="Draft contracts from live databases, and compare the two.")
 
@@ -55,21 +57,23 @@ def infer(
     with _told():
         if out is not None and out.exists():
             raise ConfigurationError(
-                "the draft would replace a contract",
+                "the draft would replace a file",
                 found="a file of that name",
                 where=out,
                 remedy="choose another name for --out",
             )
-        found, address = _describe(url, tables, platform)
-        name = source or (url if "://" not in url else snake(Path(urlsplit(address).path).stem) or "legacy")
+        opened = _open(url, platform)
+        try:
+            found = opened.describe(tables)
+        finally:
+            opened.close()
         if not found:
-            raise ConfigurationError(
-                "no table was found",
-                expected=f"tables that match {tables!r}" if tables else "at least one table",
-                where=_without_secret(address),
+            expected = (
+                f"tables that match {tables!r}" if tables else "at least one table that this user may see"
             )
-        dialect = urlsplit(address).scheme.split("+")[0]
-        text = draft(found, source=name, dialect=dialect, origin=_without_secret(address))
+            raise ConfigurationError("no table was found", expected=expected, where=opened.address)
+        name = source or (url if "://" not in url else snake(Path(opened.address.database).stem) or "legacy")
+        text = draft(found, source=name, dialect=opened.dialect, origin=str(opened.address))
         if out is None:
             typer.echo(text, nl=False)
             return
@@ -77,7 +81,7 @@ def infer(
         out.write_text(text, encoding="utf-8")
         load_contract(out, name)  # a draft that does not load would be our fault: say so now
     typer.echo(
-        f"{len(found)} tables drafted in {out}. Read its guesses, then name the file under sources.{name}.contract in {platform}."
+        f"{_count(found)} drafted in {out}. Read its guesses, then name the file in {platform}: sources.{name}.contract"
     )
 
 
@@ -106,71 +110,66 @@ def _check(console: Console, platform: Platform, name: str) -> bool:
     faults = faulty_rules(contract)
     opened = open_source(name, platform)
     try:
-        live = opened.describe(None)
+        live = {(each.schema, each.name): each for each in opened.describe(None)}
+        found = {table.name: _find(table, live, opened) for table in contract.tables}
     finally:
         opened.close()
-    console.print(f"[bold]{escape(name)}[/]: {escape(str(contract.path))}, {len(contract.tables)} tables")
-    drift = [(table, _differences(table, live)) for table in contract.tables]
+    console.print(
+        f"[bold]{escape(name)}[/]: {_count(contract.tables)} of {escape(str(contract.path))} against {escape(str(opened.address))}"
+    )
+    drift = [(table, _differences(table, found[table.name])) for table in contract.tables]
     drift = [(table, differences) for table, differences in drift if differences]
     if drift:
         console.print(_grid(drift))
     for fault in faults:
         console.print(f"[red]rule cannot run:[/] {escape(fault)}")
-    others = _others(contract, live)
+    covered = {id(each) for each in found.values()}
+    others = sorted(each.name for each in live.values() if id(each) not in covered)
     if others:
-        console.print(
-            f"not in the contract: {len(others)} tables of the database ({escape(', '.join(others[:8]))}{'…' if len(others) > 8 else ''})"
-        )
+        shown = ", ".join(others[:8]) + ("…" if len(others) > 8 else "")
+        console.print(f"not in the contract: {_count(others)} of the database ({escape(shown)})")
     if not drift and not faults:
         console.print("[green]contract and database agree[/]")
     return not drift and not faults
 
 
-def _differences(table: Table, live: Sequence[SourceTable]) -> tuple[tuple[str, str, str, str], ...]:
+def _find(
+    table: Table, live: dict[tuple[str | None, str], SourceTable], source: Source
+) -> SourceTable | SourceUnreadable:
+    """The live table, or why there is none. The source is asked only for what needs its own rules, such as a search path."""
+    exact = live.get((table.physical_schema, table.physical_name))
+    if exact is not None:
+        return exact
+    try:
+        found = source.describe_table(table)
+    except SourceUnreadable as reason:
+        return reason
+    return live.get((found.schema, found.name), found)
+
+
+def _differences(table: Table, found: SourceTable | SourceUnreadable) -> tuple[tuple[str, ...], ...]:
     """Rows of the grid: what differs, where, and what either side says."""
-    found = _find(table, live)
-    if len(found) != 1:
-        what = "table missing" if not found else "table in several schemas: name one in physicalName"
-        schemas = ", ".join(each.schema or "" for each in found) or "no such table"
-        return ((what, "-", table.physical_name, schemas),)
-    return tuple(_row(each) for each in compare(table, found[0]))
+    if isinstance(found, SourceUnreadable):
+        return (("table missing", "-", table.physical_name, found.what, STOPS),)
+    return tuple(
+        (each.kind.value, each.column or "-", each.expected, each.found, consequence(table, each))
+        for each in compare(table, found)
+    )
 
 
-def _row(difference: Difference) -> tuple[str, str, str, str]:
-    return difference.kind.value, difference.column or "-", difference.expected, difference.found
-
-
-def _find(table: Table, live: Sequence[SourceTable]) -> list[SourceTable]:
-    named = [each for each in live if each.name == table.physical_name]
-    return [each for each in named if table.physical_schema is None or each.schema == table.physical_schema]
-
-
-def _others(contract: Contract, live: Sequence[SourceTable]) -> list[str]:
-    covered = {id(found) for table in contract.tables for found in _find(table, live)}
-    return sorted(each.name for each in live if id(each) not in covered)
-
-
-def _grid(drift: list[tuple[Table, tuple[tuple[str, str, str, str], ...]]]) -> Grid:
-    grid = Grid("table", "difference", "column", "contract", "database", "policy")
+def _grid(drift: list[tuple[Table, tuple[tuple[str, ...], ...]]]) -> Grid:
+    grid = Grid("table", "difference", "column", "contract", "database", "next load")
     for table, differences in drift:
         for row in differences:
-            grid.add_row(*(escape(cell) for cell in (table.name, *row, table.drift.value)))
+            grid.add_row(*(escape(cell) for cell in (table.name, *row)))
     return grid
 
 
-def _describe(url: str, pattern: str | None, platform: Path) -> tuple[tuple[SourceTable, ...], str]:
-    """The tables that match, and the address they came from (it may hold a password)."""
+def _open(url: str, platform: Path) -> Source:
+    """The database at a URL, or of a source that `platform.yaml` declares."""
     from plinth.sources import open_source, open_url
 
-    if "://" in url:
-        address, opened = url, open_url(url)
-    else:
-        settings = load_platform(platform)
-        address, opened = settings.source_url(url), open_source(url, settings)
-    try:
-        return opened.describe(pattern), address
-    finally:
-        opened.close()
+    return open_url(url) if "://" in url else open_source(url, load_platform(platform))
 
 
 def _chosen(platform: Platform, contract: Path | None, source: str | None) -> list[str]:
@@ -194,10 +193,8 @@ def _chosen(platform: Platform, contract: Path | None, source: str | None) -> li
     return names
 
 
-def _without_secret(url: str) -> str:
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"
+def _count(tables: Sequence[object]) -> str:
+    return f"{len(tables)} table{'' if len(tables) == 1 else 's'}"
 
 
 @contextmanager

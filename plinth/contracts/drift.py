@@ -36,6 +36,9 @@ from plinth.sources.catalogue import SourceColumn, SourceTable
 UNREVIEWED = "unreviewed"
 """Tag of a column that landed before its contract named it."""
 
+STOPS = "stops the load"
+"""The consequence of a difference that does not pass."""
+
 
 class DifferenceKind(str, Enum):
     """What differs."""
@@ -91,7 +94,7 @@ def settle_drift(table: Table, found: SourceTable) -> tuple[Table, tuple[str, ..
         SchemaDrift: a difference does not pass; the message holds all of them as a table.
     """
     differences = compare(table, found)
-    stopping = [each for each in differences if each.refused or table.drift is Drift.FREEZE]
+    stopping = [each for each in differences if consequence(table, each) == STOPS]
     if stopping:
         raise SchemaDrift(
             f"{table.physical_name} in the source {table.source} is not what its contract says",
@@ -107,6 +110,15 @@ def settle_drift(table: Table, found: SourceTable) -> tuple[Table, tuple[str, ..
     if table.drift is Drift.EVOLVE:
         columns += _landing(table, found)
     return replace(table, columns=columns), tuple(each.message for each in differences)
+
+
+def consequence(table: Table, difference: Difference) -> str:
+    """What the next load makes of a difference, in a word or two."""
+    if difference.refused or table.drift is Drift.FREEZE:
+        return STOPS
+    if difference.kind is DifferenceKind.ADDED:
+        return "lands" if table.drift is Drift.EVOLVE else "ignored"
+    return "read as null" if difference.kind is DifferenceKind.REMOVED else "passes"
 
 
 def difference_table(differences: Iterable[Difference]) -> str:

@@ -80,7 +80,7 @@ def _column_names(table: SourceTable) -> dict[str, str]:
 
 
 def _head(source: str, origin: str, plans: list[_Plan]) -> Iterator[str]:
-    yield f"# A draft, written by `plinth contract infer`{f' from {_comment(origin)}' if origin else ''}: {len(plans)} tables."
+    yield f"# A draft, written by `plinth contract infer`{f' from {_comment(origin)}' if origin else ''}: {len(plans)} table{'' if len(plans) == 1 else 's'}."
     yield "# Before it is used: read the guesses (marked as such), name the owner, write descriptions where there are none,"
     yield "# and drop tables and columns that nobody needs. docs/contracts.md describes every key."
     yield ""
@@ -189,7 +189,7 @@ def _enum(column: SourceColumn, kind: PhysicalType) -> Iterator[str]:
 
 def _delta_type(kind: PhysicalType, dialect: str) -> Iterator[str]:
     """SQLite keeps a type per value, so the draft says what to cast to; elsewhere the database's own type decides."""
-    if dialect == "sqlite" and kind.delta is not None:
+    if dialect == "sqlite" and kind.delta not in (None, "string"):
         yield f'        customProperties: [{{property: deltaType, value: "{kind.delta}"}}]'
     elif kind.delta is None and kind.logical == "number":
         yield "        # The type does not say how many digits it holds. If you know, add"
