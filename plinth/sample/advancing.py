@@ -17,9 +17,10 @@ from sqlalchemy import delete, select, update
 
 from plinth.sample import campaigns, daily, goods, lines, orders, people, stock, world
 from plinth.sample.continued import State, make_continued, read_state
+from plinth.sample.moving import fetch_into
 from plinth.sample.schema import CAMPCON, CUSTMAS, INVLINE, ITEMMAS, PROMOS, STOCKLVL, TABLES
 from plinth.sample.spec import AdvanceReport, Progress, TableChange, check_range, silent
-from plinth.sample.warehouse import Warehouse, fetch_into, record
+from plinth.sample.warehouse import Warehouse, record
 
 if TYPE_CHECKING:
     import duckdb
@@ -43,7 +44,7 @@ def advance(url: str, days: int, *, progress: Progress = silent) -> AdvanceRepor
     """
     check_range("days", days, 1, 5000)
     began = time.monotonic()
-    with Warehouse(url) as warehouse:
+    with Warehouse(url, must_exist=True) as warehouse:
         state = read_state(warehouse)
         tally: Counter[tuple[str, str]] = Counter()
         with world.opened(state.seed) as con:
@@ -53,7 +54,9 @@ def advance(url: str, days: int, *, progress: Progress = silent) -> AdvanceRepor
                 with warehouse.transaction() as connection:
                     state = _Day(warehouse, connection, con, tally).live(state)
                 progress("days", done, days)
-        changes = tuple(TableChange(name, *(tally[name, kind] for kind in ("insert", "update", "delete"))) for name in TABLES)
+        changes = tuple(
+            TableChange(name, *(tally[name, kind] for kind in ("insert", "update", "delete"))) for name in TABLES
+        )
         return AdvanceReport(warehouse.address, changes, days, state.last_day, time.monotonic() - began)
 
 
@@ -61,7 +64,11 @@ class _Day:
     """One day of one warehouse, within one transaction."""
 
     def __init__(
-        self, warehouse: Warehouse, connection: Connection, con: duckdb.DuckDBPyConnection, tally: Counter[tuple[str, str]]
+        self,
+        warehouse: Warehouse,
+        connection: Connection,
+        con: duckdb.DuckDBPyConnection,
+        tally: Counter[tuple[str, str]],
     ) -> None:
         self._warehouse = warehouse
         self._connection = connection
@@ -112,7 +119,9 @@ class _Day:
             some = numbers[start : start + _IDS_AT_ONCE]
             anonymous = update(INVLINE).where(INVLINE.c.CUSTNO.in_(some))
             stamp = datetime.combine(day, clock_time(0, 30))
-            self._tally["INVLINE", "update"] += self._connection.execute(anonymous.values(CUSTNO=None, UPDTS=stamp)).rowcount
+            self._tally["INVLINE", "update"] += self._connection.execute(
+                anonymous.values(CUSTNO=None, UPDTS=stamp)
+            ).rowcount
         self._con.execute(daily.FORGET)
 
     def _customers(self, state: State, day: date) -> int:
@@ -140,8 +149,13 @@ class _Day:
         consenting = "(SELECT p.*, c.rate FROM people_now p JOIN cust c USING (custno))"
         pairs = campaigns.eligible(consenting, daily.ANNOUNCED_TODAY)
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE announced AS {campaigns.contacts_of(pairs)}")
-        self._insert(PROMOS, f'FROM ({campaigns.PROMO_ROWS}) WHERE "PROMOID" IN (SELECT promoid FROM promo p WHERE {daily.ANNOUNCED_TODAY})')
-        self._insert(CAMPCON, campaigns.CONTACT_ROWS.replace("FROM contact", "FROM announced") + ' ORDER BY "PROMOID", "CUSTNO"')
+        self._insert(
+            PROMOS,
+            f'FROM ({campaigns.PROMO_ROWS}) WHERE "PROMOID" IN (SELECT promoid FROM promo p WHERE {daily.ANNOUNCED_TODAY})',
+        )
+        self._insert(
+            CAMPCON, campaigns.CONTACT_ROWS.replace("FROM contact", "FROM announced") + ' ORDER BY "PROMOID", "CUSTNO"'
+        )
         self._con.execute("INSERT INTO contact FROM announced")
 
     def _lines(self, state: State, day: date) -> lines.Counters:
@@ -160,13 +174,15 @@ class _Day:
         numbers = [int(row[0]) for row in self._con.execute(f"SELECT id FROM ({daily.TOUCHED}) ORDER BY id").fetchall()]
         columns = INVLINE.c
         shape = (("lineid", "BIGINT"), ("invno", "VARCHAR"), ("qty", "INTEGER"), ("unitpr", "DOUBLE"))
-        self._con.execute("CREATE OR REPLACE TEMP TABLE touched_lines (lineid BIGINT, invno VARCHAR, qty INTEGER, unitpr DOUBLE)")
+        self._con.execute(
+            "CREATE OR REPLACE TEMP TABLE touched_lines (lineid BIGINT, invno VARCHAR, qty INTEGER, unitpr DOUBLE)"
+        )
         # A line that was made anonymous today is not touched twice on one day.
         midnight = datetime.combine(state.last_day + timedelta(days=1), clock_time())
         for start in range(0, len(numbers), _IDS_AT_ONCE):
             some = numbers[start : start + _IDS_AT_ONCE]
             statement = select(columns.LINEID, columns.INVNO, columns.QTY, columns.UNITPR)
-            statement = statement.where(columns.LINEID.in_(some), columns.UPDTS < midnight)
+            statement = statement.where(columns.LINEID.in_(some), columns["UPDTS"] < midnight)
             fetch_into(self._connection, statement, self._con, "some_lines", shape)
             self._con.execute("INSERT INTO touched_lines FROM some_lines")
         self._update(INVLINE, daily.CORRECTED)
@@ -174,6 +190,6 @@ class _Day:
 
     def _stock(self, day: date) -> None:
         self._con.execute("SET VARIABLE stock_from = getvariable('today')")
-        old = delete(STOCKLVL).where(STOCKLVL.c.SNAPDT <= day - timedelta(days=stock.NIGHTS))
+        old = delete(STOCKLVL).where(STOCKLVL.c["SNAPDT"] <= day - timedelta(days=stock.NIGHTS))
         self._tally["STOCKLVL", "delete"] += self._connection.execute(old).rowcount
         self._insert(STOCKLVL, stock.STOCK_ROWS)

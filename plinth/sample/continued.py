@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from plinth.sample import campaigns, goods, lines, orders, people, season, world
+from plinth.sample.moving import fetch_into
 from plinth.sample.schema import CAMPCON, CUSTMAS, FORMAT, ITEMMAS
 from plinth.sample.spec import SampleError
 from plinth.sample.vocabulary import CATEGORIES, STYLES, sql_list
-from plinth.sample.warehouse import Warehouse, fetch_into
+from plinth.sample.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import duckdb
@@ -120,7 +121,9 @@ def _make_goods(con: duckdb.DuckDBPyConnection, connection: Connection, state: S
     columns = ITEMMAS.c
     statement = (
         select(columns.ITEMNO, columns.DESCR, columns.CATCD, columns.COSTPR, columns.INTRDT)
-        .where(columns.CATCD != "SERV", columns.INTRDT < state.generated_from, columns.DISCDT >= state.generated_from)
+        .where(
+            columns.CATCD != "SERV", columns["INTRDT"] < state.generated_from, columns["DISCDT"] >= state.generated_from
+        )
         .order_by(columns.ITEMNO)
     )
     shape = (("itemno", "VARCHAR"), ("descr", "VARCHAR"), ("catcd", "VARCHAR"), ("costpr", "DOUBLE"), ("intr", "DATE"))
@@ -139,9 +142,9 @@ def _make_goods(con: duckdb.DuckDBPyConnection, connection: Connection, state: S
 def _read_contacts(con: duckdb.DuckDBPyConnection, connection: Connection, condition: str) -> None:
     first = con.execute(f"SELECT min(promoid) FROM promo p WHERE {condition}").fetchone()
     columns = CAMPCON.c
-    statement = select(columns.PROMOID, columns.CUSTNO, columns.RDMFLG, columns.RDMDT, columns.RDMINV, columns.UPDTS).where(
-        columns.PROMOID >= (first[0] if first and first[0] is not None else 2**31 - 1)
-    )
+    statement = select(
+        columns.PROMOID, columns.CUSTNO, columns.RDMFLG, columns.RDMDT, columns.RDMINV, columns.UPDTS
+    ).where(columns["PROMOID"] >= (first[0] if first and first[0] is not None else 2**31 - 1))
     shape = (
         ("promoid", "INTEGER"),
         ("custno", "INTEGER"),
@@ -153,4 +156,6 @@ def _read_contacts(con: duckdb.DuckDBPyConnection, connection: Connection, condi
     fetch_into(connection, statement.order_by(columns.PROMOID, columns.CUSTNO), con, "campcon_now", shape)
     pairs = "SELECT k.promoid, k.custno, c.rate FROM campcon_now k JOIN cust c USING (custno)"
     con.execute(f"CREATE OR REPLACE TABLE contact AS {campaigns.contacts_of(pairs)}")
-    con.execute("INSERT INTO redemption SELECT promoid, custno, rdmdt, rdminv, updts FROM campcon_now WHERE rdmflg = 'Y'")
+    con.execute(
+        "INSERT INTO redemption SELECT promoid, custno, rdmdt, rdminv, updts FROM campcon_now WHERE rdmflg = 'Y'"
+    )

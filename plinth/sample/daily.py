@@ -20,7 +20,9 @@ DELETE FROM cust WHERE custno IN (FROM erased);
 DELETE FROM contact WHERE custno IN (FROM erased);
 DELETE FROM ord WHERE custno IN (FROM erased);
 """
-CONTACTS_OF_ERASED = 'SELECT promoid AS "PROMOID", custno AS "CUSTNO" FROM contact WHERE custno IN (FROM erased) ORDER BY ALL'
+CONTACTS_OF_ERASED = (
+    'SELECT promoid AS "PROMOID", custno AS "CUSTNO" FROM contact WHERE custno IN (FROM erased) ORDER BY ALL'
+)
 
 # 2. Customers who lapse, move or change their mind: at most one of the three on a day, so that a row is updated once.
 FATES = f"""
@@ -59,7 +61,9 @@ NEW_ITEMS = f'FROM items_now WHERE "INTRDT" = {_TODAY} ORDER BY "ITEMNO"'
 # 4. Promotions: announced with their contacts, called off the day before they would begin.
 ANNOUNCED_TODAY = f"p.announced = {_TODAY}"
 CALLED_OFF = f'SELECT promoid AS "PROMOID" FROM promo WHERE called_off AND startdt - 1 = {_TODAY}'
-CALLED_OFF_CONTACTS = f'SELECT promoid AS "PROMOID", custno AS "CUSTNO" FROM contact WHERE promoid IN ({CALLED_OFF}) ORDER BY ALL'
+CALLED_OFF_CONTACTS = (
+    f'SELECT promoid AS "PROMOID", custno AS "CUSTNO" FROM contact WHERE promoid IN ({CALLED_OFF}) ORDER BY ALL'
+)
 REDEEMED = f"""
 SELECT promoid AS "PROMOID", custno AS "CUSTNO", 'Y' AS "RDMFLG", d AS "RDMDT", invno AS "RDMINV", insts AS "UPDTS"
 FROM redemption WHERE insts::DATE = {_TODAY} ORDER BY promoid, custno

@@ -36,7 +36,7 @@ CREATE OR REPLACE TEMP TABLE office AS
 SELECT kind, key2(key2(dayno, n), 500 + rank) AS ok, d, dayno, clock(d, 3600 * (9 + 9 * u('office', key2(key2(dayno, n), 500 + rank)))) AS ts
 FROM (SELECT day.d, day.dayno, k.kind, k.rank, unnest(range(whole(
           least(k.most, getvariable('customers') * {LINES_PER_DAY} * factor * k.share), 'office' || k.kind, dayno))) AS n
-      FROM day, (VALUES ('W', 1, .0034, 1e9), ('Z', 2, .0022, 1e9), ('S', 3, .0001, 9), ('K', 4, .0001, 3), ('J', 5, .00007, 5), ('F', 6, .00005, 1),
+      FROM day, (VALUES ('W', 1, .0027, 1e9), ('Z', 2, .0033, 1e9), ('S', 3, .0001, 9), ('K', 4, .0001, 3), ('J', 5, .00007, 5), ('F', 6, .00005, 1),
                         ('U', 7, .00002, 1), ('A', 8, .00002, .05), ('T', 9, .00002, .2), ('P', 10, .00003, 5)) k(kind, rank, share, most)
       WHERE trading AND d BETWEEN getvariable('a')::DATE AND getvariable('b')::DATE)
 """

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import duckdb
 
 LOOKBACK = 62
+MOST = 0.85  # the highest chance of an order on one day
 _MAX_EFFECT = 4.0
 GUEST_ORDERS = 0.0021  # orders without a customer (the till, DOTCOM), per customer and trading day: 22 % of the lines
 
@@ -35,11 +36,11 @@ _BOUGHT = f"""
 WITH likely AS (
     SELECT c.*, s.* EXCLUDE (next_trading), key2(c.custno, s.dayno) AS ok
     FROM cust c, selling s
-    WHERE s.d >= c.crtdt AND s.d < c.enddt AND u('order', key2(c.custno, s.dayno)) < least(.85, c.rate * s.factor * {_MAX_EFFECT})
+    WHERE s.d >= c.crtdt AND s.d < c.enddt AND u('order', key2(c.custno, s.dayno)) < least({MOST}, c.rate * s.factor * {_MAX_EFFECT})
 ), bought AS (
     SELECT l.*, coalesce(k.names_code AND k.grpcd = 'T', false) AS may_redeem
     FROM likely l LEFT JOIN contact k ON k.custno = l.custno AND k.promoid = l.promoid
-    WHERE u('order', l.ok) < least(.85, l.rate * l.factor * if(k.grpcd = 'T', k.effect, 1.0))
+    WHERE u('order', l.ok) < least({MOST}, l.rate * l.factor * if(k.grpcd = 'T', k.effect, 1.0))
 )
 SELECT ok, custno, if(u('cntry2', ok) < .3, cntry2, cntry) AS cntry, d, dayno, xmas, wholesale, c1, c2, c3, s1, s2, basket, repeats,
        greatest(1, least(180, round(basket * exp(.7 * z('size', ok)))))::INT AS explored, promoid,
@@ -60,7 +61,7 @@ SELECT key2(key2(s.dayno, g), 77) AS ok, NULL::INT AS custno,
 FROM (SELECT *, unnest(range(whole(getvariable('customers') * {GUEST_ORDERS} * factor, 'guests', dayno))) AS g FROM selling) s
 """
 
-# 1.2 % of the orders come late, by file, in the nights of the next 9 days; 15 % are cancelled in part; one in 10,000 is a slip of the
+# 1.2 % of the orders come late, by file, in the nights of the next 9 days; 15 % of the customers' orders are cancelled in part; one in 10,000 is a slip of the
 # keyboard by thousands of pieces, which is taken back within the quarter of an hour.
 _FATE = f"""
 INSERT INTO ord
@@ -72,7 +73,7 @@ WITH wanted AS ({_BOUGHT} UNION ALL {_GUESTS}), timed AS (
     SELECT *, if(late > 0, clock(d + late, 7200 + 10000 * u('night', ok)), invts + to_seconds(20 + floor(1100 * u('delay', ok))::INT)) AS insts
     FROM timed
 ), tired AS (
-    SELECT *, u('cancel', ok) < if(custno IS NULL, .05, .155) AS cancels, insts::DATE + 1 + floor(20 * pow(u('after', ok), 2))::INT AS cancel_from
+    SELECT *, u('cancel', ok) < if(custno IS NULL, .06, .175) AS cancels, insts::DATE + 1 + floor(20 * pow(u('after', ok), 2))::INT AS cancel_from
     FROM booked
 )
 SELECT ok, custno, cntry, t.d, t.dayno, t.xmas, wholesale, c1, c2, c3, s1, s2, basket, repeats, explored, promoid, redeems, promtyp, discpc, huge,

@@ -37,7 +37,8 @@ metadata = MetaData()
 
 def _stamp() -> DateTime:
     kind = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-    return kind.with_variant(sqlite.DATETIME(truncate_microseconds=True), "sqlite")
+    text = sqlite.DATETIME(truncate_microseconds=True)  # type: ignore[no-untyped-call]
+    return kind.with_variant(text, "sqlite")
 
 
 def _number(digits: int, places: int) -> Numeric[float]:
@@ -49,7 +50,7 @@ def _table(name: str, *columns: Column[Any], key: tuple[str, ...] = ()) -> Table
     return Table(name, metadata, *columns, *parts, quote=True, mysql_charset="utf8mb4", mysql_engine="InnoDB")
 
 
-def _column(name: str, kind: TypeEngine[Any], *, null: bool = False) -> Column[Any]:
+def _column(name: str, kind: TypeEngine[Any] | type[TypeEngine[Any]], *, null: bool = False) -> Column[Any]:
     return Column(name, kind, nullable=null, quote=True, autoincrement=False)
 
 

@@ -1,28 +1,23 @@
 """The legacy database that the sample lives in: opening it, making its tables, filling them in bulk, changing rows.
 
-What belongs here: everything that differs from database to database. What does not: what the rows are. Rows arrive as a DuckDB query and
-leave by the quickest way that each database has and that stays inside our transaction:
-- PostgreSQL: COPY FROM STDIN of CSV that DuckDB wrote.
-- MySQL and MariaDB: LOAD DATA LOCAL INFILE of the same CSV; where the server forbids it, multi-row INSERTs.
-- SQLite: in bulk DuckDB's scanner, which has a connection of its own (2.4 us a row); inside our transaction executemany (7.8 us a row).
+What belongs here: connections, transactions, tables and indexes, changes by key, and turning a database's refusal into our errors. What does not:
+what the rows are, and how many of them get in or out at once (`plinth.sample.moving`).
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, delete, event, func, inspect, select, update
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
-from sqlalchemy.types import BigInteger, Date, DateTime, Integer, Numeric
 
-from plinth.engine import literal, load_extension, quote
 from plinth.errors import DriverMissing, SourceUnavailable, StorageFailure
+from plinth.sample import moving
 from plinth.sample.schema import LATE_INDEXES, SYSINFO, TABLES, metadata
 from plinth.sample.spec import SampleError
 
@@ -36,7 +31,6 @@ _DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mysql+pymysql",
 }
-_FETCH = 20_000
 
 
 class Warehouse:
@@ -44,17 +38,20 @@ class Warehouse:
 
     Args:
         url: `sqlite:///path`, `postgresql://…` or `mysql://…`; `mariadb://` and `postgres://` are understood too.
+        must_exist: do not make the file of an SQLite database that is not there.
 
     Raises:
-        SampleError: the URL is none of these.
+        SampleError: the URL is none of these, or there is no such file.
         DriverMissing: the Python driver is not installed.
         SourceUnavailable: the database does not answer.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, must_exist: bool = False) -> None:
         self._url = _driver_url(url)
         self.address = self._url.render_as_string(hide_password=True)
         self.dialect = self._url.get_backend_name()
+        if self.dialect == "sqlite":
+            self._find_file(must_exist)
         self._engine = self._open()
 
     def __enter__(self) -> Warehouse:
@@ -63,18 +60,32 @@ class Warehouse:
     def __exit__(self, *_: object) -> None:
         self._engine.dispose()
 
+    def _find_file(self, must_exist: bool) -> None:
+        file = Path(self._url.database or "")
+        if must_exist and not file.is_file():
+            raise SampleError(
+                "there is no sample warehouse at this place",
+                expected="a file that `plinth sample` has written",
+                where=self.address,
+                remedy="write one by: plinth sample --to URL",
+            )
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageFailure("the folder of the database cannot be made", found=error, where=file.parent) from None
+
     def _open(self) -> Engine:
         arguments: dict[str, Any] = {}
-        if self.dialect == "sqlite":
-            Path(self._url.database or "").expanduser().parent.mkdir(parents=True, exist_ok=True)
         if self.dialect == "mysql":
             arguments = {"local_infile": True, "charset": "utf8mb4"}
         try:
             engine = create_engine(self._url, connect_args=arguments)
             if self.dialect == "sqlite":
                 event.listen(engine, "connect", _tune_sqlite)
-            with engine.connect():
-                return engine
+            with engine.connect() as connection:
+                # Opening an SQLite file reads nothing of it; this does, so that what is no database is found here.
+                inspect(connection).has_table(SYSINFO.name)
+            return engine
         except ModuleNotFoundError as error:
             raise DriverMissing(
                 f"the driver for {self.dialect} is not installed",
@@ -82,7 +93,7 @@ class Warehouse:
                 where=self.address,
                 remedy="install requirements.lock into this environment",
             ) from None
-        except OperationalError as error:
+        except DBAPIError as error:
             raise SourceUnavailable(
                 "the database does not answer",
                 found=str(error.orig).strip(),
@@ -148,21 +159,12 @@ class Warehouse:
         Raises:
             StorageFailure: the database refused them.
         """
-        if self.dialect != "sqlite":
-            with self.transaction() as connection:
-                self.insert(connection, table, con, query)
+        if self.dialect == "sqlite":
+            with self._refusals():
+                moving.by_scanner(self._url.database or "", con, table, query)
             return
-        import duckdb
-
-        columns = ", ".join(_expression(column.name, column.type, self.dialect) for column in table.c)
-        load_extension(con, "sqlite_scanner")
-        try:
-            con.execute(f"ATTACH IF NOT EXISTS {literal(self._url.database or '')} AS legacy (TYPE sqlite)")
-            con.execute(f"INSERT INTO legacy.{quote(table.name)} SELECT {columns} FROM ({query})")
-        except duckdb.Error as error:
-            raise self._refusal(error) from error
-        finally:
-            con.execute("DETACH DATABASE IF EXISTS legacy")
+        with self.transaction() as connection:
+            self.insert(connection, table, con, query)
 
     def insert(self, connection: Connection, table: Table, con: duckdb.DuckDBPyConnection, query: str) -> int:
         """Inserts the rows of a DuckDB query, which has the table's columns by name; gives their number.
@@ -170,43 +172,21 @@ class Warehouse:
         Raises:
             StorageFailure: the database refused them.
         """
-        columns = ", ".join(_expression(column.name, column.type, self.dialect) for column in table.c)
-        rows = f"SELECT {columns} FROM ({query})"
-        if self.dialect == "sqlite":
-            return _insert_many(connection, table, con, rows, "?")
-        if self.dialect == "mysql" and not _local_infile(connection):
-            return _insert_many(connection, table, con, rows, "%s")
-        with tempfile.TemporaryDirectory(prefix="plinth-sample-") as folder:
-            file = Path(folder) / "rows.csv"
-            written = con.execute(
-                f"COPY ({rows}) TO {literal(str(file))} (FORMAT csv, HEADER false, NULLSTR 'NULL', DELIMITER ',')"
-            ).fetchone()
-            self._load(connection, table, file)
-        return int(written[0]) if written else 0
+        with self._refusals():
+            return moving.insert(connection, table, con, query)
 
-    def _load(self, connection: Connection, table: Table, file: Path) -> None:
-        raw = connection.connection.driver_connection
-        if raw is None:
-            raise SourceUnavailable("the connection is closed", where=self.address)
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        import duckdb
+
         try:
-            if self.dialect == "mysql":
-                with raw.cursor() as cursor:
-                    cursor.execute(_load_data(table, file))
-                return
-            names = ", ".join(quote(column.name) for column in table.c)
-            statement = f"COPY {quote(table.name)} ({names}) FROM STDIN (FORMAT csv, NULL 'NULL')"
-            with raw.cursor() as cursor, file.open("rb") as stream, cursor.copy(statement) as copy:
-                while chunk := stream.read(1 << 20):
-                    copy.write(chunk)
-        except self._driver_errors() as error:
+            yield
+        except (self._engine.dialect.loaded_dbapi.Error, duckdb.IOException, moving.RowsLostError) as error:
             raise self._refusal(error) from error
-
-    def _driver_errors(self) -> tuple[type[Exception], ...]:
-        return (self._engine.dialect.loaded_dbapi.Error,)
 
     def update(self, connection: Connection, table: Table, con: duckdb.DuckDBPyConnection, query: str) -> int:
         """Updates by key from a DuckDB query with the key's columns and those to be set; gives the number of rows."""
-        names, rows = _fetch(con, query)
+        names, rows = moving.fetch(con, query)
         key = [column.name for column in table.primary_key]
         if not rows:
             return 0
@@ -219,7 +199,7 @@ class Warehouse:
 
     def delete(self, connection: Connection, table: Table, con: duckdb.DuckDBPyConnection, query: str) -> int:
         """Deletes the rows whose key columns a DuckDB query gives; gives the number of keys."""
-        names, rows = _fetch(con, query)
+        names, rows = moving.fetch(con, query)
         if not rows:
             return 0
         statement = delete(table)
@@ -266,28 +246,6 @@ def record(connection: Connection, facts: dict[str, str]) -> None:
     connection.execute(SYSINFO.insert(), [{"KEYNM": key, "KEYVAL": value} for key, value in facts.items()])
 
 
-def fetch_into(
-    connection: Connection,
-    statement: Any,
-    con: duckdb.DuckDBPyConnection,
-    name: str,
-    columns: Sequence[tuple[str, str]],
-) -> None:
-    """Copies the rows of a statement into a DuckDB table of the given columns and types."""
-    shape = ", ".join(f"{quote(column)} {kind}" for column, kind in columns)
-    con.execute(f"CREATE OR REPLACE TABLE {quote(name)} ({shape})")
-    import pyarrow as pa
-
-    result = connection.execution_options(yield_per=_FETCH).execute(statement)
-    for part in result.partitions(_FETCH):
-        batch = pa.table(
-            [pa.array(values) for values in zip(*part, strict=True)], names=[column for column, _ in columns]
-        )
-        con.register("arrived", batch)
-        con.execute(f"INSERT INTO {quote(name)} SELECT * FROM arrived")
-        con.unregister("arrived")
-
-
 def _driver_url(url: str) -> URL:
     try:
         parsed = make_url(url)
@@ -315,49 +273,3 @@ def _tune_sqlite(raw: Any, _: object) -> None:
     # Without fsync a power cut can cost the sample, a killed process can not: the journal is still there.
     raw.execute("PRAGMA synchronous = OFF")
     raw.execute("PRAGMA cache_size = -65536")
-
-
-def _expression(name: str, kind: object, dialect: str) -> str:
-    column = quote(name)
-    if dialect != "sqlite":
-        return f"{column}::DECIMAL({kind.precision}, {kind.scale}) AS {column}" if isinstance(kind, Numeric) else column
-    if isinstance(kind, Numeric):
-        return f"{column}::DOUBLE AS {column}"
-    if isinstance(kind, (Integer, BigInteger)):
-        return f"{column}::BIGINT AS {column}"
-    return f"{column}::VARCHAR AS {column}" if isinstance(kind, (Date, DateTime)) else column
-
-
-def _insert_many(connection: Connection, table: Table, con: duckdb.DuckDBPyConnection, rows: str, mark: str) -> int:
-    names = ", ".join(connection.dialect.identifier_preparer.quote(column.name) for column in table.c)
-    target = connection.dialect.identifier_preparer.format_table(table)
-    statement = f"INSERT INTO {target} ({names}) VALUES ({', '.join([mark] * len(table.c))})"
-    raw = connection.connection.driver_connection
-    if raw is None:
-        raise SourceUnavailable("the connection is closed")
-    written = 0
-    cursor = raw.cursor()
-    result = con.execute(rows)
-    while part := result.fetchmany(_FETCH):
-        cursor.executemany(statement, part)
-        written += len(part)
-    cursor.close()
-    return written
-
-
-def _local_infile(connection: Connection) -> bool:
-    return bool(connection.exec_driver_sql("SELECT @@local_infile").scalar())
-
-
-def _load_data(table: Table, file: Path) -> str:
-    names = ", ".join(f"`{column.name}`" for column in table.c)
-    return (
-        f"LOAD DATA LOCAL INFILE '{file.as_posix()}' INTO TABLE `{table.name}` CHARACTER SET utf8mb4 "
-        f"FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' ESCAPED BY '' LINES TERMINATED BY '\\n' ({names})"
-    )
-
-
-def _fetch(con: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    result = con.execute(query)
-    names = [column[0] for column in result.description or []]
-    return names, result.fetchall()

@@ -17,7 +17,7 @@ from plinth.sample.warehouse import Warehouse, record
 if TYPE_CHECKING:
     import duckdb
 
-BLOCK_LINES = 300_000
+BLOCK_LINES = 200_000  # about so many are booked in one go, whatever the size of the shop
 
 
 def write_sample(url: str, spec: SampleSpec, *, replace: bool = False, progress: Progress = silent) -> SampleReport:
