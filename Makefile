@@ -1,0 +1,84 @@
+# From a fresh clone with only make and Python 3.11 to 3.13: `make run`, then `make ui`. uv is used where it is installed, pip where not.
+# PYTHON=… chooses the interpreter, DATA=… real data, PORT=… the port of the UI.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 3000
+export DAGSTER_TELEMETRY_DISABLED := 1
+export DO_NOT_TRACK := 1
+
+.PHONY: help run ui test check format clean lock install
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make run              the main job on a sample warehouse: legacy system -> bronze -> silver -> gold, and a report"
+	@echo "make run DATA=<path>  the same on online_retail_ii.parquet"
+	@echo "make ui               the Dagster UI on the instance of the newest run (PORT=$(PORT))"
+	@echo "make test             the whole test suite        make check   format, lint, types, layers, SQL, the fast tests"
+	@echo "make clean            remove what runs have made  make lock    resolve the dependencies anew (needs uv)"
+
+run: $(VENV)/.core
+	@$(BIN)/plinth run $(if $(DATA),--data "$(DATA)")
+
+ui: $(VENV)/.core
+	@$(BIN)/plinth ui --port $(PORT) $(if $(DATA),--data "$(DATA)")
+
+test: $(VENV)/.dev
+	@sh tests/install_servers.sh
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/sqlfluff lint dbt_project
+	@$(BIN)/python -m pytest -m "not slow"
+
+format: $(VENV)/.dev
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+clean:
+	rm -rf data .dagster dbt_project/target dbt_project/logs logs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@echo "The environment in $(VENV) stays; remove it by hand to start over."
+
+lock:
+	@command -v uv >/dev/null || { echo "make lock needs uv, which resolves for every Python and platform at once: pip install uv"; exit 1; }
+	uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --universal --python-version 3.11 --quiet -o requirements.lock
+	for extra in $(EXTRAS); do uv pip compile pyproject.toml --extra $$(echo $$extra | sed 's/^dev$$/dev --extra peers/') --generate-hashes --no-emit-index-url \
+		--universal --python-version 3.11 --quiet -o requirements/$$extra.lock || exit 1; done
+
+EXTRAS := $(basename $(notdir $(wildcard requirements/*.lock)))
+
+install: $(VENV)/.core
+
+# The interpreter is asked, not its name: a shim named python3.11 may stand for nothing.
+FIND_PYTHON = for each in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
+	$$each -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1 && { echo $$each; break; }; done
+
+$(BIN)/python:
+	@python=$$($(FIND_PYTHON)); \
+	[ -n "$$python" ] || { echo "Plinth needs Python 3.11, 3.12 or 3.13, and none was found. Install one, or name it: make PYTHON=<path>"; exit 1; }; \
+	echo "Making $(VENV) with $$($$python --version) ..."; \
+	if command -v uv >/dev/null 2>&1; then uv venv --quiet --python "$$($$python -c 'import sys; print(sys.executable)')" $(VENV); \
+	else $$python -m venv $(VENV) || { echo "This Python cannot make environments: install its venv package (Debian: apt-get install python3-venv)"; \
+		rm -rf $(VENV); exit 1; }; fi
+
+# Hashes only. The project itself is not built, so that no build tool has to come from elsewhere: a path file and a command of two lines
+# put it into the environment.
+define install
+	@echo "Installing $(1) ..."
+	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r $(1); \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1); fi
+	@$(BIN)/python -c 'import pathlib, sys, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "plinth-project.pth").write_text(sys.argv[1] + "\n")' "$(CURDIR)"
+	@printf '#!%s\nfrom plinth.cli import app\n\napp()\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/plinth && chmod +x $(BIN)/plinth
+endef
+
+$(VENV)/.core: requirements.lock | $(BIN)/python
+	$(call install,requirements.lock)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock | $(BIN)/python
+	$(call install,requirements/dev.lock)
+	@touch $(VENV)/.core $@

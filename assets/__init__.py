@@ -1,0 +1,12 @@
+"""What exists: one module per stage of the way of the data, and the checks beside them.
+
+What belongs here: assets and asset checks. An asset opens its resources, calls one function of `plinth`, and reports metadata; an
+algorithm never stands here. What does not: what wakes assets up (`sensors`), what runs together (`jobs`).
+See https://docs.dagster.io/guides/build/assets.
+"""
+
+from assets.bronze import bronze_assets, bronze_key
+from assets.checks import bronze_checks
+from assets.legacy import legacy_specs
+
+__all__ = ["bronze_assets", "bronze_checks", "bronze_key", "legacy_specs"]

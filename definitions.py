@@ -1,0 +1,61 @@
+"""The one place that assembles: `build_definitions(...)`, and `defs` for those who load this file (`workspace.yaml`, `dg`, `dagster`).
+
+What belongs here: putting together what the rooms export, nothing else.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from assets import bronze_assets, bronze_checks, legacy_specs
+from jobs import asset_jobs, platform_executor, schedules
+from plinth.catalogue import load_contracts
+from plinth.contracts.model import Contract
+from plinth.platform import Platform, load_platform
+from resources import platform_resources
+from sensors import downstream_sensor, source_sensor
+
+PLATFORM_FILE = Path(__file__).resolve().parent / "platform.yaml"
+
+
+def build_definitions(
+    platform: Platform | None = None, resource_overrides: Mapping[str, object] | None = None
+) -> dg.Definitions:
+    """A fresh set of definitions.
+
+    Args:
+        platform: the platform they are for; by default `platform.yaml` beside this file, with the overlay that PLINTH_PLATFORM names.
+        resource_overrides: resources to use instead of the platform's own, by key.
+
+    Raises:
+        ConfigurationError, ContractError: `platform.yaml` or a contract is wrong; the message names file, place and remedy.
+    """
+    platform = platform or load_platform(PLATFORM_FILE)
+    with warnings.catch_warnings():
+        # Code references are beta in 1.13; a warning for each asset would bury everything else that a load says.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return _assemble(platform, load_contracts(platform), resource_overrides or {})
+
+
+def _assemble(
+    platform: Platform, contracts: Sequence[Contract], resource_overrides: Mapping[str, object]
+) -> dg.Definitions:
+    return dg.Definitions(
+        assets=[
+            *(spec for contract in contracts for spec in legacy_specs(contract, platform)),
+            *(asset for contract in contracts for asset in bronze_assets(contract, platform)),
+        ],
+        asset_checks=[checks for contract in contracts for checks in bronze_checks(contract)],
+        jobs=asset_jobs(),
+        schedules=schedules(),
+        sensors=[*(source_sensor(contract, platform) for contract in contracts), downstream_sensor()],
+        resources={**platform_resources(platform), **resource_overrides},
+        executor=platform_executor(platform),
+    )
+
+
+defs = build_definitions()

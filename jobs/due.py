@@ -1,0 +1,54 @@
+"""Whether the main job has anything to do, found out without running it.
+
+What belongs here: putting together what the legacy systems, the lakehouse, today's code and the last run say. What does not: a look at a
+legacy table (`plinth.look`) and at a made one (`plinth.stale`).
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import dagster as dg
+
+from plinth.catalogue import load_contracts
+from plinth.lakehouse.tables import Lakehouse, TableId
+from plinth.look import look
+from plinth.platform import Layer
+from plinth.project import Project
+from plinth.report import FAILED, read_report
+from plinth.sources import open_source
+from plinth.stale import stale_tables
+
+
+def reasons_to_run(project: Project, repository: dg.RepositoryDefinition) -> list[str]:
+    """Why the main job should run, in words; empty where it would find everything as it is.
+
+    Raises:
+        SourceUnavailable: a legacy system does not answer.
+    """
+    if not project.last_report.exists():
+        return ["it never ran"]
+    if read_report(project.last_report).status == FAILED:
+        return ["the last run failed"]
+    lakehouse = Lakehouse(project.platform)
+    reasons = []
+    for contract in load_contracts(project.platform):
+        source = open_source(contract.source, project.platform)
+        try:
+            looks = [look(table, source, lakehouse) for table in contract.tables]
+        finally:
+            source.close()
+        reasons += [f"bronze/{each.table}: {each.reason or each.fault}" for each in looks if each.reason or each.fault]
+    code = downstream_code(repository, project)
+    return reasons + [f"{table}: {reason}" for table, reason in stale_tables(lakehouse, code).items()]
+
+
+def downstream_code(repository: dg.RepositoryDefinition, project: Project) -> dict[TableId, str | None]:
+    """The tables that are made from others, by their assets, with the fingerprint of the code that makes them."""
+    layers = set(project.platform.layers) - {"bronze"}
+    graph = repository.asset_graph
+    return {
+        TableId(cast(Layer, key.path[0]), key.path[1]): graph.get(key).code_version
+        for key in graph.materializable_asset_keys
+        if len(key.path) == 2 and key.path[0] in layers
+    }

@@ -1,0 +1,140 @@
+"""A run's events as lines that a person can follow, and the counts that its report needs.
+
+What belongs here: turning events into words. What does not: starting the run (`jobs.launch`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import dagster as dg
+from dagster._core.events import DagsterEvent, DagsterEventType
+
+from plinth.report import FailedCheck, Failure
+
+Tell = Callable[[str], None]
+
+_POLL = 0.2
+"""Seconds between two looks at the event log: soon enough for a person, and nothing beside a step's work."""
+
+
+@dataclass
+class Seen:
+    """What the events said so far."""
+
+    checks_passed: int = 0
+    failed_checks: list[FailedCheck] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    materialized: list[str] = field(default_factory=list)
+
+
+class Follower(AbstractContextManager["Follower"]):
+    """Reads the events of one run while it goes on, from the instance that every process of the run writes to."""
+
+    def __init__(self, instance: dg.DagsterInstance, run_id: str, tell: Tell) -> None:
+        self.seen = Seen()
+        self._instance = instance
+        self._run_id = run_id
+        self._tell = tell
+        self._cursor: str | None = None
+        self._started: dict[str, float] = {}
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="follow-run", daemon=True)
+
+    def __enter__(self) -> Follower:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        while not self._done.wait(_POLL):
+            self._read()
+        self._read()
+
+    def _read(self) -> None:
+        while True:
+            found = self._instance.get_records_for_run(self._run_id, self._cursor, limit=200)
+            self._cursor = found.cursor
+            for record in found.records:
+                event = record.event_log_entry.dagster_event
+                if event is not None:
+                    self._event(event, record.event_log_entry.timestamp)
+            if not found.has_more:
+                return
+
+    def _event(self, event: DagsterEvent, at: float) -> None:
+        kind, step = event.event_type, event.step_key or ""
+        if kind is DagsterEventType.STEP_START:
+            self._started[step] = at
+            if not step.endswith("__checks"):
+                self._tell(f"{_name(step)} …")
+        elif kind is DagsterEventType.ASSET_MATERIALIZATION:
+            self._materialized(event, at)
+        elif kind is DagsterEventType.ASSET_CHECK_EVALUATION:
+            self._checked(event)
+        elif kind is DagsterEventType.STEP_UP_FOR_RETRY:
+            self._tell(f"{_name(step)}: will be tried again: {_first_cause(event)}")
+        elif kind is DagsterEventType.STEP_FAILURE:
+            self.seen.failures.append(Failure(_name(step), _first_cause(event)))
+            self._tell(f"{_name(step)} FAILED: {_first_cause(event).splitlines()[0]}")
+        elif kind is DagsterEventType.STEP_SKIPPED:
+            self._tell(f"{_name(step)} skipped: something before it failed")
+        elif kind is DagsterEventType.ENGINE_EVENT and "blocked by" in (event.message or "").lower():
+            self._tell(f"{_name(step)} waits: another run writes the same table")
+
+    def _materialized(self, event: DagsterEvent, at: float) -> None:
+        said = event.materialization.metadata
+        key = event.materialization.asset_key.to_user_string()
+        self.seen.materialized.append(key)
+        facts = []
+        if "dagster/row_count" in said:
+            facts.append(f"{said['dagster/row_count'].value:,} rows")
+        changes = [
+            f"{said[name].value:,} {name}"
+            for name in ("inserted", "updated", "deleted", "quarantined")
+            if name in said and said[name].value
+        ]
+        if changes:
+            facts.append(f"({', '.join(changes)})")
+        elif "changed" in said and not said["changed"].value:
+            facts.append("(as before)")
+        seconds = next((said[name].value for name in ("seconds", "Execution Duration") if name in said), None)
+        facts.append(f"{seconds if seconds is not None else at - self._started.get(event.step_key or '', at):.1f} s")
+        self._tell(f"{key:<32} {'  '.join(facts)}")
+
+    def _checked(self, event: DagsterEvent) -> None:
+        result = event.asset_check_evaluation_data
+        if result.passed:
+            self.seen.checks_passed += 1
+            return
+        severity = "error" if result.severity is dg.AssetCheckSeverity.ERROR else "warning"
+        failed = FailedCheck(
+            result.asset_key.to_user_string(), result.check_name, severity, result.description or "failed"
+        )
+        self.seen.failed_checks.append(failed)
+        self._tell(f"{failed.asset}: check {failed.check} failed ({severity}): {failed.found}")
+
+
+def _name(step: str) -> str:
+    return step.removesuffix("__checks").replace("__", "/", 1)
+
+
+def _first_cause(event: DagsterEvent) -> str:
+    """The message of the innermost error, in full: that of a `PlinthError` says what to do."""
+    data = event.event_specific_data
+    error = getattr(data, "error", None)
+    while error is not None and error.cause is not None:
+        error = error.cause
+    if error is None:
+        return event.message or "failed"
+    text = str(error.message).strip()
+    return text.split(": ", 1)[1] if text.startswith(("plinth.", "dagster.")) and ": " in text else text

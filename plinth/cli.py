@@ -1,0 +1,126 @@
+"""The `plinth` command: its subcommands are loaded when they are called, so that `plinth --help` and completion answer at once.
+
+What belongs here: names, one line of help each, where each stands, and how an error is shown. What does not: what a subcommand does.
+
+Exit codes: 0 it worked, 1 it did not and the message says why, 2 the command line was wrong.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from plinth.errors import PlinthError
+
+# Modules above this library are named, not imported: arrows run one way, and Dagster alone takes more than a second to load.
+_ELSEWHERE = {
+    "run": "jobs.cli:run",
+    "ingest": "jobs.cli:ingest",
+    "sample": "plinth.sample.cli:app",
+    "contract": "plinth.contracts.cli:app",
+    "quarantine": "plinth.ingest.quarantine_cli:app",
+    "maintain": "plinth.lakehouse.cli:maintain",
+}
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a subcommand when it is asked for, and shows errors of the platform as text."""
+
+    def list_commands(self, context: Any) -> list[str]:
+        """The names in the order in which a newcomer needs them."""
+        return [*_ELSEWHERE, *(name for name in super().list_commands(context) if name not in _ELSEWHERE)]
+
+    def get_command(self, context: Any, name: str) -> Any:
+        """The subcommand, imported now."""
+        if name not in _ELSEWHERE:
+            return super().get_command(context, name)
+        module, _, attribute = _ELSEWHERE[name].partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        if isinstance(found, typer.Typer):
+            command = typer.main.get_command(found)
+        else:
+            alone = typer.Typer(add_completion=False)
+            alone.command()(found)
+            command = typer.main.get_command(alone)
+        command.name = name
+        return command
+
+    def invoke(self, context: Any) -> Any:
+        """Runs the subcommand; an error of the platform is printed in full and without a traceback."""
+        try:
+            return super().invoke(context)
+        except PlinthError as error:
+            typer.echo(f"{type(error).__name__}: {error}", err=True)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_show_locals=False,
+    help="Plinth: from legacy warehouses to a governed lakehouse, models and APIs.",
+)
+
+
+@app.command()
+def report() -> None:
+    """Print the report of the newest run once more."""
+    from rich.console import Console
+
+    from plinth.project import open_project
+    from plinth.report import print_report, read_report
+
+    print_report(read_report(open_project().report), Console(highlight=False, soft_wrap=True))
+
+
+@app.command()
+def ui(
+    data: Annotated[Path | None, typer.Option(help="Show the project of this data file.")] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Show the project itself, also where data were run last.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on. Dagster has no login: keep it local.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
+) -> None:
+    """Open the Dagster UI, with schedules and sensors, on the instance of the newest run."""
+    from plinth.project import open_project
+    from plinth.report import read_report
+
+    project = open_project(data)
+    variables = project.environment()
+    if data is None and not sample and project.report.exists():
+        newest = read_report(project.report)
+        if newest.overlay and newest.instance and Path(newest.overlay).exists():
+            variables = {"DAGSTER_HOME": newest.instance, "PLINTH_PLATFORM": newest.overlay}
+            typer.echo(f"Showing {newest.dataset}, which was run last; the project itself: plinth ui --sample")
+    project.prepare()
+    os.environ.update(variables)
+    typer.echo(f"Dagster UI: http://{host}:{port} (ends with Ctrl-C)")
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "-w",
+        str(project.home / "workspace.yaml"),
+        "-h",
+        host,
+        "-p",
+        str(port),
+    ]
+    try:
+        raise typer.Exit(subprocess.call(command, cwd=project.home))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+if __name__ == "__main__":
+    app()

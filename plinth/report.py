@@ -1,0 +1,206 @@
+"""The report of a run: what the lakehouse holds afterwards, what the checks said, what it took.
+
+What belongs here: gathering, writing, reading and printing it. What does not: running (`jobs`). The file is read by people, tests and
+benchmarks: names of its keys stay.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plinth.errors import TableMissing
+from plinth.platform import Layer, Platform
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from plinth.lakehouse.tables import Lakehouse
+
+LAYERS: tuple[Layer, ...] = ("bronze", "silver", "gold")
+SUCCEEDED, FAILED, UNCHANGED = "succeeded", "failed", "unchanged"
+
+
+@dataclass(frozen=True)
+class TableLine:
+    """One table after the run; `changed` tells whether this run gave it new content."""
+
+    layer: str
+    table: str
+    rows: int
+    version: int
+    bytes: int
+    changed: bool
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """A check that did not pass; `severity` is `error` or `warning`."""
+
+    asset: str
+    check: str
+    severity: str
+    found: str
+
+
+@dataclass(frozen=True)
+class QuarantineLine:
+    """Rows held back for one rule of one table."""
+
+    table: str
+    rule: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A step that failed, with its error in full."""
+
+    step: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one `plinth run` came to.
+
+    Attributes:
+        dataset: `sample`, or the name of the data that were loaded.
+        status: `succeeded`, `failed`, or `unchanged` where there was nothing to do.
+        started_at: ISO 8601, UTC.
+        seconds: wall time from the command to the report; `job_seconds` of the Dagster job alone.
+        peak_memory_mb: highest resident set of the largest process, MiB.
+        run_id: the Dagster run, None where there was none.
+        checks: how many checks passed; those that did not stand in `failed_checks`.
+        instance: folder of the Dagster instance that knows the run.
+        overlay: the overlay of `platform.yaml` that was in force.
+    """
+
+    dataset: str
+    status: str
+    started_at: str
+    seconds: float
+    job_seconds: float
+    peak_memory_mb: float
+    run_id: str | None = None
+    tables: Sequence[TableLine] = ()
+    checks_passed: int = 0
+    failed_checks: Sequence[FailedCheck] = ()
+    quarantine: Sequence[QuarantineLine] = ()
+    failures: Sequence[Failure] = ()
+    instance: str | None = None
+    overlay: str | None = None
+    next: Sequence[str] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Writes the report as JSON; a reader sees the old one or the new one, never half."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}.tmp")
+        draft.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        os.replace(draft, path)
+
+
+def read_report(path: Path) -> Report:
+    """The newest report.
+
+    Raises:
+        TableMissing: there is none yet.
+    """
+    if not path.exists():
+        raise TableMissing("there is no report yet", where=path, remedy="run `make run` (or `plinth run`) first")
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    parts = {"tables": TableLine, "failed_checks": FailedCheck, "quarantine": QuarantineLine, "failures": Failure}
+    for name, kind in parts.items():
+        values[name] = [kind(**each) for each in values[name]]
+    return Report(**values)
+
+
+def table_lines(lakehouse: Lakehouse, run: str | None) -> list[TableLine]:
+    """Every table of bronze, silver and gold as it stands."""
+    lines = []
+    for layer in LAYERS:
+        for each in lakehouse.tables(layer):
+            version = lakehouse.open(each)
+            changed = run is not None and version.state.run == run
+            lines.append(TableLine(layer, each.name, version.rows, version.version, version.size, changed))
+    return lines
+
+
+def quarantine_lines(lakehouse: Lakehouse) -> list[QuarantineLine]:
+    """Rows that are held back now, by table and rule."""
+    from plinth.engine import connect
+    from plinth.lakehouse.quarantine import held_by_rule
+
+    kept = [each for each in lakehouse.tables("ops") if each.name.startswith("quarantine_")]
+    if not kept:
+        return []
+    con = connect(lakehouse.platform.profile(), extensions=("delta",), scratch=_scratch(lakehouse.platform))
+    try:
+        return [
+            QuarantineLine(each.name.removeprefix("quarantine_"), rule, rows)
+            for each in kept
+            for rule, rows in held_by_rule(con, lakehouse.open(each)).items()
+        ]
+    finally:
+        con.close()
+
+
+def _scratch(platform: Platform) -> Path:
+    return platform.path(platform.stores.scratch)
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Prints a report for people."""
+    _print_tables(report, console)
+    _print_checks(report, console)
+    if report.quarantine:
+        held = sum(line.rows for line in report.quarantine)
+        console.print(f"Quarantine: {held:,} rows")
+        for each in report.quarantine:
+            console.print(f"  {each.table}: {each.rows:,} broke {each.rule}", highlight=False)
+    else:
+        console.print("Quarantine: empty")
+    if report.status == UNCHANGED:
+        console.print(f"Nothing has changed since the last run: nothing to do ({report.seconds:.1f} s).", style="bold")
+    else:
+        took = f"{report.seconds:.1f} s, {report.job_seconds:.1f} s of it the job"
+        console.print(f"Time: {took}; memory: {report.peak_memory_mb:,.0f} MiB at the peak")
+    for failure in report.failures:
+        console.print(f"{failure.step} failed:", style="bold red")
+        console.print(failure.error, markup=False, highlight=False)
+    console.print("Next:", style="bold")
+    for line in report.next:
+        console.print(f"  {line}", markup=False, highlight=False)
+
+
+def _print_tables(report: Report, console: Console) -> None:
+    from rich.table import Table as Grid
+
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    for name, align in (
+        ("layer", "left"),
+        ("table", "left"),
+        ("rows", "right"),
+        ("version", "right"),
+        ("MiB", "right"),
+        ("", "left"),
+    ):
+        grid.add_column(name, justify=align, no_wrap=True)  # type: ignore[arg-type]
+    for line in report.tables:
+        mark = "new content" if line.changed else "as it was"
+        grid.add_row(line.layer, line.table, f"{line.rows:,}", str(line.version), f"{line.bytes / 2**20:,.1f}", mark)
+    console.print()
+    console.print(grid)
+    console.print()
+
+
+def _print_checks(report: Report, console: Console) -> None:
+    failed = len(report.failed_checks)
+    console.print(f"Checks: {report.checks_passed} passed, {failed} failed" + (":" if failed else ""))
+    for check in report.failed_checks:
+        console.print(f"  {check.asset} {check.check} ({check.severity}): {check.found}", markup=False, highlight=False)

@@ -1,0 +1,23 @@
+"""What assets need to do their work: thin Dagster resources over the classes of `plinth`.
+
+What belongs here: `ConfigurableResource`s that carry settings and open things (the platform, the lakehouse, the legacy systems). What does
+not: anything that decides or computes; that is `plinth`. See https://docs.dagster.io/guides/build/external-resources.
+"""
+
+from __future__ import annotations
+
+from plinth.platform import Platform
+from resources.lakehouse import LakehouseResource
+from resources.platform import PlatformResource
+from resources.sources import SourcesResource
+
+__all__ = ["LakehouseResource", "PlatformResource", "SourcesResource", "platform_resources"]
+
+
+def platform_resources(platform: Platform) -> dict[str, object]:
+    """Every resource by its key, made for one platform."""
+    settings = PlatformResource.of(platform)
+    return {
+        "lakehouse": LakehouseResource(platform=settings),
+        "sources": SourcesResource(platform=settings),
+    }
