@@ -101,8 +101,14 @@ def from_text(delta: str) -> Cast:
     digits = decimal_digits(delta)
     if digits is not None:
         scale = digits[1]
-        quick = f"NOT contains(lower({RAW}), 'e') AND (instr({RAW}, '.') = 0 OR strlen({RAW}) - instr({RAW}, '.') <= {scale})"
-        return _guarded(target, quick, rf"^\s*[+-]?\d*\.\d{{0,{scale}}}0*\s*$")
+        quick = (
+            f"NOT contains(lower({RAW}), 'e') AND "
+            f"(instr({RAW}, '.') = 0 OR strlen({RAW}) - instr({RAW}, '.') <= {scale})"
+        )
+        # With an exponent (SQLite prints 0.00001 as 1.0e-05) it fits where it is the same double; 17 digits tell doubles apart.
+        double = f"TRY_CAST({RAW} AS DOUBLE)"
+        same = f"(contains(lower({RAW}), 'e') AND strlen({RAW}) <= 23 AND TRY_CAST(TRY_CAST({RAW} AS {target}) AS DOUBLE) = {double})"
+        return _guarded(target, f"({quick}) OR {same}", rf"^\s*[+-]?\d*\.\d{{0,{scale}}}0*\s*$")
     if delta == "date":
         return _guarded(target, f"strlen({RAW}) <= 10", _MIDNIGHT)
     if delta == "timestamp_ntz":

@@ -8,7 +8,7 @@ since the scanner would turn a filter on an index into hundreds of range reads o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from plinth.engine import literal, load_extension, quote
@@ -45,10 +45,9 @@ def open_snapshot(source: PostgresSource, con: duckdb.DuckDBPyConnection) -> Ite
             snapshot.begin()
             yield snapshot
     finally:
-        try:
+        # The server has gone, and the transaction with it; the fault that matters is on its way up.
+        with suppress(duckdb.Error):
             con.execute("ROLLBACK")
-        except duckdb.Error:
-            pass  # The server has gone, and the transaction with it; the fault that matters is on its way up.
         con.execute(f"DETACH DATABASE IF EXISTS {_ATTACHED}")
         con.execute(f"DROP SECRET IF EXISTS {_SECRET}")
 

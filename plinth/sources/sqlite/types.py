@@ -1,0 +1,106 @@
+"""How SQLite's values are read: their type is the value's, the column's is only a wish.
+
+What belongs here: what SQLite sends for a column, always as text, and how that is cast. What does not: the casts themselves
+(`plinth.sources.casting`). SQLite prints a double with 15 digits, which is what a decimal stored as double needs (19.99) and too little
+for a double; that one is sent with 18 (with 17, doubles beyond 1e200 come back one off).
+"""
+
+from __future__ import annotations
+
+from plinth.contracts.model import Column
+from plinth.contracts.types import decimal_digits
+from plinth.engine import literal, quote
+from plinth.sources.casting import RAW, Cast, from_text
+from plinth.sources.catalogue import SourceColumn
+from plinth.sources.reading import Reading, landed
+
+_TEXT_DIGITS = 15
+_FIRST_JULIAN, _LAST_JULIAN = 0, 5373485
+"""Days since 4714 BC: what SQLite takes a REAL in a date for, up to the year 9999."""
+_NO_DATE = f"({RAW} = '' OR {RAW} LIKE '____-00-__%' OR {RAW} LIKE '____-__-00%')"
+
+
+def send(column: Column, source: SourceColumn, delta: str) -> Reading:
+    """How one column is read at first: clean columns cost nothing extra, others fail the cast and are read by `send_patiently`."""
+    bronze = landed(column, source, delta)
+    name = quote(column.physical_name)
+    if delta == "binary":
+        return Reading(bronze, _hex(name), "VARCHAR", _unhex(f"from_hex({RAW})"))
+    return Reading(bronze, _text(name, delta), "VARCHAR", from_text(delta))
+
+
+def send_patiently(column: Column, source: SourceColumn, delta: str) -> Reading:
+    """How one column is read when some value did not fit: bytes that are no UTF-8 do not abort the read, and blank or zero dates follow the
+    contract's rule."""
+    plain = send(column, source, delta)
+    bronze, name = plain.column, quote(column.physical_name)
+    if delta == "binary" or plain.remote is None:
+        return plain
+    if delta == "string":
+        decoded = _unhex(f"decode(from_hex({RAW}))")
+        return Reading(
+            bronze,
+            _hex(_text(name, delta), name),
+            "VARCHAR",
+            Cast(decoded.value, f"TRY({decoded.value})"),
+            text=f"'\\x' || {RAW}",
+        )
+    # What is no text is sent as it is; bytes that are no UTF-8 are sent as their hexadecimal digits, which fit no type.
+    remote = f"CASE typeof({name}) WHEN 'blob' THEN 'x' || hex({name}) ELSE {plain.remote} END"
+    if delta in ("date", "timestamp", "timestamp_ntz"):
+        return Reading(bronze, remote, "VARCHAR", plain.cast, is_no_date=_NO_DATE, zero_dates=column.zero_dates)
+    return Reading(bronze, remote, "VARCHAR", plain.cast)
+
+
+def blank_dates(name: str) -> str:
+    """SQLite's condition for dates that are none, as `_NO_DATE`."""
+    return f"({name} = '' OR {name} LIKE '____-00-__%' OR {name} LIKE '____-__-00%')"
+
+
+def at_least(name: str, delta: str, since: str) -> str:
+    """SQLite's condition, which an index can serve, for all rows with a cursor of `since` or later, and perhaps some more.
+
+    Times stand as text in several spellings, as seconds since 1970 (INTEGER) or as Julian days (REAL), so the caller has to filter what
+    comes by its cast value.
+    """
+    if delta in ("date", "timestamp", "timestamp_ntz"):
+        day = literal(since[:10])
+        before = f"date({day}, '-1 day')" if delta == "timestamp" else day
+        return (
+            f"({name} >= {before} OR ({name} >= julianday({before}) AND {name} < {_LAST_JULIAN}) "
+            f"OR ({name} >= CAST(strftime('%s', {before}) AS INTEGER) AND {name} < ''))"
+        )
+    if delta == "string":
+        return f"({name} >= {literal(since)} OR {name} < '')"
+    return f"{name} >= CAST({literal(since)} AS NUMERIC)"
+
+
+def _text(name: str, delta: str) -> str:
+    """SQLite's expression for the value as text that casts exactly."""
+    exact = f"CASE WHEN typeof({name}) = 'real' THEN printf('%!.18g', {name}) ELSE {name} END"
+    as_real = f"CAST(CAST({name} AS TEXT) AS REAL)"
+    shortest = (
+        f"CASE WHEN typeof({name}) = 'real' AND {as_real} <> {name} THEN printf('%!.17g', {name}) ELSE {name} END"
+    )
+    digits = decimal_digits(delta)
+    if delta in ("double", "float"):
+        return exact
+    if digits is not None:
+        return name if digits[0] <= _TEXT_DIGITS else shortest
+    if delta == "string":
+        return shortest
+    if delta in ("date", "timestamp", "timestamp_ntz"):
+        # A number out of SQLite's range gives null there; it is sent as it is, and fails the cast.
+        return (
+            f"CASE typeof({name}) WHEN 'integer' THEN coalesce(datetime({name}, 'unixepoch'), {name}) "
+            f"WHEN 'real' THEN coalesce(strftime('%Y-%m-%d %H:%M:%f', {name}), {name}) ELSE {name} END"
+        )
+    return name
+
+
+def _hex(expression: str, name: str = "") -> str:
+    return f"CASE WHEN {name or expression} IS NOT NULL THEN hex({expression}) END"  # of null it would be an empty text
+
+
+def _unhex(expression: str) -> Cast:
+    return Cast(expression, expression, sure=True)
