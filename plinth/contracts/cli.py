@@ -38,16 +38,12 @@ PlatformFile = Annotated[Path, typer.Option("--platform", help="The platform's s
 def infer(
     url: Annotated[
         str,
-        typer.Argument(
-            help="postgresql://…, mysql://…, sqlite:///…, or the name of a source in platform.yaml."
-        ),
+        typer.Argument(help="postgresql://…, mysql://…, sqlite:///…, or the name of a source in platform.yaml."),
     ],
     tables: Annotated[
         str | None, typer.Option(help="Only tables whose name matches, e.g. 'SALES.*' or 'INV*'.")
     ] = None,
-    source: Annotated[
-        str | None, typer.Option(help="Name of the source; by default that of the database.")
-    ] = None,
+    source: Annotated[str | None, typer.Option(help="Name of the source; by default that of the database.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="File to write; must not exist. By default the draft is printed.")
     ] = None,
@@ -68,9 +64,7 @@ def infer(
         finally:
             opened.close()
         if not found:
-            expected = (
-                f"tables that match {tables!r}" if tables else "at least one table that this user may see"
-            )
+            expected = f"tables that match {tables!r}" if tables else "at least one table that this user may see"
             raise ConfigurationError("no table was found", expected=expected, where=opened.address)
         name = source or (url if "://" not in url else snake(Path(opened.address.database).stem) or "legacy")
         text = draft(found, source=name, dialect=opened.dialect, origin=str(opened.address))
@@ -87,9 +81,7 @@ def infer(
 
 @app.command()
 def check(
-    contract: Annotated[
-        Path | None, typer.Argument(help="A contract file; by default those of all sources.")
-    ] = None,
+    contract: Annotated[Path | None, typer.Argument(help="A contract file; by default those of all sources.")] = None,
     source: Annotated[str | None, typer.Option(help="Name of a source in platform.yaml.")] = None,
     platform: PlatformFile = Path("platform.yaml"),
 ) -> None:
@@ -178,9 +170,7 @@ def _chosen(platform: Platform, contract: Path | None, source: str | None) -> li
         return [source]
     if contract is None:
         return list(platform.sources)
-    names = [
-        name for name, each in platform.sources.items() if platform.path(each.contract) == contract.resolve()
-    ]
+    names = [name for name, each in platform.sources.items() if platform.path(each.contract) == contract.resolve()]
     if not names:
         declared = ", ".join(f"{each.contract} ({name})" for name, each in platform.sources.items()) or "none"
         raise ConfigurationError(

@@ -189,9 +189,7 @@ def _check_keys(document: Document, value: Any, model: type[BaseModel], at: At) 
     fields = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
     for key in value:
         if key not in fields:
-            document.fault(
-                (*at, key), f"unknown key; allowed here: {', '.join(sorted(fields))}{near(key, fields)}"
-            )
+            document.fault((*at, key), f"unknown key; allowed here: {', '.join(sorted(fields))}{near(key, fields)}")
             continue
         inner = _model(fields[key], listed=isinstance(value[key], list))
         for place, item in _items(value[key], (*at, key)):

@@ -127,8 +127,7 @@ def difference_table(differences: Iterable[Difference]) -> str:
     rows += [(each.kind.value, each.column or "-", each.expected, each.found) for each in differences]
     widths = [max(len(row[place]) for row in rows) for place in range(4)]
     return "\n".join(
-        "    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        "    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 
@@ -179,9 +178,7 @@ def _removed(table: Table, column: Column, unclaimed: list[str]) -> Difference:
 
 
 def _added(column: SourceColumn) -> Difference:
-    message = (
-        f"{column.name}: the database has this column of type {column.physical_type}, the contract does not"
-    )
+    message = f"{column.name}: the database has this column of type {column.physical_type}, the contract does not"
     return Difference(DifferenceKind.ADDED, column.name, "no such column", column.physical_type, message)
 
 
@@ -243,11 +240,7 @@ def _key_difference(table: Table, found: SourceTable) -> Iterable[Difference]:
     """None where the database guarantees the contract's key by its primary key, a part of that, or a unique constraint."""
     names = {column.name: column.physical_name for column in table.columns}
     key = tuple(names[name] for name in table.key)
-    if (
-        not found.key
-        or set(found.key) == set(key)
-        or any(set(unique) <= set(key) for unique in found.unique if unique)
-    ):
+    if not found.key or set(found.key) == set(key) or any(set(unique) <= set(key) for unique in found.unique if unique):
         return
     if set(found.key) < set(key):
         return

@@ -64,9 +64,7 @@ def guess_cursor(table: SourceTable) -> CursorGuess | None:
     candidates = [
         column
         for column in table.columns
-        if _named_like_change(column.name)
-        and _is_time(column)
-        and (not column.nullable or column.name in leading)
+        if _named_like_change(column.name) and _is_time(column) and (not column.nullable or column.name in leading)
     ]
     if not candidates:
         return None
@@ -82,9 +80,7 @@ def guess_cursor(table: SourceTable) -> CursorGuess | None:
         check += "; rows where it is null are found only by the comparison of keys"
     if best.name not in leading:
         check += "; an index on it would spare the database a scan at each load"
-    return CursorGuess(
-        best.name, f"{best.name} is named like a time of last change, and is {', '.join(facts)}", check
-    )
+    return CursorGuess(best.name, f"{best.name} is named like a time of last change, and is {', '.join(facts)}", check)
 
 
 def guess_classification(table: str, column: str) -> str | None:

@@ -36,9 +36,7 @@ def infer(tables: Sequence[SourceTable], *, source: str, dialect: str = "", orig
     lines.append("schema:")
     for plan in plans:
         lines += [*_table(plan, plans, dialect), ""]
-    lines += [
-        f"# {_comment(table.name)} has no columns and was left out." for table in tables if not table.columns
-    ]
+    lines += [f"# {_comment(table.name)} has no columns and was left out." for table in tables if not table.columns]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -235,17 +233,13 @@ def _name_part(part: str) -> str:
 
 def _scalar(text: str, *, inline: bool = False) -> str:
     """`text` as a YAML scalar: plain where it reads back as itself, else in double quotes. `inline`: within `{…}`."""
-    plain = (
-        text == text.strip()
-        and text.isprintable()
-        and not any(sign in text for sign in ("#", ": ", ",", "[", "]", "{", "}"))
-    )
-    if plain and text and not (inline and ":" in text):
+    signs = ("#", ": ", ",", "[", "]", "{", "}", ":") if inline else ("#", ": ")
+    if text and text == text.strip() and text.isprintable() and not any(sign in text for sign in signs):
         try:
             if yaml.load(text, ContractLoader) == text:
                 return text
         except yaml.YAMLError:
-            pass
+            pass  # it means something else to YAML, so it is quoted
     return yaml.dump(text, default_style='"', allow_unicode=True, width=float("inf")).strip()
 
 

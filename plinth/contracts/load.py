@@ -83,8 +83,7 @@ def _table(
         )
     schema, physical_name = _physical_name(document, stated, at)
     columns = tuple(
-        _column(document, each, (*at, "properties", index))
-        for index, each in enumerate(stated.properties or ())
+        _column(document, each, (*at, "properties", index)) for index, each in enumerate(stated.properties or ())
     )
     lookback = settings.get("lookback", 0)
     return Table(
@@ -161,9 +160,7 @@ def _ordered(document: Document, table: SchemaObject, at: At, flag: str, positio
         place = getattr(column, position)
         if not getattr(column, flag):
             if place is not None and place != -1:
-                document.fault(
-                    (*at, "properties", index, position), f"a position is given, but {flag} is not true"
-                )
+                document.fault((*at, "properties", index, position), f"a position is given, but {flag} is not true")
             continue
         marked.append((index + 1 if place in (None, -1) else place, column.name or ""))
     given = [getattr(column, position) for column in table.properties or () if getattr(column, flag)]
@@ -226,14 +223,10 @@ def _freshness(
             if not table:
                 general.update(dict.fromkeys(known, age))
             elif table not in known:
-                document.fault(
-                    (*at, "element"), f"there is no table {table!r} in this contract{near(table, known)}"
-                )
+                document.fault((*at, "element"), f"there is no table {table!r} in this contract{near(table, known)}")
             elif column and column not in known[table]:
                 names = [name for name in known[table] if name]
-                document.fault(
-                    (*at, "element"), f"the table {table} has no column {column!r}{near(column, names)}"
-                )
+                document.fault((*at, "element"), f"the table {table} has no column {column!r}{near(column, names)}")
             else:
                 special[table] = age
     return {**general, **special}

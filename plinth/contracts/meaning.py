@@ -49,9 +49,7 @@ def _check_names(document: Document, table: Table, at: At) -> None:
 def _check_name(document: Document, name: str, at: At) -> None:
     if not NAME.fullmatch(name):
         rule = "a name of lower-case letters, digits and underscores that begins with a letter is expected"
-        document.fault(
-            (*at, "name"), f"{rule}, found {name!r}; the legacy system's own name goes into physicalName"
-        )
+        document.fault((*at, "name"), f"{rule}, found {name!r}; the legacy system's own name goes into physicalName")
 
 
 def _check_unique(document: Document, names: Iterable[str], at: At, key: str, what: str) -> None:
@@ -146,6 +144,4 @@ def _setting(document: Document, at: At, name: str) -> At:
 
 def _stated(document: Document, at: At, name: str) -> object:
     """The value of a setting as it was written, before it was parsed."""
-    return next(
-        (item.get("value") for item in _properties(document, at) if item.get("property") == name), None
-    )
+    return next((item.get("value") for item in _properties(document, at) if item.get("property") == name), None)

@@ -26,9 +26,7 @@ RESERVED = frozenset(_WORDS.split())
 """Words that DuckDB or Spark SQL reserve, and those that YAML takes for true or false (`no`): a name that is one gets a trailing
 underscore, so that dbt models and contracts need no quotes."""
 
-_LETTERS = str.maketrans(
-    {"ß": "ss", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "œ": "oe", "ı": "i"}
-)
+_LETTERS = str.maketrans({"ß": "ss", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "œ": "oe", "ı": "i"})
 
 
 def snake(text: str) -> str:

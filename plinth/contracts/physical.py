@@ -96,8 +96,7 @@ _BY_DIALECT: dict[tuple[str, str], tuple[str, str | None]] = {
     ("mysql", "bit"): ("string", "binary"),
     ("postgresql", "money"): ("string", "string"),
     **{
-        ("sqlite", name): ("integer", "long")
-        for name in ("int", "integer", "smallint", "tinyint", "mediumint", "int2")
+        ("sqlite", name): ("integer", "long") for name in ("int", "integer", "smallint", "tinyint", "mediumint", "int2")
     },
     ("sqlite", "real"): ("number", "double"),
 }

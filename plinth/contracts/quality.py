@@ -51,9 +51,7 @@ def quality_rule(
     scope = (column.name,) if column else ()
     if kind == "custom":
         if not isinstance(check.implementation, str) or not check.implementation.strip():
-            document.fault(
-                (*at, "implementation"), "a DuckDB SQL predicate over the column names is expected"
-            )
+            document.fault((*at, "implementation"), "a DuckDB SQL predicate over the column names is expected")
             return None
         return Rule(
             name,
@@ -64,9 +62,7 @@ def quality_rule(
         )
     if kind not in ("library", "sql"):
         allowed = ("library", "sql", "text", "custom")
-        document.fault(
-            (*at, "type"), f"one of {', '.join(allowed)} is expected, found {kind!r}{near(kind, allowed)}"
-        )
+        document.fault((*at, "type"), f"one of {', '.join(allowed)} is expected, found {kind!r}{near(kind, allowed)}")
         return None
     limit = _limit(document, check, at)
     if limit is None:
@@ -76,9 +72,7 @@ def quality_rule(
             document.fault((*at, "query"), "a DuckDB SQL query that gives one number is expected")
             return None
         return _table_rule(name, about, scope, _placeholders(check.query, column), limit, severity)
-    return _library_rule(
-        document, check, at, columns, column, limit, Rule(name, about, scope, severity=severity)
-    )
+    return _library_rule(document, check, at, columns, column, limit, Rule(name, about, scope, severity=severity))
 
 
 def _library_rule(
@@ -105,15 +99,11 @@ def _library_rule(
     if check.unit not in (None, "rows", "percent"):
         document.fault((*at, "unit"), f"rows or percent is expected, found {check.unit!r}")
     if metric == "rowCount":
-        return _table_rule(
-            draft.name, draft.description, (), "SELECT count(*) FROM {table}", limit, draft.severity
-        )
+        return _table_rule(draft.name, draft.description, (), "SELECT count(*) FROM {table}", limit, draft.severity)
     if metric == "duplicateValues":
         return _duplicates(document, arguments, at, columns, column, limit, percent, draft)
     if column is None:
-        document.fault(
-            at, f"{metric} counts the values of a column: put it into the quality list of that column"
-        )
+        document.fault(at, f"{metric} counts the values of a column: put it into the quality list of that column")
         return None
     predicate = _predicate(document, metric, arguments, at, column)
     if predicate is None:
@@ -125,23 +115,15 @@ def _library_rule(
     return _table_rule(draft.name, draft.description, draft.columns, query, limit, draft.severity)
 
 
-def _predicate(
-    document: Document, metric: str, arguments: dict[str, Any], at: At, column: Column
-) -> str | None:
+def _predicate(document: Document, metric: str, arguments: dict[str, Any], at: At, column: Column) -> str | None:
     name = quote(column.name)
     if metric == "nullValues":
         return f"{name} IS NOT NULL"
     if metric == "missingValues":
-        values = [
-            value for value in _list(arguments.get("missingValues"), default=[None, ""]) if value is not None
-        ]
+        values = [value for value in _list(arguments.get("missingValues"), default=[None, ""]) if value is not None]
         # Compared as text: "N/A" may be asked of a date column, where a typed comparison would not even parse.
         listed = ", ".join(literal(str(value)) for value in values)
-        return (
-            f"{name} IS NOT NULL AND CAST({name} AS VARCHAR) NOT IN ({listed})"
-            if values
-            else f"{name} IS NOT NULL"
-        )
+        return f"{name} IS NOT NULL AND CAST({name} AS VARCHAR) NOT IN ({listed})" if values else f"{name} IS NOT NULL"
     parts = []
     if "validValues" in arguments:
         try:
@@ -153,9 +135,7 @@ def _predicate(
     if "pattern" in arguments:
         parts.append(f"regexp_matches(CAST({name} AS VARCHAR), {literal(str(arguments['pattern']))})")
     if not parts:
-        document.fault(
-            (*at, "arguments"), "validValues (a list) or pattern (a regular expression) is expected"
-        )
+        document.fault((*at, "arguments"), "validValues (a list) or pattern (a regular expression) is expected")
         return None
     return " AND ".join(parts)
 
@@ -168,9 +148,7 @@ def _duplicates(
     known = [each.name for each in columns]
     for name in names:
         if name not in known:
-            document.fault(
-                (*at, "arguments", "properties"), f"there is no column {name!r}{near(str(name), known)}"
-            )
+            document.fault((*at, "arguments", "properties"), f"there is no column {name!r}{near(str(name), known)}")
             return None
     if not names:
         document.fault((*at, "arguments"), "properties (a list of columns) is expected")
@@ -178,9 +156,7 @@ def _duplicates(
     listed = ", ".join(quote(name) for name in names)
     present = " AND ".join(f"{quote(name)} IS NOT NULL" for name in names)
     # Rows beyond the first of each value; nulls are no duplicates of one another, as in a UNIQUE constraint.
-    query = _count(
-        f"count(*) FILTER (WHERE {present}) - count(DISTINCT ({listed})) FILTER (WHERE {present})", percent
-    )
+    query = _count(f"count(*) FILTER (WHERE {present}) - count(DISTINCT ({listed})) FILTER (WHERE {present})", percent)
     return _table_rule(draft.name, draft.description, tuple(names), query, limit, draft.severity)
 
 

@@ -43,9 +43,7 @@ _SIGNS = {"minimum": (">=", "minimum"), "maximum": ("<=", "maximum"), "exclusive
 _PRECISION = "; digits stand in the type instead: physicalType or deltaType decimal(12,4)"
 
 
-def table_rules(
-    document: Document, table: SchemaObject, at: At, columns: tuple[Column, ...]
-) -> tuple[Rule, ...]:
+def table_rules(document: Document, table: SchemaObject, at: At, columns: tuple[Column, ...]) -> tuple[Rule, ...]:
     """All rules of a table in the order of its columns, each name once; what is wrong is noted as faults of the document."""
     rules: list[Rule] = []
     for index, (stated, column) in enumerate(zip(table.properties or (), columns, strict=True)):
@@ -95,9 +93,7 @@ def _option_rules(document: Document, stated: SchemaProperty, at: At, column: Co
         place = (*at, key)
         if key not in allowed:
             hint = _PRECISION if key in ("precision", "scale") else near(key, allowed)
-            document.fault(
-                place, f"unknown option; a {stated.logicalType} takes: {', '.join(allowed) or 'none'}{hint}"
-            )
+            document.fault(place, f"unknown option; a {stated.logicalType} takes: {', '.join(allowed) or 'none'}{hint}")
             continue
         derived = _option(key, value, column)
         try:
@@ -114,15 +110,11 @@ def _option(key: str, value: Any, column: Column) -> Callable[[], Rule] | None:
     name = quote(column.name)
 
     def rule(what: str, about: str, predicate: str) -> Rule:
-        return Rule(
-            f"{column.name}_{what}", f"{column.name} must {about}", (column.name,), predicate=predicate
-        )
+        return Rule(f"{column.name}_{what}", f"{column.name} must {about}", (column.name,), predicate=predicate)
 
     if key in _SIGNS:
         sign, what = _SIGNS[key]
-        return lambda: rule(
-            what, f"be {sign} {value}", f"{name} {sign} {typed_literal(value, column_type(column))}"
-        )
+        return lambda: rule(what, f"be {sign} {value}", f"{name} {sign} {typed_literal(value, column_type(column))}")
     if key == "multipleOf":
         return lambda: rule("multiple_of", f"be a multiple of {value}", f"{name} % {_positive(value)} = 0")
     if key in ("minLength", "maxLength"):

@@ -32,9 +32,7 @@ def duration(text: Any) -> timedelta:
     Raises:
         ValueError: it is none, or it counts in months or years, whose length varies.
     """
-    match = re.fullmatch(
-        r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", str(text)
-    )
+    match = re.fullmatch(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", str(text))
     if match is None or not any(match.groups()):
         raise ValueError(
             "an ISO 8601 duration of weeks, days, hours, minutes or seconds such as P3D or PT6H is expected"
@@ -106,8 +104,7 @@ TABLE: dict[str, Callable[[Any], Any]] = {
 """The settings of a table, by name, with their parsers."""
 
 CONTRACT = {
-    name: TABLE[name]
-    for name in ("reconcileEvery", "drift", "quarantineShare", "historyTolerance", "zone", "profile")
+    name: TABLE[name] for name in ("reconcileEvery", "drift", "quarantineShare", "historyTolerance", "zone", "profile")
 }
 """Those that may also stand at the root of the contract, as the default of its tables."""
 

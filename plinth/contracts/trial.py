@@ -34,9 +34,7 @@ def faulty_rules(contract: Contract) -> tuple[str, ...]:
 def _faults(con: duckdb.DuckDBPyConnection, table: Table) -> list[str]:
     import duckdb
 
-    columns = ", ".join(
-        f"{quote(column.name)} {duckdb_type(column_type(column))}" for column in table.columns
-    )
+    columns = ", ".join(f"{quote(column.name)} {duckdb_type(column_type(column))}" for column in table.columns)
     con.execute(f"CREATE OR REPLACE TEMP TABLE {_TRIAL} ({columns})")
     faults = []
     for rule in table.rules:
@@ -50,9 +48,7 @@ def _faults(con: duckdb.DuckDBPyConnection, table: Table) -> list[str]:
 
 def _try(con: duckdb.DuckDBPyConnection, rule: Rule) -> None:
     if rule.predicate is not None:
-        con.execute(
-            f"SELECT count(*) FILTER (WHERE NOT coalesce(({rule.predicate}), true)) FROM {_TRIAL}"
-        ).fetchall()
+        con.execute(f"SELECT count(*) FILTER (WHERE NOT coalesce(({rule.predicate}), true)) FROM {_TRIAL}").fetchall()
         return
     query = (rule.query or "").replace("{table}", _TRIAL)
     con.execute(f"SELECT CAST(({query}) AS DOUBLE)").fetchall()

@@ -64,9 +64,7 @@ MATRIX: list[tuple[str, SourceTable, DifferenceKind, bool]] = [
 
 
 @pytest.mark.parametrize("policy", list(Drift))
-@pytest.mark.parametrize(
-    ("found", "kind", "passes"), [row[1:] for row in MATRIX], ids=[row[0] for row in MATRIX]
-)
+@pytest.mark.parametrize(("found", "kind", "passes"), [row[1:] for row in MATRIX], ids=[row[0] for row in MATRIX])
 def test_a_difference_is_told_and_passes_only_where_nothing_is_lost(
     found: SourceTable, kind: DifferenceKind, passes: bool, policy: Drift
 ) -> None:
@@ -128,13 +126,9 @@ def test_a_lost_column_stays_and_is_read_as_null_of_its_type(policy: Drift) -> N
         ({"columns": (*TABLE.columns[:3], replace(TABLE.columns[3], required=True))}, "required"),
     ],
 )
-def test_a_lost_column_that_the_table_rests_on_is_refused_with_the_reason(
-    change: dict[str, object], role: str
-) -> None:
+def test_a_lost_column_that_the_table_rests_on_is_refused_with_the_reason(change: dict[str, object], role: str) -> None:
     table = replace(TABLE, **change)  # type: ignore[arg-type]
-    assert role in next(
-        each.message for each in compare(table, without("NOTE")) if each.kind is DifferenceKind.REMOVED
-    )
+    assert role in next(each.message for each in compare(table, without("NOTE")) if each.kind is DifferenceKind.REMOVED)
     with pytest.raises(SchemaDrift):
         settle_drift(table, without("NOTE"))
 
@@ -202,8 +196,5 @@ def test_all_differences_are_in_the_message_of_freeze() -> None:
     with pytest.raises(SchemaDrift) as caught:
         settle_drift(replace(TABLE, drift=Drift.FREEZE), found)
     lines = str(caught.value).splitlines()
-    assert (
-        sum("column added" in line or "column removed" in line or "type changed" in line for line in lines)
-        == 3
-    )
+    assert sum("column added" in line or "column removed" in line or "type changed" in line for line in lines) == 3
     assert "contract of erp, table orders" in str(caught.value)

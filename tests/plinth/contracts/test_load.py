@@ -118,9 +118,7 @@ def test_partitions_follow_their_positions(tmp_path: Path) -> None:
 
 def test_a_lookback_of_a_number_cursor_counts_units(tmp_path: Path) -> None:
     columns = [column("id", "integer", primaryKey=True), column("seq", "integer")]
-    table = load_table(
-        tmp_path, columns=columns, settings={"mode": "incremental", "cursor": "seq", "lookback": 1000}
-    )
+    table = load_table(tmp_path, columns=columns, settings={"mode": "incremental", "cursor": "seq", "lookback": 1000})
     assert table.lookback == 1000
 
 
@@ -207,9 +205,7 @@ def test_properties_of_other_tools_pass(tmp_path: Path) -> None:
 
 
 def test_dates_are_text_and_need_no_quotes(tmp_path: Path) -> None:
-    text = yaml.safe_dump(
-        contract_values(columns=[column("day", "date", logicalTypeOptions={"minimum": "DAY"})])
-    )
+    text = yaml.safe_dump(contract_values(columns=[column("day", "date", logicalTypeOptions={"minimum": "DAY"})]))
     table = load_contract(write(tmp_path, text.replace("DAY", "2000-01-31")), "shop").tables[0]
     assert table.rules[0].predicate == "\"day\" >= DATE '2000-01-31'"
 

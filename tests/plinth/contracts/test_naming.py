@@ -48,7 +48,5 @@ def test_any_names_become_valid_and_unique_names_in_order(physical: list[str]) -
 
 def test_every_word_that_duckdb_reserves_is_avoided() -> None:
     with duckdb.connect() as con:
-        rows = con.execute(
-            "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
-        ).fetchall()
+        rows = con.execute("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'").fetchall()
     assert {word for (word,) in rows} - RESERVED == set()

@@ -55,9 +55,7 @@ def _extremes(delta: str) -> list[str]:
     bits = {"byte": 8, "short": 16, "integer": 32, "long": 64}.get(delta)
     if bits:
         return [str(2 ** (bits - 1) - 1), str(-(2 ** (bits - 1)))]
-    return {"float": ["1.1", "-3.4e38"], "double": ["1.1"], "date": ["'1582-10-15'", "'9999-12-31'"]}.get(
-        delta, []
-    )
+    return {"float": ["1.1", "-3.4e38"], "double": ["1.1"], "date": ["'1582-10-15'", "'9999-12-31'"]}.get(delta, [])
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +63,7 @@ def con() -> duckdb.DuckDBPyConnection:
     return duckdb.connect()
 
 
-@given(
-    pair=st.tuples(delta_types, delta_types).filter(lambda pair: widens(*pair) and bool(_extremes(pair[0])))
-)
+@given(pair=st.tuples(delta_types, delta_types).filter(lambda pair: widens(*pair) and bool(_extremes(pair[0]))))
 def test_the_ends_of_a_type_stand_unchanged_in_a_wider_one(
     con: duckdb.DuckDBPyConnection, pair: tuple[str, str]
 ) -> None:
@@ -132,9 +128,7 @@ MEANINGS = [
 @pytest.mark.parametrize(
     ("dialect", "text", "logical", "delta"), MEANINGS, ids=[f"{row[0]}-{row[1]}" for row in MEANINGS]
 )
-def test_a_legacy_type_means_what_its_database_says(
-    dialect: str, text: str, logical: str, delta: str | None
-) -> None:
+def test_a_legacy_type_means_what_its_database_says(dialect: str, text: str, logical: str, delta: str | None) -> None:
     kind = parse_physical_type(text, dialect)
     assert (kind.logical, kind.delta) == (logical, delta)
     assert kind.zoned == (

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonschema import Draft201909Validator  # type: ignore[import-untyped]
 
 from plinth.contracts.load import load_contract
 from plinth.contracts.model import Table
@@ -40,12 +44,27 @@ def column(name: str, logical: str = "string", **keys: Any) -> dict[str, Any]:
 def write(folder: Path, values: dict[str, Any] | str) -> Path:
     """The values as a contract file."""
     path = folder / "shop.odcs.yaml"
-    path.write_text(
-        values if isinstance(values, str) else yaml.safe_dump(values, sort_keys=False), encoding="utf-8"
-    )
+    path.write_text(values if isinstance(values, str) else yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return path
 
 
 def load_table(folder: Path, **keys: Any) -> Table:
     """The one table of `contract_values(**keys)`, loaded."""
     return load_contract(write(folder, contract_values(**keys)), "shop").tables[0]
+
+
+@cache
+def odcs_schema() -> dict[str, Any]:
+    """The standard's own JSON schema, of the version that is installed."""
+    text = files("open_data_contract_standard").joinpath("schema.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+@cache
+def _validator() -> Any:
+    return Draft201909Validator(odcs_schema())
+
+
+def odcs_faults(values: dict[str, Any]) -> list[str]:
+    """What the standard's own JSON schema finds wrong with a contract."""
+    return [f"{error.json_path}: {error.message}" for error in _validator().iter_errors(values)]
