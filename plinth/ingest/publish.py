@@ -116,9 +116,22 @@ def _increment(con: duckdb.DuckDBPyConnection, target: Target, found: Read, good
     assert target.base is not None
     names = ", ".join(quote(column.name) for column in found.columns)
     con.execute(f"CREATE OR REPLACE TEMP TABLE {UPSERTS} AS SELECT {names} FROM ({good or found.sql})")
+    _keep_history(con, target, found.columns)
     deletes = _deletes(con, target, found) if found.keys is not None else None
     repeat = overlap(target.table, found.columns, target.base.state.watermark)
     return merge(con, target.base, found.columns, Changes(target.table.key, UPSERTS, deletes, may_repeat=repeat))
+
+
+def _keep_history(con: duckdb.DuckDBPyConnection, target: Target, columns: tuple[DeltaColumn, ...]) -> None:
+    """Rows that are read again keep what the table holds of a column that the source has lost."""
+    assert target.base is not None
+    absent = [column.name for column in target.table.columns if column.absent]
+    if not absent:
+        return
+    wanted = [column for column in columns if column.name in (*target.table.key, *absent)]
+    values = ", ".join(f"{quote(name)} = h.{quote(name)}" for name in absent)
+    same = " AND ".join(f"u.{quote(name)} = h.{quote(name)}" for name in target.table.key)
+    con.execute(f"UPDATE {UPSERTS} u SET {values} FROM ({read_files(target.base.files, wanted)}) h WHERE {same}")
 
 
 def _deletes(con: duckdb.DuckDBPyConnection, target: Target, found: Read) -> str:
