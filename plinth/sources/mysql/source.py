@@ -1,0 +1,135 @@
+"""A MySQL or MariaDB database as a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from plinth.errors import PlinthError, SourceUnreadable
+from plinth.sources import faults
+from plinth.sources.address import Address
+from plinth.sources.catalogue import SourceTable
+from plinth.sources.mysql import catalogue
+from plinth.sources.source import Probe, Source
+
+if TYPE_CHECKING:
+    import duckdb
+    import pymysql
+
+    from plinth.contracts.model import Table
+    from plinth.sources.snapshot import Snapshot
+
+_CONNECT_SECONDS = 10
+_NO_SUCH_TABLE, _NO_SUCH_COLUMN = 1146, 1054
+_REFUSED = (1044, 1045, 1049, 1142, 1143, 1698)
+"""MySQL's numbers for: no access to the database, wrong password, no such database, no grant on the table or the column, no password."""
+
+
+class MySQLSource(Source):
+    """A MySQL or MariaDB database; each look opens a connection of its own."""
+
+    dialect = "mysql"
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+
+    def tables(self, schema: str | None = None, name: str | None = None) -> Sequence[SourceTable]:
+        with self._queries() as query:
+            return catalogue.describe(query, schema or self.address.database, name)
+
+    def names(self) -> Sequence[tuple[str | None, str]]:
+        with self._queries() as query:
+            return catalogue.names(query, self.address.database)
+
+    def probe(self, table: Table) -> Probe:
+        """With a cursor: the count (InnoDB counts along an index) and the highest value by its index. Without: CHECKSUM TABLE, which reads
+        the table once."""
+        found = self.describe_table(table)
+        target = table_name(found)
+        with self._queries() as query:
+            if table.cursor is None:
+                rows = query(f"CHECKSUM TABLE {target}", ())
+                return Probe(token=None if rows[0][1] is None else str(rows[0][1]))
+            cursor = quote(table.column(table.cursor).physical_name)
+            text = f"SELECT count(*), (SELECT CAST(max({cursor}) AS CHAR) FROM {target}) FROM {target}"
+            rows = query(text, ())
+            return Probe(rows=int(rows[0][0]), watermark=rows[0][1])
+
+    def snapshot(
+        self, con: duckdb.DuckDBPyConnection, tables: Iterable[Table] = ()
+    ) -> AbstractContextManager[Snapshot]:
+        from plinth.sources.mysql.snapshot import open_snapshot
+
+        return open_snapshot(self, con, tuple(tables))
+
+    def explain(self, error: Exception, table: Table) -> PlinthError:
+        return faults.explain(self.address, error, table)
+
+    @contextmanager
+    def _queries(self) -> Iterator[catalogue.Query]:
+        """A way to run queries on a connection of their own.
+
+        Raises:
+            SourceUnavailable: the server did not answer, or the connection was cut.
+            SourceUnreadable: it refused the user, or the database or the table is not there.
+        """
+        import pymysql
+
+        try:
+            connection = self._connect()
+            try:
+                with connection.cursor() as cursor:
+
+                    def query(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+                        cursor.execute(sql, parameters or None)
+                        return list(cursor.fetchall())
+
+                    query("SET time_zone = '+00:00'", ())
+                    yield query
+            finally:
+                connection.close()
+        except pymysql.err.MySQLError as error:
+            raise self._fault(error) from error
+
+    def _connect(self) -> pymysql.connections.Connection[Any]:
+        import pymysql
+
+        address = self.address
+        options = {name: value for name, value in address.options.items() if name in ("ssl_ca", "ssl_cert", "ssl_key")}
+        return pymysql.connect(
+            host=None if address.socket else address.host,
+            unix_socket=address.host if address.socket else None,
+            port=address.port or 3306,
+            user=address.user,
+            # As bytes: PyMySQL would send a text as Latin-1, and the server takes passwords as UTF-8.
+            password=(address.password or "").encode(),
+            database=address.database or None,
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=_CONNECT_SECONDS,
+            **options,
+        )
+
+    def _fault(self, error: Exception) -> PlinthError:
+        number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+        if number in _REFUSED:
+            return faults.refused(self.address, str(error))
+        if number in (_NO_SUCH_TABLE, _NO_SUCH_COLUMN) or (number in range(1047, 1300) and not faults.is_cut(str(error))):
+            return SourceUnreadable(
+                "the table could not be looked at",
+                found=self.address.redact(str(error)),
+                where=self.address,
+                remedy="compare contract and database: plinth contract check",
+            )
+        return faults.unavailable(self.address, str(error))
+
+
+def quote(name: str) -> str:
+    """A name as MySQL quotes it."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def table_name(table: SourceTable) -> str:
+    """The table's quoted name, with its database."""
+    return f"{quote(table.schema or '')}.{quote(table.name)}" if table.schema else quote(table.name)
