@@ -118,6 +118,20 @@ def from_text(delta: str) -> Cast:
     return Cast(f"CAST({RAW} AS {target})", f"TRY_CAST({RAW} AS {target})")
 
 
+def from_json(delta: str) -> Cast:
+    """The cast of a JSON text to a list type; a list within the list, where the type has none, does not fit."""
+    target = duckdb_type(delta)
+    element = from_text(delta[6:-1]).over("x")
+    items = f"from_json({RAW}, '[\"VARCHAR\"]')"
+    nested = f"starts_with(ltrim({RAW}), '[[')"
+    failing = f"CAST([CAST({RAW} || ' has several dimensions' AS BIGINT)]::VARCHAR[] AS {target})"
+    lost = f"len(list_filter({items}, x -> x IS NOT NULL AND ({element.attempt}) IS NULL)) > 0"
+    return Cast(
+        f"CASE WHEN {nested} THEN {failing} ELSE list_transform({items}, x -> {element.value}) END",
+        f"CASE WHEN NOT {nested} AND NOT ({lost}) THEN list_transform({items}, x -> {element.attempt}) END",
+    )
+
+
 def instant(raw: str) -> Cast | None:
     """The cast of a naive time stamp (of DuckDB's type `raw`) that stands for UTC to an instant."""
     return Cast(f"({RAW} AT TIME ZONE 'UTC')", f"({RAW} AT TIME ZONE 'UTC')", sure=True) if raw == "TIMESTAMP" else None

@@ -115,11 +115,12 @@ class MySQLSnapshot(Snapshot):
     def in_batches(self) -> Snapshot:
         """The snapshot that reads in batches; from its first use on everything comes from it."""
         if self._batches is None:
+            from plinth.sources.batches.snapshot import open_snapshot as open_batches
             from plinth.sources.batches.source import BatchSource
 
             batches = BatchSource(self._source.address)
             self._stack.callback(batches.close)
-            self._batches = self._stack.enter_context(batches.snapshot(self._con))
+            self._batches = self._stack.enter_context(open_batches(batches, self._con, self._describe))
         return self._batches
 
     def needs_batches(self, table: Table) -> bool:

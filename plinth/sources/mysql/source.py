@@ -115,7 +115,9 @@ class MySQLSource(Source):
         number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
         if number in _REFUSED:
             return faults.refused(self.address, str(error))
-        if number in (_NO_SUCH_TABLE, _NO_SUCH_COLUMN) or (number in range(1047, 1300) and not faults.is_cut(str(error))):
+        if number in (_NO_SUCH_TABLE, _NO_SUCH_COLUMN) or (
+            number in range(1047, 1300) and not faults.is_cut(str(error))
+        ):
             return SourceUnreadable(
                 "the table could not be looked at",
                 found=self.address.redact(str(error)),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from plinth.contracts.model import Column
 from plinth.contracts.physical import parse_physical_type
 from plinth.engine import quote
-from plinth.sources.casting import RAW, Cast, cast
+from plinth.sources.casting import RAW, Cast, from_json
 from plinth.sources.catalogue import SourceColumn
 from plinth.sources.reading import Reading, cast_or_refuse, landed
 
@@ -142,15 +142,8 @@ def _array(column: Column, source: SourceColumn, delta: str, name: str) -> Readi
             column, source, "string" if shown.endswith("[][]") else delta, f"{name}::text", "VARCHAR", "as text"
         )
     # Of several dimensions although declared with one: JSON tells them apart, and such a value does not fit.
-    element = cast("VARCHAR", delta[6:-1]) or Cast(RAW, RAW)
-    parsed = f"from_json({RAW}, '[\"VARCHAR\"]')"
-    items = f"list_transform({parsed}, x -> {element.over('x').value})"
-    tries = f"list_transform({parsed}, x -> {element.over('x').attempt})"
     kind = landed(column, source, delta)
-    nested = f"starts_with({RAW}, '[[')"
-    failing = f"CAST(CASE WHEN {nested} THEN [{RAW} || ' has several dimensions'] END AS BIGINT[])::VARCHAR[]::{kind.duckdb_type}"
-    strict = Cast(f"CASE WHEN {nested} THEN {failing} ELSE {items} END", f"CASE WHEN NOT {nested} THEN {tries} END")
-    apart = Reading(kind, f"array_to_json({name})::text", "VARCHAR", strict)
+    apart = Reading(kind, f"array_to_json({name})::text", "VARCHAR", from_json(delta))
     doubt = Doubt(f"array_ndims({name}) > 1", instead=apart)
     if shown in _LISTS:
         whole = cast_or_refuse(_LISTS[shown], delta, column, source)
