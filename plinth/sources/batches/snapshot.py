@@ -7,7 +7,7 @@ is bounded by the batch: 10,000 rows.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from plinth.sources import faults
 from plinth.sources.batches.source import ISOLATION_OPTION, BatchSource, check_isolation
 from plinth.sources.batches.statements import cursor_column, no_dates, rows_of, send, table_of
 from plinth.sources.batches.values import as_text, batches, schema
-from plinth.sources.catalogue import SourceTable
+from plinth.sources.catalogue import SourceColumn, SourceTable
 from plinth.sources.reading import Reading, plan, select
 from plinth.sources.snapshot import Relation, Snapshot, Watermark
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from plinth.contracts.model import Table
+    from plinth.contracts.model import Column, Table
 
 ROWS = 10_000
 Describe = Callable[["Table"], SourceTable]
@@ -101,7 +101,8 @@ def _text_or_bytes(value: bytes) -> str | bytes:
 
 
 def _level(source: BatchSource, connection: sa.Connection) -> str:
-    levels = connection.dialect.get_isolation_level_values(connection.connection.dbapi_connection)
+    driver: Any = connection.connection.dbapi_connection
+    levels = connection.dialect.get_isolation_level_values(driver)
     chosen = source.address.options.get(ISOLATION_OPTION)
     if chosen is not None:
         check_isolation(levels, chosen, source.address)
@@ -138,6 +139,7 @@ class BatchSnapshot(Snapshot):
         self._connection = connection
         self._described = describe
         self._registered: list[str] = []
+        self._open: list[Generator[list[Any], None, None]] = []
         self._found: dict[str, SourceTable] = {}
         self._notes: dict[str, dict[str, int]] = {}
         self.failure: Exception | None = None
@@ -154,12 +156,18 @@ class BatchSnapshot(Snapshot):
 
         found = self._describe(table)
         dialect = self._connection.dialect
-        readings = plan(table, found, dialect.name, lambda *given: send(*given, dialect.name, strict=strict), columns)
+
+        def sender(column: Column, source: SourceColumn, delta: str) -> Reading:
+            return send(column, source, delta, dialect.name, strict=strict)
+
+        readings = plan(table, found, dialect.name, sender, columns)
         sent = [each for each in readings if each.remote is not None]
         self._count_no_dates(table, found, sent)
         statement = rows_of(table, found, readings, dialect, since)
         kinds = [each.raw for each in sent] or ["VARCHAR"]
-        reader = pa.RecordBatchReader.from_batches(schema(kinds), self._batches(statement, kinds))
+        rows = self._partitions(statement)
+        self._open.append(rows)
+        reader = pa.RecordBatchReader.from_batches(schema(kinds), self._batches(rows, kinds))
         name = f"plinth_batches_{next(_NUMBERS)}"
         self._con.register(name, reader)
         self._registered.append(name)
@@ -183,7 +191,9 @@ class BatchSnapshot(Snapshot):
         return self._notes.get(table.name, {})
 
     def forget(self) -> None:
-        """Takes the readers out of DuckDB."""
+        """Takes the readers out of DuckDB, and closes their cursors before the connection goes."""
+        for rows in self._open:
+            rows.close()
         for name in self._registered:
             self._con.unregister(name)
 
@@ -198,15 +208,15 @@ class BatchSnapshot(Snapshot):
         except sa.exc.SQLAlchemyError as error:
             raise self._source.fault(error) from error
 
-    def _batches(self, statement: sa.Select[Any], kinds: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def _batches(self, rows: Iterator[list[Any]], kinds: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Arrow batches of at most ROWS rows; a fault is kept, since DuckDB hands on its text only."""
         try:
-            yield from batches(self._partitions(statement), kinds)
+            yield from batches(rows, kinds)
         except Exception as error:
             self.failure = error
             raise
 
-    def _partitions(self, statement: sa.Select[Any]) -> Iterator[list[Any]]:
+    def _partitions(self, statement: sa.Select[Any]) -> Generator[list[Any], None, None]:
         """Lists of at most ROWS rows; the size is passed twice, since `partitions()` without one gives the whole table (TRAPS.md)."""
         options = {"stream_results": True, "max_row_buffer": ROWS, "yield_per": ROWS}
         with self._connection.execute(statement, execution_options=options) as result:

@@ -96,7 +96,7 @@ class BatchSource(Source):
             rows = con.execute(sa.select(sa.func.count()).select_from(target)).scalar_one()
             if table.cursor is None:
                 return Probe(rows=int(rows))
-            highest = con.execute(sa.select(sa.func.max(cursor_column(table, found, target)))).scalar_one()
+            highest: Any = con.execute(sa.select(sa.func.max(cursor_column(table, found, target)))).scalar_one()
         return Probe(rows=int(rows), watermark=None if highest is None else str(highest))
 
     def snapshot(
@@ -190,8 +190,12 @@ def _describe(inspector: sa.Inspector, schema: str | None, name: str) -> SourceT
 
 def _described(inspector: sa.Inspector, schema: str | None, name: str) -> SourceTable:
     key = tuple(inspector.get_pk_constraint(name, schema=schema).get("constrained_columns") or ())
-    indexes = [each for each in inspector.get_indexes(name, schema=schema) if None not in each["column_names"]]
-    unique = {tuple(each["column_names"]) for each in indexes if each.get("unique")}
+    indexes = [
+        (bool(each.get("unique")), tuple(str(column) for column in each["column_names"]))
+        for each in inspector.get_indexes(name, schema=schema)
+        if None not in each["column_names"]
+    ]
+    unique = {columns for is_unique, columns in indexes if is_unique}
     unique |= {tuple(each["column_names"]) for each in inspector.get_unique_constraints(name, schema=schema)}
     return SourceTable(
         schema=schema,
@@ -200,7 +204,7 @@ def _described(inspector: sa.Inspector, schema: str | None, name: str) -> Source
         key=key,
         key_enforced=bool(key),
         unique=tuple(sorted(unique - {key})),
-        indexed=((key,) if key else ()) + tuple(tuple(each["column_names"]) for each in indexes),
+        indexed=((key,) if key else ()) + tuple(columns for _, columns in indexes),
         foreign_keys=tuple(
             ForeignKey(
                 tuple(each["constrained_columns"]),

@@ -92,7 +92,7 @@ def _is_bytes(base: str, dialect: str) -> bool:
 
 def table_of(found: SourceTable, dialect: sa.Dialect) -> sa.TableClause:
     """The table with its columns. Names are quoted as they are, but for Oracle, whose lower-case names SQLAlchemy means as any case."""
-    columns = [sa.column(_name(column.name, dialect)) for column in found.columns]
+    columns: list[sa.ColumnClause[Any]] = [sa.column(_name(column.name, dialect)) for column in found.columns]
     schema = None if found.schema is None else _name(found.schema, dialect)
     return sa.table(_name(found.name, dialect), *columns, schema=schema)
 
