@@ -9,9 +9,8 @@ a misspelt `primarykey: true` would silently make a keyless table. The walk here
 
 from __future__ import annotations
 
-import difflib
 import typing
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +18,7 @@ import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 from pydantic import BaseModel, ValidationError
 
+from plinth.contracts.naming import near
 from plinth.errors import ContractError
 
 At = tuple[str | int, ...]
@@ -107,13 +107,6 @@ def read_document(path: Path) -> Document:
     _check_values(document)
     document.refuse()
     return document
-
-
-def near(name: str, known: Collection[str]) -> str:
-    """` (did you mean 'x'?)` where one of `known` is close to `name`, else nothing."""
-    by_fold = {word.lower().replace("_", ""): word for word in known}
-    found = difflib.get_close_matches(str(name).lower().replace("_", ""), list(by_fold), n=1)
-    return f" (did you mean {by_fold[found[0]]!r}?)" if found else ""
 
 
 def _parse(path: Path) -> Document:

@@ -24,9 +24,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from plinth.contracts.document import near
 from plinth.contracts.model import Column, Drift, Table
-from plinth.contracts.naming import lakehouse_names
+from plinth.contracts.naming import lakehouse_names, near
 from plinth.contracts.physical import PhysicalType, parse_physical_type
 from plinth.contracts.sql import column_type
 from plinth.contracts.types import widens

@@ -20,9 +20,10 @@ from open_data_contract_standard.model import (
     Team,
 )
 
-from plinth.contracts.document import At, Document, near, read_document
+from plinth.contracts.document import At, Document, read_document
 from plinth.contracts.meaning import check_contract
 from plinth.contracts.model import Column, Contract, Drift, Mode, Table
+from plinth.contracts.naming import near
 from plinth.contracts.physical import LOGICAL_TYPES
 from plinth.contracts.relationships import table_references
 from plinth.contracts.rules import table_rules

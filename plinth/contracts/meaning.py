@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from plinth.contracts.document import At, Document, near
+from plinth.contracts.document import At, Document
 from plinth.contracts.model import Column, Mode, Table
-from plinth.contracts.naming import NAME
+from plinth.contracts.naming import NAME, near
 from plinth.contracts.sql import column_type
 from plinth.contracts.types import decimal_digits
 

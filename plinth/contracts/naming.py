@@ -1,13 +1,14 @@
 """Names of the lakehouse for the names of a legacy system.
 
-What belongs here: snake case, and making names unique. What does not: quoting (`sql`).
+What belongs here: snake case, making names unique, and finding the one that was meant. What does not: quoting (`sql`).
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 """What a table or column may be called in the lakehouse. A leading underscore is the platform's own."""
@@ -59,3 +60,10 @@ def lakehouse_names(physical: Iterable[str], fallback: str, taken: Iterable[str]
         used.add(unique)
         names.append(unique)
     return tuple(names)
+
+
+def near(name: str, known: Collection[str]) -> str:
+    """` (did you mean 'x'?)` where one of `known` is close to `name`, else nothing."""
+    by_fold = {word.lower().replace("_", ""): word for word in known}
+    found = difflib.get_close_matches(str(name).lower().replace("_", ""), list(by_fold), n=1)
+    return f" (did you mean {by_fold[found[0]]!r}?)" if found else ""

@@ -13,9 +13,9 @@ from typing import Any
 
 from open_data_contract_standard.model import DataQuality
 
-from plinth.contracts.document import At, Document, near
+from plinth.contracts.document import At, Document
 from plinth.contracts.model import Column, Rule, Severity
-from plinth.contracts.naming import snake
+from plinth.contracts.naming import near, snake
 from plinth.contracts.settings import VENDOR, parse_severity
 from plinth.contracts.sql import column_type, typed_literal
 from plinth.engine import literal, quote

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from open_data_contract_standard.model import Relationship, SchemaObject
 
-from plinth.contracts.document import At, Document, near
+from plinth.contracts.document import At, Document
 from plinth.contracts.model import Reference, Severity, Table
+from plinth.contracts.naming import near
 from plinth.contracts.settings import RELATIONSHIP, read_settings
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from open_data_contract_standard.model import SchemaObject, SchemaProperty
 
-from plinth.contracts.document import At, Document, near
+from plinth.contracts.document import At, Document
 from plinth.contracts.model import Column, Rule
+from plinth.contracts.naming import near
 from plinth.contracts.quality import quality_rule
 from plinth.contracts.sql import column_type, typed_literal
 from plinth.engine import literal, quote

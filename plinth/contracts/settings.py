@@ -19,8 +19,9 @@ from typing import Any
 
 from open_data_contract_standard.model import CustomProperty
 
-from plinth.contracts.document import At, Document, near
+from plinth.contracts.document import At, Document
 from plinth.contracts.model import Drift, Mode, Severity
+from plinth.contracts.naming import near
 from plinth.contracts.types import parse_delta_type
 
 VENDOR = "plinth"

@@ -86,6 +86,7 @@ def ingest(
         probe = source.probe(amended).as_text()
         with scratch_folder(lakehouse) as scratch:
             base = lakehouse.find(bronze_id(table), zone=table.zone)
+            amended = _absent_as_held(amended, base)
             target = Target(lakehouse, amended, bronze_id(table), base, scratch)
             plan = plan_load(table, amended, base, full=full)
             load = _Load(
@@ -96,6 +97,16 @@ def ingest(
         con.close()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return replace(outcome, drift=drift, seconds=round(time.monotonic() - started, 3), peak_memory=peak)
+
+
+def _absent_as_held(table: Table, base: TableVersion | None) -> Table:
+    """A column that the source lost keeps the type that the bronze table has for it."""
+    held = {column.name: column.type for column in base.columns} if base is not None else {}
+    columns = tuple(
+        replace(column, delta_type=held.get(column.name, column.delta_type)) if column.absent else column
+        for column in table.columns
+    )
+    return replace(table, columns=columns)
 
 
 def _silent(_: str) -> None:
