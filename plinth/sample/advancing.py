@@ -60,6 +60,15 @@ def advance(url: str, days: int, *, progress: Progress = silent) -> AdvanceRepor
         return AdvanceReport(warehouse.address, changes, days, state.last_day, time.monotonic() - began)
 
 
+def _facts(state: State) -> dict[str, str]:
+    return {
+        "LASTDAY": state.last_day.isoformat(),
+        "NEXTLINE": str(state.counters.line),
+        "NEXTINV": str(state.counters.invoice),
+        "NEXTCUST": str(state.next_customer),
+    }
+
+
 class _Day:
     """One day of one warehouse, within one transaction."""
 
@@ -87,14 +96,9 @@ class _Day:
         counters = self._lines(before, day)
         self._stock(day)
         after = replace(before, last_day=day, counters=counters, next_customer=before.next_customer + arrived)
-        facts = {
-            "LASTDAY": day.isoformat(),
-            "NEXTLINE": str(counters.line),
-            "NEXTINV": str(counters.invoice),
-            "NEXTCUST": str(after.next_customer),
-        }
-        record(self._connection, facts)
-        self._tally["SYSINFO", "update"] += len(facts)
+        changed = dict(set(_facts(after).items()) - set(_facts(before).items()))
+        record(self._connection, changed)
+        self._tally["SYSINFO", "update"] += len(changed)
         return after
 
     def _insert(self, table: Table, query: str) -> int:

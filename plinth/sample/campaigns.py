@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ANNOUNCED = 3  # days before the start at which PROMOS and CAMPCON get their rows
 HOLD_OUT = 0.2
 
-_MACROS = f"""
+MACROS = f"""
 CREATE OR REPLACE MACRO chosen(custno, promoid) AS u('chosen', key2(custno, promoid)) < .55;
 CREATE OR REPLACE MACRO group_of(custno, promoid) AS if(u('group', key2(custno, promoid)) < {HOLD_OUT}, 'C', 'T');
 CREATE OR REPLACE MACRO channel_of(custno, promoid) AS CASE WHEN u('channel', key2(custno, promoid)) < .6 THEN 'EM'
@@ -73,7 +73,6 @@ def plan_promotions(con: duckdb.DuckDBPyConnection, origin: date, last: date, ge
 
     Those that start before `generated_from` have no effect: real buyers did not know of them.
     """
-    con.execute(_MACROS)
     con.execute(
         _PROMO.format(
             origin=origin.isoformat(),

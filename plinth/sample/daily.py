@@ -12,7 +12,7 @@ _DAYNO = f"day_of({_TODAY})"
 
 # 1. Erased on request: the customer and his contacts go, his invoice lines stay for the tax office without his number.
 ERASED = f"""
-SELECT custno FROM people_now WHERE crtdt < {_TODAY} AND u('erase', key2(custno, {_DAYNO})) < .00015 ORDER BY custno
+SELECT custno FROM people_now WHERE crtdt < {_TODAY} AND u('erase', key2(custno, {_DAYNO})) < .0003 ORDER BY custno
 """
 FORGET = """
 DELETE FROM people_now WHERE custno IN (FROM erased);

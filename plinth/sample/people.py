@@ -29,7 +29,7 @@ FIRST_CUSTNO = 12346
 CLUSTERS = 8
 JOIN_SHARE = 0.4  # of the customers of a fresh sample, who come during its days; the others were there before
 
-_MACROS = f"""
+MACROS = f"""
 CREATE OR REPLACE MACRO cluster_of(custno) AS floor({CLUSTERS} * u('cluster', custno))::INT;
 CREATE OR REPLACE MACRO is_wholesale(custno) AS u('wholesale', custno) < .12;
 CREATE OR REPLACE MACRO age_of(custno) AS 19 + (28 * (u('age', custno) + u('age2', custno)))::INT;
@@ -51,7 +51,7 @@ CREATE OR REPLACE MACRO phone_of(custno, move) AS CASE
 _CUST = """
 SELECT custno, crtdt, crtdt + (30 - 1100 * ln(1 - u('life', custno)))::INT AS enddt, cntry, is_wholesale(custno) AS wholesale,
        least(.30, {rate} * exp(z('rate', custno) - .5) * if(is_wholesale(custno), 1.5, 1)) AS rate,
-       exp(2.2 + .65 * z('basket', custno)) AS basket, .15 + .6 * pow(u('repeat', custno), 1.5) AS repeats,
+       exp(2.2 + .65 * z('basket', custno)) AS basket, .05 + .95 * pow(u('repeat', custno), 1.4) AS repeats,
        cluster_category(custno, 'c1') AS c1, cluster_category(custno, 'c2') AS c2, floor(12 * u('c3', custno))::INT AS c3,
        ((cluster_of(custno) // 2) + floor(2 * u('s1', custno))::INT) % 6 AS s1, floor(6 * u('s2', custno))::INT AS s2,
        if(u('moved', custno) < .003, 'United Kingdom', cntry) AS cntry2
@@ -88,7 +88,6 @@ def plan_customers(con: duckdb.DuckDBPyConnection, count: int, start: date, days
 
     Three of five were there before the first day, spread over 400 days; the others come evenly during the days.
     """
-    con.execute(_MACROS)
     old = max(1, round(count * (1 - JOIN_SHARE)))
     con.execute(
         f"""CREATE OR REPLACE TABLE newcomer AS
@@ -100,7 +99,6 @@ def plan_customers(con: duckdb.DuckDBPyConnection, count: int, start: date, days
 
 def new_customers(con: duckdb.DuckDBPyConnection, first_custno: int, count: float, day: date) -> None:
     """Makes the table `newcomer` of one advanced day: `count` customers on average, numbered from `first_custno`."""
-    con.execute(_MACROS)
     con.execute(
         f"""CREATE OR REPLACE TABLE newcomer AS
         SELECT custno, DATE '{day.isoformat()}' AS crtdt, country_of(custno) AS cntry
@@ -115,5 +113,4 @@ def latent(people: str) -> str:
 
 def make_customers(con: duckdb.DuckDBPyConnection, people: str = "newcomer") -> None:
     """Makes the table `cust` of the latent customers."""
-    con.execute(_MACROS)
     con.execute(f"CREATE OR REPLACE TABLE cust AS {latent(people)}")

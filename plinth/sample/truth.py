@@ -98,7 +98,7 @@ def taste_truth(url: str) -> pa.Table:
     """The hidden side of every customer of CUSTMAS.
 
     Columns: CUSTNO, CLUSTER (0 to 7), WHOLESALE, RATE (orders per trading day of mean strength), REPEATS (how readily a favourite is bought
-    again, 0.15 to 0.75), BASKET (scale of the number of lines), CATEGORY1 to 3 (42, 22 and 12 % of the choices), STYLE1 and 2 (50 and 25 %),
+    again, 0.05 to 1), BASKET (scale of the number of lines), CATEGORY1 to 3 (42, 22 and 12 % of the choices), STYLE1 and 2 (50 and 25 %),
     LEAVES (the first day without orders).
 
     Raises:

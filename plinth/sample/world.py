@@ -30,7 +30,8 @@ def opened(seed: int) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         con.execute("SET enable_progress_bar = false")
         draws.install(con, seed)
-        con.execute(goods.MACROS)
+        for macros in (goods.MACROS, people.MACROS, campaigns.MACROS):
+            con.execute(macros)
         con.execute("CREATE TABLE redemption (promoid INTEGER, custno INTEGER, d DATE, invno VARCHAR, insts TIMESTAMP)")
         orders.begin_orders(con)
         yield con
