@@ -140,11 +140,12 @@ def instant(raw: str) -> Cast | None:
 def _guarded(target: str, quick: str, pattern: str) -> Cast:
     """A cast of those texts only that pass the quick test or match the pattern.
 
-    The others are cast with a remark that makes the cast fail: so every failure is a ConversionException with the value in it.
+    The others are cast with a remark before them that makes the cast fail: so every failure is a ConversionException with the value in
+    it. (Behind them it would not: DuckDB takes the first ten letters of a text for a date.)
     """
     fits = f"({quick}) OR regexp_matches({RAW}, '{pattern}')"
     return Cast(
-        f"CAST(CASE WHEN {fits} THEN {RAW} ELSE {RAW} || ' does not fit' END AS {target})",
+        f"CAST(CASE WHEN {fits} THEN {RAW} ELSE 'does not fit: ' || {RAW} END AS {target})",
         f"CASE WHEN {fits} THEN TRY_CAST({RAW} AS {target}) END",
     )
 
@@ -218,7 +219,7 @@ def _exactly(raw: str, target: str) -> Cast:
     """A cast that fails where casting back gives another value."""
     same = f"CAST(CAST({RAW} AS {target}) AS {raw}) = {RAW}"
     tried = f"TRY_CAST(TRY_CAST({RAW} AS {target}) AS {raw}) = {RAW}"
-    failing = f"CAST(CAST({RAW} AS VARCHAR) || ' does not fit' AS {target})"
+    failing = f"CAST('does not fit: ' || CAST({RAW} AS VARCHAR) AS {target})"
     return Cast(
         f"CASE WHEN {RAW} IS NULL THEN NULL WHEN {same} THEN CAST({RAW} AS {target}) ELSE {failing} END",
         f"CASE WHEN {tried} THEN TRY_CAST({RAW} AS {target}) END",

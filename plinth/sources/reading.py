@@ -50,7 +50,7 @@ class Reading:
             return self.cast.value
         if self.zero_dates == "quarantine":
             kind = self.column.duckdb_type
-            none = f"CAST({self.text} || ' is no date' AS {kind})"
+            none = f"CAST('no date: ' || {self.text} AS {kind})"
         else:
             none = self._stand_in
         return f"CASE WHEN {self.is_no_date} THEN {none} ELSE {self.cast.value} END"

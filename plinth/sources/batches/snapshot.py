@@ -20,6 +20,7 @@ from plinth.sources.batches.source import ISOLATION_OPTION, BatchSource, check_i
 from plinth.sources.batches.statements import cursor_column, no_dates, rows_of, send, table_of
 from plinth.sources.batches.values import as_text, batches, schema
 from plinth.sources.catalogue import SourceColumn, SourceTable
+from plinth.sources.mysql.source import LIFT_LIMITS
 from plinth.sources.reading import Reading, plan, select
 from plinth.sources.snapshot import Relation, Snapshot, Watermark
 
@@ -35,7 +36,7 @@ _NUMBERS = itertools.count()
 # What gives one moment for all statements of a transaction; SERIALIZABLE does so elsewhere, at the price of locks.
 _LEVELS = {"postgresql": "REPEATABLE READ", "mysql": "REPEATABLE READ", "mssql": "SNAPSHOT", "oracle": "SERIALIZABLE"}
 _OPENING = {
-    "mysql": ("SET SESSION time_zone = '+00:00'", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"),
+    "mysql": (LIFT_LIMITS, "SET SESSION time_zone = '+00:00'", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"),
     "postgresql": (
         "SET LOCAL timezone = 'UTC'",
         "SET LOCAL intervalstyle = 'iso_8601'",

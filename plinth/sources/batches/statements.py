@@ -136,7 +136,8 @@ def _sent(column: sa.ColumnElement[Any], source: SourceColumn, dialect: sa.Diale
         return column + sa.literal_column("0e0")  # as text it has six digits, as a double it has all
     if dialect.name == "mysql" and base == "time":
         plain, full = (sa.func.time_format(column, each) for each in ("%H:%i:%s", "%H:%i:%s.%f"))
-        return sa.case((sa.func.microsecond(column) == 0, plain), else_=full)  # as the scanner prints it
+        trimmed = sa.func.trim(sa.literal_column("TRAILING '0' FROM ").op("")(full))
+        return sa.case((sa.func.microsecond(column) == 0, plain), else_=trimmed)  # as the scanner prints it
     if dialect.name in _EXACT:
         exact = not base or base in _EXACT[dialect.name] or base.endswith("[]") or _is_bytes(base, dialect.name)
         return column if exact else sa.cast(column, _text_type(dialect))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from plinth.engine import literal, load_extension, quote
 from plinth.sources import faults
 from plinth.sources.catalogue import SourceTable
-from plinth.sources.mysql.source import MySQLSource
+from plinth.sources.mysql.source import LIFT_LIMITS, MySQLSource
 from plinth.sources.mysql.types import is_time, send
 from plinth.sources.reading import Reading, cursor_of, plan, select
 from plinth.sources.snapshot import Relation, Snapshot, Watermark
@@ -109,6 +109,7 @@ class MySQLSnapshot(Snapshot):
 
     def begin(self) -> None:
         """Takes the snapshot. The level is set first, as the server's default may be READ COMMITTED, which has no snapshot."""
+        self._execute(LIFT_LIMITS)
         self._execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         self._execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 

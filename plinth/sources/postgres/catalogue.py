@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _RELATIONS = """
 SELECT c.oid, n.nspname, c.relname, obj_description(c.oid, 'pg_class'),
-       CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END, c.relkind::text
+       CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND n.nspname NOT IN ('pg_catalog', 'information_schema')
   AND n.nspname !~ '^pg_(toast|temp)' AND (%(schema)s::text IS NULL OR n.nspname = %(schema)s)
@@ -39,6 +39,14 @@ FROM pg_attribute a
 LEFT JOIN ends e ON e.domain = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum
+"""
+_SCANNABLE = """
+SELECT c.relkind IN ('r', 'm')
+   AND NOT EXISTS (SELECT FROM pg_class o WHERE o.relnamespace = c.relnamespace AND o.oid <> c.oid AND lower(o.relname) = lower(c.relname))
+   AND NOT EXISTS (SELECT FROM pg_namespace o WHERE o.oid <> n.oid AND lower(o.nspname) = lower(n.nspname))
+   AND (SELECT count(*) = count(DISTINCT lower(a.attname)) AND bool_and(t.typtype <> 'd') FROM pg_attribute a
+        JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s
 """
 _ENUMS = "SELECT enumtypid, array_agg(enumlabel::text ORDER BY enumsortorder) FROM pg_enum GROUP BY 1"
 _INDEXES = """
@@ -76,10 +84,11 @@ def names(con: Connection[Any]) -> list[tuple[str | None, str]]:
     return [(row[1], row[2]) for row in con.execute(_RELATIONS, {"schema": None, "name": None}).fetchall()]
 
 
-def kind_of(con: Connection[Any], schema: str | None, name: str) -> str:
-    """`r` table, `p` partitioned table, `v` view, `m` materialised view, `f` foreign table."""
-    row = con.execute(_RELATIONS, {"schema": schema, "name": name}).fetchone()
-    return str(row[5]) if row is not None else ""
+def scannable(con: Connection[Any], schema: str | None, name: str) -> bool:
+    """Whether DuckDB's scanner reads the table itself right: a table or materialised view of its own pages, without domains (whose values
+    it gives as text), under names that differ by more than case from all others (DuckDB knows no case)."""
+    row = con.execute(_SCANNABLE, (schema, name)).fetchone()
+    return row is not None and bool(row[0])
 
 
 def _columns(con: Connection[Any], oids: list[int]) -> dict[int, list[SourceColumn]]:
@@ -99,7 +108,7 @@ def _by_table(rows: Sequence[Any]) -> dict[int, list[Any]]:
 
 
 def _table(relation: Any, columns: list[SourceColumn], indexes: list[Any], foreign: list[Any]) -> SourceTable:
-    _, schema, name, comment, estimate, _ = relation
+    _, schema, name, comment, estimate = relation
     # An index over an expression has no column name there, so it says nothing about columns.
     plain = [(primary, unique, valid, tuple(names)) for primary, unique, valid, names in indexes if None not in names]
     key = next((names for primary, _, _, names in plain if primary), ())

@@ -83,7 +83,7 @@ class PostgresSnapshot(Snapshot):
     def __init__(self, source: PostgresSource, con: duckdb.DuckDBPyConnection) -> None:
         self._source = source
         self._con = con
-        self._found: dict[str, tuple[SourceTable, str, bool]] = {}
+        self._found: dict[str, tuple[SourceTable, bool]] = {}
         self._notes: dict[str, dict[str, int]] = {}
 
     def begin(self) -> None:
@@ -101,13 +101,12 @@ class PostgresSnapshot(Snapshot):
         columns: tuple[str, ...] | None = None,
         strict: bool = True,
     ) -> Relation:
-        found, kind, ambiguous = self._describe(table)
+        found, scannable = self._describe(table)
         where = self._where(table, found, since)
         readings = self._settle(table, found, plan(table, found, self._source.dialect, send, columns), where)
         bronze = tuple(reading.column for reading in readings)
         sent = [reading for reading in readings if reading.remote is not None]
-        scannable = kind in ("r", "m") and not where and not ambiguous and all(each.plain for each in sent)
-        if scannable:
+        if scannable and not where and all(each.plain for each in sent):
             raws = [quote(table.column(each.column.name).physical_name) for each in readings]
             base = f"SELECT * FROM {_ATTACHED}.{table_name(found)}"
             return Relation(select(readings, base, raws, strict=strict), bronze)
@@ -119,13 +118,13 @@ class PostgresSnapshot(Snapshot):
         return Relation(select(readings, _remote(query), raws, strict=strict), bronze)
 
     def count(self, table: Table) -> int:
-        found, _, _ = self._describe(table)
+        found, _ = self._describe(table)
         return int(self._query(f"SELECT count(*) AS n FROM {table_name(found)}")[0][0])
 
     def watermark(self, table: Table) -> Watermark | None:
         if table.cursor is None:
             return None
-        found, _, _ = self._describe(table)
+        found, _ = self._describe(table)
         column = next(each for each in found.columns if each.name == cursor_of(table).physical_name)
         name = quote(column.name)
         # The highest value that a later one can exceed: neither infinity nor NaN may become a watermark.
@@ -139,19 +138,12 @@ class PostgresSnapshot(Snapshot):
     def notes(self, table: Table) -> Mapping[str, int]:
         return self._notes.get(table.name, {})
 
-    def _describe(self, table: Table) -> tuple[SourceTable, str, bool]:
-        """The table, its kind, and whether DuckDB, which knows no case, could take another name for its or its columns'."""
+    def _describe(self, table: Table) -> tuple[SourceTable, bool]:
+        """The table, and whether a scan may read it."""
         if table.name not in self._found:
             found = self._source.describe_table(table)
             with self._source.connection() as con:
-                kind = catalogue.kind_of(con, found.schema, found.name)
-                alike = [
-                    name
-                    for schema, name in catalogue.names(con)
-                    if (schema or "").lower() == (found.schema or "").lower() and name.lower() == found.name.lower()
-                ]
-            folded = {column.name.lower() for column in found.columns}
-            self._found[table.name] = (found, kind, len(folded) < len(found.columns) or len(alike) > 1)
+                self._found[table.name] = (found, catalogue.scannable(con, found.schema, found.name))
         return self._found[table.name]
 
     def _where(self, table: Table, found: SourceTable, since: Watermark | None) -> str:

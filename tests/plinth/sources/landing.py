@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import duckdb
 
 from plinth.contracts.model import Column, Table
 from plinth.engine import connect, literal
+from plinth.errors import PlinthError
 from plinth.platform import Profile
 from plinth.sources import REJECTS, BronzeColumn, Snapshot, Source, open_url
 
@@ -100,3 +101,21 @@ def land(source: str | Source, table: Table, folder: Path, **how: Any) -> Landed
     finally:
         con.close()
         opened.close()
+
+
+def land_all(url: str, tables: Iterable[Table], folder: Path) -> dict[tuple[str, bool], Landed | Exception]:
+    """Lands many tables, each strictly and leniently, within one snapshot each; what fails stands in the place of its result."""
+    found: dict[tuple[str, bool], Landed | Exception] = {}
+    with connection() as con:
+        for strict in (True, False):
+            waiting = list(tables)
+            while waiting:
+                with open_url(url).snapshot(con, waiting) as snapshot:
+                    while waiting:
+                        table = waiting.pop(0)
+                        try:
+                            found[table.name, strict] = stage(con, snapshot, table, folder, strict=strict)
+                        except (duckdb.Error, PlinthError) as error:
+                            found[table.name, strict] = error
+                            break  # the failure has ended the snapshot's transaction
+    return found
