@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plinth.engine import quote
-from plinth.lakehouse.changes import CHANGE, changes_since
+from plinth.lakehouse.changes import CHANGE, changes_since, difference
 from plinth.lakehouse.files import read_files, require_plain
 from plinth.lakehouse.tables import Lakehouse
 from plinth.transform.pending import Held
@@ -29,8 +29,5 @@ def changed_rows(lakehouse: Lakehouse, held: Held, content: str) -> str | None:
     gained = read_files([file.uri for file in rewrite.add], held.pending.columns)
     lost = read_files([file.uri for file in rewrite.remove], held.pending.columns)
     names = ", ".join(quote(column.name) for column in held.pending.columns)
-    return (
-        f"SELECT {names}, {CHANGE} FROM ({published.sql}) "
-        f"UNION ALL SELECT *, 'insert' AS {CHANGE} FROM (({gained}) EXCEPT ALL ({lost})) "
-        f"UNION ALL SELECT *, 'delete' AS {CHANGE} FROM (({lost}) EXCEPT ALL ({gained}))"
-    )
+    staged = difference(gained, lost, held.pending.columns)
+    return f"SELECT {names}, {CHANGE} FROM ({published.sql}) UNION ALL SELECT * FROM ({staged})"
