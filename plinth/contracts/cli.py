@@ -24,6 +24,7 @@ from plinth.contracts.model import Table
 from plinth.contracts.naming import snake
 from plinth.errors import ConfigurationError, PlinthError, SourceUnreadable
 from plinth.platform import Platform, load_platform
+from plinth.project import open_project
 from plinth.sources.catalogue import SourceTable
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Draft contracts from live databases, and compare the two.")
 
-PlatformFile = Annotated[Path, typer.Option("--platform", help="The platform's settings.")]
+PlatformFile = Annotated[
+    Path | None, typer.Option("--platform", help="Settings; by default the project's platform.yaml.")
+]
 
 
 @app.command()
@@ -47,7 +50,7 @@ def infer(
     out: Annotated[
         Path | None, typer.Option(help="File to write; must not exist. By default the draft is printed.")
     ] = None,
-    platform: PlatformFile = Path("platform.yaml"),
+    platform: PlatformFile = None,
 ) -> None:
     """Write a first draft of a contract from a live database."""
     with _told():
@@ -75,7 +78,7 @@ def infer(
         out.write_text(text, encoding="utf-8")
         load_contract(out, name)  # a draft that does not load would be our fault: say so now
     typer.echo(
-        f"{_count(found)} drafted in {out}. Read its guesses, then name the file in {platform}: sources.{name}.contract"
+        f"{_count(found)} drafted in {out}. Read its guesses, then name the file in platform.yaml: sources.{name}.contract"
     )
 
 
@@ -83,12 +86,12 @@ def infer(
 def check(
     contract: Annotated[Path | None, typer.Argument(help="A contract file; by default those of all sources.")] = None,
     source: Annotated[str | None, typer.Option(help="Name of a source in platform.yaml.")] = None,
-    platform: PlatformFile = Path("platform.yaml"),
+    platform: PlatformFile = None,
 ) -> None:
     """Compare contracts with their databases, and try their rules; exit code 1 where they differ."""
     console = Console()
     with _told():
-        settings = load_platform(platform)
+        settings = _settings(platform)
         names = _chosen(settings, contract, source)
         sound = [_check(console, settings, name) for name in names]
     raise typer.Exit(0 if all(sound) else 1)
@@ -157,11 +160,15 @@ def _grid(drift: list[tuple[Table, tuple[tuple[str, ...], ...]]]) -> Grid:
     return grid
 
 
-def _open(url: str, platform: Path) -> Source:
+def _settings(platform: Path | None) -> Platform:
+    return load_platform(platform) if platform is not None else open_project().platform
+
+
+def _open(url: str, platform: Path | None) -> Source:
     """The database at a URL, or of a source that `platform.yaml` declares."""
     from plinth.sources import open_source, open_url
 
-    return open_url(url) if "://" in url else open_source(url, load_platform(platform))
+    return open_url(url) if "://" in url else open_source(url, _settings(platform))
 
 
 def _chosen(platform: Platform, contract: Path | None, source: str | None) -> list[str]:

@@ -58,10 +58,7 @@ def publish(
         RowsBehind: an increment cannot explain all keys of the source; the caller reads all rows.
         CommitConflict, StorageFailure, ResidencyViolation: as the door; the table is as it was.
     """
-    if found.complete:
-        rewrite = _snapshot(con, target, found, good)
-    else:
-        rewrite = _increment(con, target, found, good)
+    rewrite = _snapshot(con, target, found, good) if found.complete else _increment(con, target, found, good)
     return _commit(target, found, rewrite, marks, held_back), rewrite
 
 
@@ -135,7 +132,8 @@ def _keep_history(con: duckdb.DuckDBPyConnection, target: Target, columns: tuple
 
 
 def _deletes(con: duckdb.DuckDBPyConnection, target: Target, found: Read) -> str:
-    assert target.base is not None and found.keys is not None
+    assert target.base is not None
+    assert found.keys is not None
     keys = tuple(column for column in found.columns if column.name in target.table.key)
     names = ", ".join(quote(name) for name in target.table.key)
     source, held = read_files([file.uri for file in found.keys], keys), read_files(target.base.files, keys)

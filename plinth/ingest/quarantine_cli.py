@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,31 +22,33 @@ from plinth.contracts.model import Table
 from plinth.errors import PlinthError
 from plinth.ingest.replay import MendedRow, replay
 from plinth.platform import load_platform
+from plinth.project import open_project
 
 if TYPE_CHECKING:
     from plinth.lakehouse.tables import Lakehouse
 
 app = typer.Typer(no_args_is_help=True, help="Rows that broke their contract: look at them, mend them, put them back.")
 
-PlatformFile = Annotated[Path, typer.Option("--platform", help="The platform's settings.")]
+PlatformFile = Annotated[
+    Path | None, typer.Option("--platform", help="Settings; by default the project's platform.yaml.")
+]
 TableName = Annotated[str, typer.Argument(help="A contract table, with or without bronze/ before it.")]
 RuleName = Annotated[str | None, typer.Option(help="Only rows that broke this rule.")]
 
 
 @app.command("list")
-def list_(platform: PlatformFile = Path("platform.yaml")) -> None:
+def list_(platform: PlatformFile = None) -> None:
     """Show how many rows each table holds back, by rule."""
     from plinth.engine import connect
     from plinth.lakehouse.quarantine import held_by_rule, quarantine_id
 
-    with _told():
-        lakehouse, tables = _opened(platform)
-        con = connect(lakehouse.platform.profile())
-        grid = Grid("table", "rule", "rows held")
-        for table in tables:
-            version = lakehouse.find(quarantine_id(table), zone=table.zone)
-            for rule, rows in (held_by_rule(con, version) if version is not None else {}).items():
-                grid.add_row(f"bronze/{table.name}", rule, f"{rows:,}")
+    lakehouse, tables = _opened(platform)
+    con = connect(lakehouse.platform.profile())
+    grid = Grid("table", "rule", "rows held")
+    for table in tables:
+        version = lakehouse.find(quarantine_id(table), zone=table.zone)
+        for rule, rows in (held_by_rule(con, version) if version is not None else {}).items():
+            grid.add_row(f"bronze/{table.name}", rule, f"{rows:,}")
     Console().print(grid if grid.row_count else "No row is held in quarantine.")
 
 
@@ -57,26 +57,25 @@ def export(
     table: TableName,
     to: Annotated[Path, typer.Option(help="File of JSON lines to write; must not exist.")],
     rule: RuleName = None,
-    platform: PlatformFile = Path("platform.yaml"),
+    platform: PlatformFile = None,
 ) -> None:
     """Write the held rows of a table to a file, to be mended and given to `replay --from`."""
     from plinth.engine import connect
     from plinth.lakehouse.quarantine import held_rows, quarantine_id
 
-    with _told():
-        lakehouse, contract = _one(platform, table)
-        con = connect(lakehouse.platform.profile())
-        rows = held_rows(con, lakehouse.open(quarantine_id(contract), zone=contract.zone), rule=rule)
-        try:
-            handle = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except OSError as error:
-            raise PlinthError(
-                "the file cannot be written", found=error.strerror, where=to, remedy="choose another name"
-            ) from None
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            for row in rows:
-                entry = {"id": row.id, "rule": row.rule, "reason": row.reason, "row": row.row}
-                file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+    lakehouse, contract = _one(platform, table)
+    con = connect(lakehouse.platform.profile())
+    rows = held_rows(con, lakehouse.open(quarantine_id(contract), zone=contract.zone), rule=rule)
+    try:
+        handle = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise PlinthError(
+            "the file cannot be written", found=error.strerror, where=to, remedy="choose another name"
+        ) from None
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        for row in rows:
+            entry = {"id": row.id, "rule": row.rule, "reason": row.reason, "row": row.row}
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
     typer.echo(
         f"{len(rows)} rows written to {to}. Mend the values under `row`, then: plinth quarantine replay {table} --from {to}"
     )
@@ -87,14 +86,13 @@ def replay_(
     table: TableName,
     from_: Annotated[Path | None, typer.Option("--from", help="Mended rows, as `export` writes them.")] = None,
     rule: RuleName = None,
-    platform: PlatformFile = Path("platform.yaml"),
+    platform: PlatformFile = None,
 ) -> None:
     """Put held rows back into their bronze table, those that keep the contract now; exit code 1 where some still do not."""
-    with _told():
-        lakehouse, contract = _one(platform, table)
-        done = replay(
-            contract, lakehouse, mended=_read(from_) if from_ else None, rule=rule, run="plinth quarantine replay"
-        )
+    lakehouse, contract = _one(platform, table)
+    done = replay(
+        contract, lakehouse, mended=_read(from_) if from_ else None, rule=rule, run="plinth quarantine replay"
+    )
     typer.echo(f"{done.replayed} rows put back, {done.superseded} dropped because the table has their key by now.")
     for name, rows in done.still_broken.items():
         typer.echo(f"{rows} rows still break {name} and stay in quarantine.")
@@ -105,19 +103,18 @@ def replay_(
 def drop(
     table: TableName,
     rule: RuleName = None,
-    platform: PlatformFile = Path("platform.yaml"),
+    platform: PlatformFile = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Give up held rows: they stay in the quarantine table as evidence, and are not held back any more."""
     from plinth.ingest.replay import drop as give_up
 
-    with _told():
-        lakehouse, contract = _one(platform, table)
-        if not yes:
-            typer.confirm(
-                f"Give up the held rows of bronze/{contract.name}{f' that broke {rule}' if rule else ''}?", abort=True
-            )
-        count = give_up(contract, lakehouse, rule=rule, run="plinth quarantine drop")
+    lakehouse, contract = _one(platform, table)
+    if not yes:
+        typer.confirm(
+            f"Give up the held rows of bronze/{contract.name}{f' that broke {rule}' if rule else ''}?", abort=True
+        )
+    count = give_up(contract, lakehouse, rule=rule, run="plinth quarantine drop")
     typer.echo(f"{count} rows dropped.")
 
 
@@ -148,22 +145,13 @@ def _as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _opened(platform: Path) -> tuple[Lakehouse, list[Table]]:
+def _opened(platform: Path | None) -> tuple[Lakehouse, list[Table]]:
     from plinth.lakehouse.tables import Lakehouse
 
-    settings = load_platform(platform)
+    settings = load_platform(platform) if platform is not None else open_project().platform
     return Lakehouse(settings), [table for contract in load_contracts(settings) for table in contract.tables]
 
 
-def _one(platform: Path, table: str) -> tuple[Lakehouse, Table]:
+def _one(platform: Path | None, table: str) -> tuple[Lakehouse, Table]:
     lakehouse, _ = _opened(platform)
     return lakehouse, find_table(load_contracts(lakehouse.platform), table)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except PlinthError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
