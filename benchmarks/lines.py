@@ -69,10 +69,10 @@ def copy_to_csv(url: str, target: Path) -> None:
     """The PostgreSQL table as CSV, to fill the other databases with the same rows."""
     import psycopg
 
-    with psycopg.connect(url) as connection, connection.cursor() as cursor, target.open("wb") as file:
-        with cursor.copy(f"COPY {TABLE} TO STDOUT (FORMAT csv, NULL '\\N')") as copy:
-            for block in copy:
-                file.write(block)
+    command = f"COPY {TABLE} TO STDOUT (FORMAT csv, NULL '\\N')"
+    with psycopg.connect(url) as connection, connection.cursor().copy(command) as copy, target.open("wb") as file:
+        for block in copy:
+            file.write(block)
 
 
 def fill_mariadb(url: str, source: Path) -> None:

@@ -25,7 +25,7 @@ class Run:
     peak_mb: float
 
 
-class CommandFailed(RuntimeError):
+class CommandFailedError(RuntimeError):
     """A measured command ended with an error; the message holds the end of what it printed."""
 
 
@@ -33,7 +33,7 @@ def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, quiet: 
     """Runs a command and measures it.
 
     Raises:
-        CommandFailed: it ended with a code other than 0.
+        CommandFailedError: it ended with a code other than 0.
     """
     log = subprocess.PIPE if quiet else None
     started = time.monotonic()
@@ -46,7 +46,7 @@ def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, quiet: 
     process.returncode = os.waitstatus_to_exitcode(status)
     reader.join()
     if process.returncode != 0:
-        raise CommandFailed(
+        raise CommandFailedError(
             f"{' '.join(command[:4])} … ended with {process.returncode}: {b''.join(tail)[-2000:].decode(errors='replace')}"
         )
     return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)

@@ -20,6 +20,8 @@ INSTANCE_VARIABLE = "DAGSTER_HOME"
 SAMPLE_SOURCE = "erp"
 """The source that the sample warehouse stands for."""
 
+_OWN_HOME = Path(__file__).resolve().parents[1]
+
 
 @dataclass(frozen=True)
 class Project:
@@ -58,6 +60,7 @@ class Project:
         """Puts the instance's settings in place and this process into the project, before anything of Dagster is loaded."""
         self.instance.mkdir(parents=True, exist_ok=True)
         settings, copy = self.home / "dagster.yaml", self.instance / "dagster.yaml"
+        settings = settings if settings.is_file() else _OWN_HOME / "dagster.yaml"
         text = settings.read_text(encoding="utf-8")
         if not copy.exists() or copy.read_text(encoding="utf-8") != text:
             copy.write_text(text, encoding="utf-8")
@@ -65,18 +68,18 @@ class Project:
 
 
 def find_home() -> Path:
-    """The project's folder: the nearest one from here upwards that has both files, else the one that this package stands in.
+    """The project's folder: the nearest one from here upwards that has a `platform.yaml`, else the one that this package stands in.
 
     Raises:
         ConfigurationError: there is none.
     """
     here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[1]):
-        if (folder / "platform.yaml").is_file() and (folder / "definitions.py").is_file():
+    for folder in (here, *here.parents, _OWN_HOME):
+        if (folder / "platform.yaml").is_file():
             return folder
     raise ConfigurationError(
         "this is no Plinth project",
-        expected="a folder with platform.yaml and definitions.py, here or above",
+        expected="a folder with platform.yaml, here or above",
         where=here,
         remedy="change into the project's folder",
     )

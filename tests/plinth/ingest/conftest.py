@@ -45,7 +45,7 @@ def make_platform(home: Path, url: str) -> Platform:
     zone = Zone(root="zone", clearance=("public", "internal", "confidential", "restricted"))
     return Platform(
         zones={"on_prem": zone},
-        layers={layer: "on_prem" for layer in ("bronze", "silver", "gold", "ops")},  # type: ignore[misc]
+        layers=dict.fromkeys(("bronze", "silver", "gold", "ops"), "on_prem"),  # type: ignore[arg-type]
         profiles={"small": Profile(cpu=1, memory=512 * 2**20, threads=1)},
         default_profile="small",
         sources={"shop": Source(url=url, contract="shop.odcs.yaml")},

@@ -173,7 +173,7 @@ def test_a_full_disk_leaves_the_table_and_no_staged_file(
     columns = columns_of(con, sql)
     with pytest.raises(StorageFailure, match="as it was"):
         stage(con, sql, str(small_disk / "orders"), columns)
-    assert [path for path in small_disk.rglob("*.parquet")] == []
+    assert list(small_disk.rglob("*.parquet")) == []
 
 
 def test_a_missing_table_says_what_to_materialise(lakehouse: Lakehouse) -> None:
