@@ -26,6 +26,7 @@ _ELSEWHERE = {
     "sample": "plinth.sample.cli:app",
     "contract": "plinth.contracts.cli:app",
     "quarantine": "plinth.ingest.quarantine_cli:app",
+    "show": "plinth.lakehouse.cli:show",
     "maintain": "plinth.lakehouse.cli:maintain",
 }
 

@@ -1,4 +1,4 @@
-"""The command `plinth maintain`: fold small files, remove files that no version names any more.
+"""The commands `plinth show` (what a table holds) and `plinth maintain` (fold small files, remove those that no version names).
 
 What belongs here: arguments and printing. What does not: the work (`plinth.lakehouse.maintenance`).
 """
@@ -6,15 +6,18 @@ What belongs here: arguments and printing. What does not: the work (`plinth.lake
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from plinth.errors import CommitConflict
+from plinth.errors import CommitConflict, PlinthError
 from plinth.platform import load_platform
 from plinth.project import open_project
+
+if TYPE_CHECKING:
+    from plinth.lakehouse.tables import Lakehouse, TableId
 
 
 def maintain(
@@ -45,3 +48,45 @@ def maintain(
     Console().print(grid)
     if abandoned:
         typer.echo(f"{abandoned} scratch folders of killed loads removed.")
+
+
+def show(
+    table: Annotated[str, typer.Argument(help="A table of the lakehouse, e.g. gold/sales_daily.")],
+    sql: Annotated[
+        str | None, typer.Option(help="A query over the table, which is called t; by default its first rows.")
+    ] = None,
+    version: Annotated[int | None, typer.Option(min=0, help="A Delta version; by default the newest.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows to print.")] = 20,
+) -> None:
+    """Print what a table holds: its version, its columns and some rows."""
+    import duckdb
+
+    from plinth.engine import connect
+    from plinth.lakehouse.tables import Lakehouse
+
+    lakehouse = Lakehouse(open_project().platform)
+    found = lakehouse.open(_table_id(table, lakehouse), version=version)
+    typer.echo(
+        f"{found.id} version {found.version}: {found.rows:,} rows, {found.size / 2**20:.1f} MiB in {len(found.files)} files, {found.uri}"
+    )
+    con = connect(lakehouse.platform.profile(), extensions=("delta",))
+    con.execute(f"CREATE VIEW t AS SELECT * FROM {found.scan}")
+    try:
+        relation = con.sql(sql or "SELECT * FROM t")
+    except duckdb.Error as error:
+        raise PlinthError("the query cannot run", expected="DuckDB SQL over the table t", found=error) from None
+    if relation is not None:
+        relation.show(max_rows=limit)
+
+
+def _table_id(name: str, lakehouse: Lakehouse) -> TableId:
+    from plinth.lakehouse.tables import TableId
+
+    layer, _, table = name.partition("/")
+    if not table or layer not in lakehouse.platform.layers:
+        raise PlinthError(
+            f"{name!r} is no name of a table",
+            expected=f"layer/table, the layer one of {', '.join(lakehouse.platform.layers)}",
+            remedy="`plinth report` lists the tables of the last run",
+        )
+    return TableId(layer, table)  # type: ignore[arg-type]
