@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from plinth.contracts.model import Column, Table
 from plinth.contracts.physical import parse_physical_type
@@ -121,6 +121,29 @@ def absent(column: Column) -> Reading:
 def landed(column: Column, source: SourceColumn, delta: str, note: str = "") -> BronzeColumn:
     """How a column lands in a Delta type."""
     return BronzeColumn(column.name, duckdb_type(delta), delta, source.physical_type, note)
+
+
+def through_bytes(reading: Reading, remote: str, raw: str, as_bytes: str = RAW) -> Reading:
+    """The same reading, but what should be text comes as bytes: those that are no UTF-8 then fail like any other cast.
+
+    DuckDB trusts the scanners' texts: bytes that are no UTF-8 get into the Parquet file unnoticed, and some functions that meet them
+    end the whole DuckDB instance (tried: lower).
+
+    Args:
+        remote: the database's SQL that sends the bytes, in DuckDB's type `raw`.
+        as_bytes: SQL over `{raw}` that gives a BLOB of them.
+    """
+    decoded, tried = f"decode({as_bytes})", f"TRY(decode({as_bytes}))"
+    through = Cast(reading.cast.value.replace(RAW, decoded), reading.cast.attempt.replace(RAW, tried))
+    return replace(
+        reading,
+        remote=remote,
+        raw=raw,
+        cast=through,
+        plain=False,
+        is_no_date=None if reading.is_no_date is None else f"coalesce({reading.is_no_date.replace(RAW, tried)}, false)",
+        text=f"coalesce({tried}, '\\x' || hex({as_bytes}))",
+    )
 
 
 def cast_or_refuse(raw: str, delta: str, column: Column, source: SourceColumn) -> Cast:

@@ -42,11 +42,18 @@ def names(query: Query, schema: str) -> list[tuple[str | None, str]]:
 
 def describe(query: Query, schema: str, name: str | None) -> tuple[SourceTable, ...]:
     """All tables and views of one database, or the one of that name."""
-    tables = [row for row in query(_TABLES, (schema,)) if name is None or row[0] == name]
+
+    def rows(text: str) -> list[tuple[Any, ...]]:
+        if name is None:
+            return query(text, (schema,))
+        # A name as a constant lets the server open that one table only.
+        return query(text.replace("table_schema = %s", "table_schema = %s AND table_name = %s"), (schema, name))
+
+    # Where the server's names know no case (on Windows), `=` finds more than asked for.
+    tables = [row for row in rows(_TABLES) if name is None or row[0] == name]
     if not tables:
         return ()
-    columns, indexes = _columns(query(_COLUMNS, (schema,))), _indexes(query(_INDEXES, (schema,)))
-    foreign = _foreign_keys(query(_FOREIGN_KEYS, (schema,)), schema)
+    columns, indexes, foreign = _columns(rows(_COLUMNS)), _indexes(rows(_INDEXES)), _foreign_keys(rows(_FOREIGN_KEYS))
     return tuple(_table(schema, row, tuple(columns[row[0]]), indexes[row[0]], tuple(foreign[row[0]])) for row in tables)
 
 
@@ -73,7 +80,7 @@ def _indexes(rows: Sequence[tuple[Any, ...]]) -> dict[str, dict[str, tuple[bool,
     return found
 
 
-def _foreign_keys(rows: Sequence[tuple[Any, ...]], schema: str) -> dict[str, list[ForeignKey]]:
+def _foreign_keys(rows: Sequence[tuple[Any, ...]]) -> dict[str, list[ForeignKey]]:
     grouped: dict[tuple[str, str, str, str], list[tuple[str, str]]] = defaultdict(list)
     for table, name, column, to_schema, to_table, to_column in rows:
         grouped[table, name, to_schema, to_table].append((column, to_column))

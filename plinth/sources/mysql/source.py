@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from plinth.contracts.model import Table
     from plinth.sources.snapshot import Snapshot
 
-LIFT_LIMITS = "SET SESSION /*M!100100 max_statement_time = 0, */ /*!50708 max_execution_time = 0, */ net_write_timeout = 3600"
+LIFT_LIMITS = (
+    "SET SESSION /*M!100100 max_statement_time = 0, */ /*!50708 max_execution_time = 0, */ net_write_timeout = 3600"
+)
 """Takes away limits that the server may set for statements, by MariaDB's and by MySQL's name; each ignores the other's comment."""
 _CONNECT_SECONDS = 10
 _NO_SUCH_TABLE, _NO_SUCH_COLUMN = 1146, 1054

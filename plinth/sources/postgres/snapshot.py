@@ -17,7 +17,7 @@ from plinth.sources.catalogue import SourceTable
 from plinth.sources.postgres import catalogue
 from plinth.sources.postgres.source import PostgresSource, table_name
 from plinth.sources.postgres.types import Doubtful, send
-from plinth.sources.reading import Reading, cursor_of, plan, select
+from plinth.sources.reading import Reading, cursor_of, plan, select, through_bytes
 from plinth.sources.snapshot import Relation, Snapshot, Watermark
 
 if TYPE_CHECKING:
@@ -85,13 +85,15 @@ class PostgresSnapshot(Snapshot):
         self._con = con
         self._found: dict[str, tuple[SourceTable, bool]] = {}
         self._notes: dict[str, dict[str, int]] = {}
+        self._encoded = True
 
     def begin(self) -> None:
         """Takes the snapshot: REPEATABLE READ takes it at the first query."""
         settings = ", ".join(
             f"set_config({literal(name)}, {literal(value)}, true) AS {name}" for name, value in _SESSION.items()
         )
-        self._query(f"SELECT {settings}")
+        row = self._query(f"SELECT {settings}, current_setting('server_encoding') AS encoding")[0]
+        self._encoded = row[-1] != "SQL_ASCII"
 
     def relation(
         self,
@@ -104,6 +106,8 @@ class PostgresSnapshot(Snapshot):
         found, scannable = self._describe(table)
         where = self._where(table, found, since)
         readings = self._settle(table, found, plan(table, found, self._source.dialect, send, columns), where)
+        if not self._encoded:
+            readings = tuple(_as_bytes(reading) for reading in readings)
         bronze = tuple(reading.column for reading in readings)
         sent = [reading for reading in readings if reading.remote is not None]
         if scannable and not where and all(each.plain for each in sent):
@@ -178,6 +182,13 @@ class PostgresSnapshot(Snapshot):
 
     def _query(self, sql: str) -> list[Any]:
         return self._con.execute(_remote(sql)).fetchall()
+
+
+def _as_bytes(reading: Reading) -> Reading:
+    """A text column of a database that knows no encoding (SQL_ASCII): its bytes may be anything."""
+    if reading.remote is None or reading.raw not in ("VARCHAR", "ENUM"):
+        return reading
+    return through_bytes(reading, f"convert_to({reading.remote}::text, 'SQL_ASCII')", "BLOB")
 
 
 def _remote(sql: str) -> str:

@@ -95,6 +95,8 @@ class PostgresSource(Source):
             "connect_timeout": _CONNECT_SECONDS,
             "application_name": "plinth",
             **address.options,
+            # The scanner takes every byte for UTF-8 and does not ask the server to convert.
+            "client_encoding": "UTF8",
         }
         return {name: value for name, value in given.items() if value is not None}
 

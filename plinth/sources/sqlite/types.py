@@ -7,12 +7,14 @@ for a double; that one is sent with 18 (with 17, doubles beyond 1e200 come back 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from plinth.contracts.model import Column
 from plinth.contracts.types import decimal_digits
 from plinth.engine import literal, quote
 from plinth.sources.casting import RAW, Cast, from_text
 from plinth.sources.catalogue import SourceColumn
-from plinth.sources.reading import Reading, landed
+from plinth.sources.reading import Reading, landed, through_bytes
 
 _TEXT_DIGITS = 15
 _FIRST_JULIAN, _LAST_JULIAN = 0, 5373485
@@ -21,11 +23,12 @@ _NO_DATE = f"({RAW} = '' OR {RAW} LIKE '____-00-__%' OR {RAW} LIKE '____-__-00%'
 
 
 def send(column: Column, source: SourceColumn, delta: str) -> Reading:
-    """How one column is read at first: clean columns cost nothing extra, others fail the cast and are read by `send_patiently`."""
+    """How one column is read at first: a clean one costs nothing extra, any other fails the cast and is read by `send_patiently`."""
     bronze = landed(column, source, delta)
     name = quote(column.physical_name)
     if delta == "binary":
-        return Reading(bronze, _hex(name), "VARCHAR", _unhex(f"from_hex({RAW})"))
+        unhex = f"from_hex({RAW})"
+        return Reading(bronze, _hex(name), "VARCHAR", Cast(unhex, unhex, sure=True))
     return Reading(bronze, _text(name, delta), "VARCHAR", from_text(delta))
 
 
@@ -33,23 +36,16 @@ def send_patiently(column: Column, source: SourceColumn, delta: str) -> Reading:
     """How one column is read when some value did not fit: bytes that are no UTF-8 do not abort the read, and blank or zero dates follow the
     contract's rule."""
     plain = send(column, source, delta)
-    bronze, name = plain.column, quote(column.physical_name)
-    if delta == "binary" or plain.remote is None:
+    if delta == "binary":
         return plain
-    if delta == "string":
-        decoded = _unhex(f"decode(from_hex({RAW}))")
-        return Reading(
-            bronze,
-            _hex(_text(name, delta), name),
-            "VARCHAR",
-            Cast(decoded.value, f"TRY({decoded.value})"),
-            text=f"'\\x' || {RAW}",
-        )
-    # What is no text is sent as it is; bytes that are no UTF-8 are sent as their hexadecimal digits, which fit no type.
-    remote = f"CASE typeof({name}) WHEN 'blob' THEN 'x' || hex({name}) ELSE {plain.remote} END"
     if delta in ("date", "timestamp", "timestamp_ntz"):
-        return Reading(bronze, remote, "VARCHAR", plain.cast, is_no_date=_NO_DATE, zero_dates=column.zero_dates)
-    return Reading(bronze, remote, "VARCHAR", plain.cast)
+        plain = replace(plain, is_no_date=_NO_DATE, zero_dates=column.zero_dates)
+    return through_bytes(plain, _hex(_text(quote(column.physical_name), delta)), "VARCHAR", f"from_hex({RAW})")
+
+
+def valid_text(raw: str) -> str:
+    """DuckDB's expression for a text that SQLite sent; it fails where the bytes are no UTF-8 (see `through_bytes`)."""
+    return f"decode(encode({raw}))"
 
 
 def blank_dates(name: str) -> str:
@@ -98,9 +94,5 @@ def _text(name: str, delta: str) -> str:
     return name
 
 
-def _hex(expression: str, name: str = "") -> str:
-    return f"CASE WHEN {name or expression} IS NOT NULL THEN hex({expression}) END"  # of null it would be an empty text
-
-
-def _unhex(expression: str) -> Cast:
-    return Cast(expression, expression, sure=True)
+def _hex(expression: str) -> str:
+    return f"CASE WHEN {expression} IS NOT NULL THEN hex({expression}) END"  # of null it would be an empty text

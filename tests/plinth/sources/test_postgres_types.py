@@ -245,3 +245,27 @@ def test_a_column_that_the_database_has_lost_is_null(
     found = land(postgres_db, contract("t", {"gone": gone, "v": None}, key=()), tmp_path)
     assert found.rows == [(None, 1)]
     assert found.parquet_types["gone"] == "DECIMAL(5,2)"
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_texts_of_a_database_in_another_encoding_land_as_the_same_letters(
+    postgres_server: PostgresServer, tmp_path: Path, encoding: str
+) -> None:
+    name = f"encoded_{encoding.lower()}"
+    url = postgres_server.url(name)
+    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as con:
+        con.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    try:
+        with psycopg.connect(url, autocommit=True, client_encoding="UTF8") as con:
+            fill(con, "text", "'Größe'")
+            for kept in (True, False):
+                assert landed(url, tmp_path, strict=kept).values("v") == ["Größe"]
+            if encoding == "SQL_ASCII":  # it keeps whatever bytes it is given
+                con.execute("INSERT INTO t VALUES (1, convert_from('\\x4772f6df65'::bytea, 'SQL_ASCII'))")
+                with pytest.raises(duckdb.ConversionException):
+                    landed(url, tmp_path)
+                found = landed(url, tmp_path, strict=False)
+                assert found.values("v") == ["Größe", None]
+                assert found.rejects[1] == {"v": {"value": "\\x4772F6DF65", "rule": "v_type"}}
+    finally:
+        postgres_server.drop_database(url)
