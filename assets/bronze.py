@@ -42,13 +42,22 @@ def bronze_assets(contract: Contract, platform: Platform) -> Sequence[dg.AssetsD
     """One asset for each table of a contract."""
     document = read_document(contract.path)
     lines = {table.name: document.line(("schema", index)) for index, table in enumerate(contract.tables)}
-    return [_asset(table, _spec(table, contract, platform, lines[table.name]), platform) for table in contract.tables]
+    return [_asset(table, contract, platform, lines[table.name]) for table in contract.tables]
 
 
-def _asset(table: Table, spec: dg.AssetSpec, platform: Platform) -> dg.AssetsDefinition:
-    @dg.multi_asset(
-        name=f"{LAYER}__{table.name}",
-        specs=[spec],
+def _asset(table: Table, contract: Contract, platform: Platform, line: int) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=bronze_key(table),
+        # An input of a given name, as Dagster would make the name from the key, and a legacy name may have blanks and any letters.
+        ins={"legacy": dg.AssetIn(legacy_key(table), dagster_type=dg.Nothing)},
+        description=_description(table, contract),
+        group_name=LAYER,
+        owners=[table.owner] if table.owner else [],
+        kinds={"delta", "duckdb", source_kind(platform, table.source)},
+        tags=_tags(table, platform),
+        code_version=fingerprint(table),
+        freshness_policy=_freshness(table),
+        metadata=_metadata(table, contract, platform, line),
         # One writer per table, whatever started it: dagster.yaml gives every pool one slot.
         pool=f"{LAYER}/{table.name}",
         op_tags={PROFILE_TAG: table.profile or platform.source(table.source).profile or platform.default_profile},
@@ -58,45 +67,37 @@ def _asset(table: Table, spec: dg.AssetSpec, platform: Platform) -> dg.AssetsDef
     ) -> dg.MaterializeResult[None]:
         with dagster_faults(context), sources.open(table.source) as source:
             outcome = ingest(
-                table, source, lakehouse.tables(), run=context.run_id, full=config.full, progress=context.log.info
+                table, source, lakehouse.tables(), run=context.run.run_id, full=config.full, progress=context.log.info
             )
         for line in outcome.drift:
             context.log.warning(f"drift: {line}")
         return dg.MaterializeResult(
-            asset_key=spec.key, metadata=load_metadata(table, outcome), data_version=dg.DataVersion(outcome.content)
+            metadata=load_metadata(table, outcome), data_version=dg.DataVersion(outcome.content)
         )
 
     return load
 
 
-def _spec(table: Table, contract: Contract, platform: Platform, line: int) -> dg.AssetSpec:
-    uri = Lakehouse(platform).uri_of(bronze_id(table), table.zone)
+def _tags(table: Table, platform: Platform) -> dict[str, str]:
+    return {
+        "plinth/source": table.source,
+        "plinth/mode": table.mode.value,
+        "plinth/zone": table.zone or platform.layers["bronze"],
+        CLASSIFICATION_TAG: highest_classification(table),
+        **{tag_key(tag): "" for tag in table.tags},
+    }
+
+
+def _metadata(table: Table, contract: Contract, platform: Platform, line: int) -> dict[str, RawMetadataValue]:
     where = dg.LocalFileCodeReference(file_path=str(contract.path), line_number=line, label=f"contract of {table.name}")
-    return dg.AssetSpec(
-        bronze_key(table),
-        deps=[legacy_key(table)],
-        description=_description(table, contract),
-        group_name=LAYER,
-        owners=[table.owner] if table.owner else [],
-        kinds={"delta", "duckdb", source_kind(platform, table.source)},
-        tags={
-            "plinth/source": table.source,
-            "plinth/mode": table.mode.value,
-            "plinth/zone": table.zone or platform.layers["bronze"],
-            CLASSIFICATION_TAG: highest_classification(table),
-            **{tag_key(tag): "" for tag in table.tags},
-        },
-        code_version=fingerprint(table),
-        freshness_policy=_freshness(table),
-        metadata={
-            "dagster/table_name": f"{LAYER}.{table.name}",
-            "dagster/storage_kind": "delta",
-            "dagster/uri": uri,
-            "dagster/column_schema": column_schema(table),
-            "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[where]),
-            "contract": f"{contract.id} {contract.version}",
-        },
-    )
+    return {
+        "dagster/table_name": f"{LAYER}.{table.name}",
+        "dagster/storage_kind": "delta",
+        "dagster/uri": Lakehouse(platform).uri_of(bronze_id(table), table.zone),
+        "dagster/column_schema": column_schema(table),
+        "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[where]),
+        "contract": f"{contract.id} {contract.version}",
+    }
 
 
 def _description(table: Table, contract: Contract) -> str:

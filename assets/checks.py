@@ -97,13 +97,14 @@ def _examine(
     version: TableVersion,
     others: Mapping[str, TableVersion | None],
 ) -> list[Finding]:
+    load = _last_load(context, table, version)
+    if not any(check.kind.reads_rows for check in checks):
+        return examine(None, table, checks, version, others=others, load=load)
     platform = context.resources.lakehouse.platform.load()
-    scratch = platform.path(platform.stores.scratch)
-    con = connect(
-        platform.profile(table.profile or platform.source(table.source).profile), extensions=("delta",), scratch=scratch
-    )
+    profile = platform.profile(table.profile or platform.source(table.source).profile)
+    con = connect(profile, extensions=("delta",), scratch=platform.path(platform.stores.scratch))
     try:
-        return examine(con, table, checks, version, others=others, load=_last_load(context, table, version))
+        return examine(con, table, checks, version, others=others, load=load)
     finally:
         con.close()
 

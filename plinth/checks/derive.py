@@ -23,9 +23,14 @@ class Kind(str, Enum):
     FRESHNESS = "freshness"
 
     @property
+    def reads_rows(self) -> bool:
+        """Whether it has to read rows; the others are answered from the log and the last load."""
+        return self in (Kind.KEY, Kind.ROWS, Kind.TABLE, Kind.REFERENCE)
+
+    @property
     def follows_content(self) -> bool:
         """Whether equal content means an equal result: such a check is not computed again for rows that it has seen."""
-        return self in (Kind.SCHEMA, Kind.KEY, Kind.ROWS, Kind.TABLE, Kind.REFERENCE)
+        return self.reads_rows or self is Kind.SCHEMA
 
 
 @dataclass(frozen=True)

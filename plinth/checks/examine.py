@@ -65,7 +65,7 @@ def evidence(check: Check, version: TableVersion, others: Mapping[str, TableVers
 
 
 def examine(
-    con: duckdb.DuckDBPyConnection,
+    con: duckdb.DuckDBPyConnection | None,
     table: Table,
     checks: Sequence[Check],
     version: TableVersion,
@@ -77,7 +77,7 @@ def examine(
     """Runs some of a table's checks.
 
     Args:
-        con: DuckDB with the delta extension.
+        con: DuckDB with the delta extension; needed where a check reads rows (`Kind.reads_rows`).
         version: the version of the bronze table that is looked at.
         others: the bronze tables that references point at, by name; None where one does not exist yet.
         load: what the last load of the table said.
@@ -85,25 +85,34 @@ def examine(
     Returns:
         One finding for each check, in their order.
     """
-    rows = _row_findings(con, [check for check in checks if check.kind is Kind.ROWS], version)
-    found: list[Finding] = []
+    reading = [check for check in checks if check.kind.reads_rows]
+    found = _read(con, reading, version, others) if con is not None else {}
     for check in checks:
-        if check.kind is Kind.ROWS:
-            found.append(rows[check.name])
-        elif check.kind is Kind.SCHEMA:
-            found.append(_schema(check, table, version))
-        elif check.kind is Kind.KEY:
-            found.append(_key(con, check, version))
-        elif check.kind is Kind.TABLE:
-            found.append(_table_rule(con, check, version))
-        elif check.kind is Kind.REFERENCE:
-            found.append(_reference(con, check, version, others))
+        if check.kind is Kind.SCHEMA:
+            found[check.name] = _schema(check, table, version)
         elif check.kind is Kind.SOURCE:
-            found.append(_source(check, version, load))
+            found[check.name] = _source(check, version, load)
         elif check.kind is Kind.HISTORY:
-            found.append(_history(check, table, version))
-        else:
-            found.append(_freshness(check, table, load, now or datetime.now(UTC)))
+            found[check.name] = _history(check, table, version)
+        elif check.kind is Kind.FRESHNESS:
+            found[check.name] = _freshness(check, table, load, now or datetime.now(UTC))
+    return [found[check.name] for check in checks]
+
+
+def _read(
+    con: duckdb.DuckDBPyConnection,
+    checks: Sequence[Check],
+    version: TableVersion,
+    others: Mapping[str, TableVersion | None],
+) -> dict[str, Finding]:
+    found = _row_findings(con, [check for check in checks if check.kind is Kind.ROWS], version)
+    for check in checks:
+        if check.kind is Kind.KEY:
+            found[check.name] = _key(con, check, version)
+        elif check.kind is Kind.TABLE:
+            found[check.name] = _table_rule(con, check, version)
+        elif check.kind is Kind.REFERENCE:
+            found[check.name] = _reference(con, check, version, others)
     return found
 
 

@@ -1,0 +1,1 @@
+"""Tests of the frame: loading, layers, the command line, make."""
