@@ -1,0 +1,36 @@
+"""Each benchmark works: its quick form ends with the line of JSON whose form and figures others rely on."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = {
+    "ingest": {"wall_vs_copy", "cpu_vs_dlt", "peak_mb", "mariadb_wall_vs_dump", "sqlite_wall_vs_dump"},
+    "incremental": {"cpu_vs_full", "scattered_cpu_vs_full", "peak_mb", "recent_cpu_vs_dlt", "scattered_cpu_vs_dlt"},
+    "noop": {"load_seconds", "noop_seconds", "load_vs_dagster"},
+    "transform": {"wall_vs_sql", "day_vs_rebuild"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_the_quick_form_ends_with_its_figures_as_json(name: str) -> None:
+    if name in ("ingest", "incremental") and not (shutil.which("psql") and shutil.which("mysql")):
+        pytest.skip("needs the clients psql and mysql: apt-get install postgresql mariadb-server")
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--small"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    line = json.loads(done.stdout.strip().splitlines()[-1])
+    assert line["benchmark"] == name
+    assert set(line["figures"]) >= FIGURES[name]
+    assert all(math.isfinite(value) and value > 0 for value in line["figures"].values())
+    assert line["bars"] == {}, "a quick run proves nothing about a bar"
+    assert line["machine"]["cpus"]
