@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,11 +106,6 @@ class Shop:
         return self.folder / "shop.sqlite"
 
     @property
-    def platform_file(self) -> Path:
-        """The overlay that puts the shop in the place of the project's own sources."""
-        return self.folder / "overlay.yaml"
-
-    @property
     def platform(self) -> Platform:
         """The settings."""
         return load_platform(self.folder / "platform.yaml")
@@ -130,6 +129,27 @@ class Shop:
     def table(self, name: str) -> TableVersion:
         """The newest version of a bronze table."""
         return self.lakehouse.open(TableId("bronze", name))
+
+    def make_project(self) -> Path:
+        """Makes the folder a project of its own, for commands and processes that load it by its files."""
+        for name in ("definitions.py", "workspace.yaml", "dagster.yaml"):
+            shutil.copy(PROJECT / name, self.folder / name)
+        return self.folder
+
+    def command(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command of this environment, such as `plinth run`, in the project's folder."""
+        tool, *rest = arguments
+        environment = {
+            key: value for key, value in os.environ.items() if key not in ("DAGSTER_HOME", "PLINTH_PLATFORM")
+        }
+        return subprocess.run(
+            [str(Path(sys.executable).with_name(tool)), *rest],
+            cwd=self.folder,
+            env={**environment, "COLUMNS": "200", **variables},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
 
     def definitions(self, *more: Any) -> dg.Definitions:
         """Fresh definitions, with further assets of a test beside them."""

@@ -1,0 +1,102 @@
+"""Running a job from the command line: what a person reads, and what happens to runs whose process died."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import dagster as dg
+
+from jobs.launch import Ran, run_job, settle_dead_runs
+from tests.frame.shop import Shop
+
+SLOT = "bronze/client"
+HOLDER = """
+import sys, time
+import dagster as dg
+from jobs.launch import _CONSOLE_TAG, _alive
+
+@dg.job
+def load(): ...
+
+with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
+    run = instance.create_run_for_job(load, tags={_CONSOLE_TAG: "true"}, status=dg.DagsterRunStatus.STARTED)
+    instance.event_log_storage.initialize_concurrency_limit_to_default("bronze/client")
+    instance.event_log_storage.claim_concurrency_slot("bronze/client", run.run_id, "step")
+    with _alive(instance, run.run_id):
+        print(run.run_id, flush=True)
+        time.sleep(300)
+"""
+
+
+def run(shop: Shop, instance: dg.DagsterInstance) -> tuple[Ran, list[str]]:
+    """Runs the shop's ingest job, and gives the lines that a person would read."""
+    lines: list[str] = []
+    return run_job(shop.definitions().get_repository_def(), instance, "ingest", lines.append), lines
+
+
+def test_a_person_reads_each_table_with_its_rows_as_it_starts_and_ends(
+    shop: Shop, stored_instance: dg.DagsterInstance
+) -> None:
+    ran, lines = run(shop, stored_instance)
+    assert ran.success
+    assert "bronze/client …" in lines
+    ended = next(line for line in lines if line.startswith("bronze/client") and "rows" in line)
+    assert "2 rows  (2 inserted)" in ended
+    assert lines.index("bronze/client …") < lines.index(ended)
+    assert ran.seen.checks_passed > 0
+    assert ran.seen.failed_checks == []
+
+
+def test_an_unchanged_table_is_told_from_a_changed_one(shop: Shop, stored_instance: dg.DagsterInstance) -> None:
+    run(shop, stored_instance)
+    _, lines = run(shop, stored_instance)
+    assert any(line.startswith("bronze/client") and "(as before)" in line for line in lines)
+
+
+def test_a_failed_check_is_told_and_counted(shop: Shop, stored_instance: dg.DagsterInstance) -> None:
+    shop.sql("UPDATE ORDERS SET STATE = 'open'")
+    ran, lines = run(shop, stored_instance)
+    (failed,) = ran.seen.failed_checks
+    assert (failed.asset, failed.check, failed.severity) == ("bronze/orders", "few_open", "warning")
+    assert any("few_open failed (warning): 3, to be <= 2" in line for line in lines)
+
+
+def test_a_failure_is_told_with_what_to_do(shop: Shop, stored_instance: dg.DagsterInstance) -> None:
+    shop.sql("DROP TABLE CLIENTS")
+    ran, lines = run(shop, stored_instance)
+    assert not ran.success
+    (failure,) = [each for each in ran.seen.failures if each.step == "bronze/client"]
+    assert failure.error.startswith("the legacy system has no table CLIENTS")
+    assert "what to do:" in failure.error
+    assert any(line.startswith("bronze/client FAILED: the legacy system has no table CLIENTS") for line in lines)
+
+
+def test_a_killed_run_is_settled_and_gives_its_tables_back_and_a_living_one_is_left_alone(
+    stored_instance: dg.DagsterInstance,
+) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, stored_instance.root_directory], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None
+        run_id = holder.stdout.readline().strip()
+        told: list[str] = []
+        settle_dead_runs(stored_instance, told.append)
+        assert told == []
+        assert status(stored_instance, run_id) is dg.DagsterRunStatus.STARTED
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    settle_dead_runs(stored_instance, told.append)
+    assert status(stored_instance, run_id) is dg.DagsterRunStatus.FAILURE
+    assert stored_instance.event_log_storage.get_concurrency_info(SLOT).claimed_slots == []
+    assert len(told) == 1
+
+
+def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
+    """How a run stands."""
+    found = instance.get_run_by_id(run_id)
+    assert found is not None
+    return found.status
