@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from plinth.engine import literal, load_extension, quote
@@ -190,10 +191,9 @@ class MySQLSnapshot(Snapshot):
         kind = next(each.physical_type for each in found.columns if each.name == column.physical_name).lower()
         name = quote(column.physical_name)
         if kind.startswith(("datetime", "timestamp")):
-            # The session's zone is UTC, and DuckDB sees both types without a zone.
-            return f" WHERE {name} >= CAST(CAST({literal(since)} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS TIMESTAMP)"
+            return f" WHERE {name} >= TIMESTAMP {literal(_utc(since))}"
         if kind.startswith("date"):
-            return f" WHERE {name} >= CAST({literal(since)} AS DATE)"
+            return f" WHERE {name} >= DATE {literal(since[:10])}"
         if "char" in kind or "text" in kind:
             return f" WHERE {name} >= {literal(since)}"
         return f" WHERE {name} >= {_number(since)}"
@@ -234,6 +234,12 @@ class MySQLSnapshot(Snapshot):
 
     def _execute(self, sql: str) -> None:
         self._con.execute(f"CALL mysql_execute({literal(_ATTACHED)}, {literal(sql)})")
+
+
+def _utc(since: Watermark) -> str:
+    """The moment as a time stamp without a zone: the session's zone is UTC. A plain literal, since only that is pushed to the server."""
+    moment = datetime.fromisoformat(since)
+    return (moment.astimezone(UTC) if moment.tzinfo else moment).replace(tzinfo=None).isoformat(sep=" ")
 
 
 def _number(text: str) -> str:
