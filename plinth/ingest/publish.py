@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from plinth.engine import quote
 from plinth.ingest.plan import overlap
 from plinth.ingest.read import HELD_BACK, Read, Target
+from plinth.lakehouse.compare import merge_difference, same_rows
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.files import read_files, rows_of
 from plinth.lakehouse.merge import Changes, Rewrite, merge
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     import duckdb
 
 UPSERTS, DELETES = "plinth_changed_rows", "plinth_gone_keys"
-# A snapshot that differs in more rows than this share is published as new files: merging would rewrite most of them anyway, and
-# downstream a full read costs less than so many row changes.
-_REPLACE_SHARE = 0.3
 
 
 class RowsBehind(Exception):
@@ -75,38 +73,15 @@ def _snapshot(con: duckdb.DuckDBPyConnection, target: Target, found: Read, good:
         return Rewrite(
             staged, base.files if base is not None else (), inserted=rows, deleted=base.rows if base is not None else 0
         )
-    new, old = read_files([file.uri for file in staged], found.columns), read_files(base.files, found.columns)
+    new = read_files([file.uri for file in staged], found.columns)
     if target.table.key:
-        rewrite = _difference(con, target, found.columns, new, old)
-        if rewrite is not None:
-            discard(staged)
-            return rewrite
-    elif rows == base.rows and _digest(con, new, found.columns) == _digest(con, old, found.columns):
+        rewrite = merge_difference(con, base, found.columns, new, target.table.key)
+    else:
+        rewrite = Rewrite() if rows == base.rows and same_rows(con, base, found.columns, new) else None
+    if rewrite is not None:
         discard(staged)
-        return Rewrite()
+        return rewrite
     return Rewrite(staged, base.files, inserted=rows, deleted=base.rows)
-
-
-def _difference(
-    con: duckdb.DuckDBPyConnection, target: Target, columns: tuple[DeltaColumn, ...], new: str, old: str
-) -> Rewrite | None:
-    """The row-wise difference to the table, None where it is so large that new files are better."""
-    assert target.base is not None
-    names = ", ".join(quote(name) for name in target.table.key)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {UPSERTS} AS ({new}) EXCEPT ({old})")
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE {DELETES} AS SELECT {names} FROM ({old}) ANTI JOIN ({new}) USING ({names})"
-    )
-    differing = con.execute(f"SELECT (SELECT count(*) FROM {UPSERTS}) + (SELECT count(*) FROM {DELETES})").fetchone()
-    if differing is not None and differing[0] > _REPLACE_SHARE * max(target.base.rows, 1):
-        return None
-    return merge(con, target.base, columns, Changes(target.table.key, UPSERTS, DELETES, may_repeat="false"))
-
-
-def _digest(con: duckdb.DuckDBPyConnection, rows: str, columns: Sequence[DeltaColumn]) -> tuple[object, ...]:
-    """A digest of a bag of rows, whatever their order. Summed 64-bit hashes: a chance of 2^-64 to take a change for none."""
-    names = ", ".join(quote(column.name) for column in columns)
-    return tuple(con.execute(f"SELECT count(*), sum(hash({names})::HUGEINT) FROM ({rows})").fetchone() or ())
 
 
 def _increment(con: duckdb.DuckDBPyConnection, target: Target, found: Read, good: str | None) -> Rewrite:

@@ -1,0 +1,60 @@
+"""Newly made rows against those that a table holds: are they the same, and if not, is the difference small enough to merge?
+
+What belongs here: telling that nothing changed, so that nothing is published and nothing downstream starts. What does not: the merge
+itself (`merge`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from plinth.engine import quote
+from plinth.lakehouse.files import read_files
+from plinth.lakehouse.merge import Changes, Rewrite, merge
+from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.tables import TableVersion
+
+if TYPE_CHECKING:
+    import duckdb
+
+_UPSERTS, _DELETES = "plinth_differing_rows", "plinth_gone_rows"
+# Where more rows than this share differ, new files cost less than a merge that would rewrite most of the old ones anyway, and
+# downstream a full read costs less than so many row changes.
+_REPLACE_SHARE = 0.3
+
+
+def merge_difference(
+    con: duckdb.DuckDBPyConnection, base: TableVersion, columns: Sequence[DeltaColumn], rows: str, key: Sequence[str]
+) -> Rewrite | None:
+    """Stages the merge that turns a table into `rows`; None where so much differs that new files are better.
+
+    Args:
+        rows: SQL that yields all rows of the new version, as often as wanted.
+        key: columns that identify a row.
+
+    Raises:
+        StorageFailure: as `merge`.
+    """
+    old, names = read_files(base.files, columns), ", ".join(quote(name) for name in key)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {_UPSERTS} AS ({rows}) EXCEPT ({old})")
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {_DELETES} AS SELECT {names} FROM ({old}) ANTI JOIN ({rows}) USING ({names})"
+    )
+    found = con.execute(f"SELECT (SELECT count(*) FROM {_UPSERTS}) + (SELECT count(*) FROM {_DELETES})").fetchone()
+    if found is not None and found[0] > _REPLACE_SHARE * max(base.rows, 1):
+        return None
+    return merge(con, base, columns, Changes(tuple(key), _UPSERTS, _DELETES, may_repeat="false"))
+
+
+def same_rows(con: duckdb.DuckDBPyConnection, base: TableVersion, columns: Sequence[DeltaColumn], rows: str) -> bool:
+    """Whether `rows` yields just the rows of a table, each as often, in whatever order.
+
+    By sums of two row hashes with different seeds: a change is taken for none with a chance of about 2^-128.
+    """
+    return _digest(con, rows, columns) == _digest(con, read_files(base.files, columns), columns)
+
+
+def _digest(con: duckdb.DuckDBPyConnection, rows: str, columns: Sequence[DeltaColumn]) -> object:
+    names = ", ".join(quote(column.name) for column in columns)
+    return con.execute(f"SELECT count(*), sum(hash({names})), sum(hash('plinth', {names})) FROM ({rows})").fetchone()
