@@ -1,0 +1,103 @@
+"""The `plinth` command: help without delay, errors without tracebacks, and the main job from beginning to end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.frame.shop import PROJECT, Shop, contract
+
+
+@pytest.fixture
+def project(shop: Shop) -> Shop:
+    """The shop as a project of its own."""
+    shop.make_project()
+    return shop
+
+
+def test_help_names_every_command_and_loads_neither_dagster_nor_an_engine() -> None:
+    script = "import sys\nfrom plinth.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass\nprint(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True)
+    for name in ("run", "ingest", "sample", "contract", "quarantine", "maintain", "report", "ui"):
+        assert f" {name} " in done.stdout
+    assert not [
+        name for name in ("dagster", "duckdb", "deltalake", "sqlalchemy", "pyarrow") if f"'{name}'" in done.stdout
+    ]
+
+
+def test_a_wrong_command_line_ends_with_2(project: Shop) -> None:
+    assert project.command("plinth", "run", "--no-such-option").returncode == 2
+
+
+def test_an_error_is_told_in_full_without_a_traceback_and_ends_with_1(project: Shop) -> None:
+    done = project.command("plinth", "run", "--data", "nowhere.parquet")
+    assert done.returncode == 1
+    assert "the data file is missing" in done.stderr
+    assert "what to do:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_report_that_does_not_exist_yet_says_how_to_make_one(project: Shop) -> None:
+    done = project.command("plinth", "report")
+    assert done.returncode == 1
+    assert "make run" in done.stderr
+
+
+def test_a_table_that_no_contract_has_is_named_with_those_that_there_are(project: Shop) -> None:
+    done = project.command("plinth", "ingest", "clients")
+    assert done.returncode == 1
+    assert "client, orders, stock_dump" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_main_job_reports_what_it_did_and_a_second_one_finds_nothing_to_do(project: Shop) -> None:
+    first = project.command("plinth", "run")
+    assert first.returncode == 0, first.stdout + first.stderr
+    said = json.loads((project.folder / "report.json").read_text())
+    assert said["status"] == "succeeded"
+    assert {(each["layer"], each["table"], each["rows"], each["changed"]) for each in said["tables"]} == {
+        ("bronze", "client", 2, True), ("bronze", "orders", 3, True), ("bronze", "stock_dump", 2, True),
+    }  # fmt: skip
+    assert said["checks_passed"] > 10
+    assert said["failed_checks"] == []
+    assert said["peak_memory_mb"] > 0
+    assert said["run_id"]
+    assert "make ui" in first.stdout
+
+    second = project.command("plinth", "run")
+    assert second.returncode == 0
+    assert "Nothing has changed" in second.stdout
+    again = json.loads((project.folder / "report.json").read_text())
+    assert (again["status"], again["run_id"], again["checks_passed"]) == ("unchanged", None, said["checks_passed"])
+
+    assert "Nothing has changed" in project.command("plinth", "report").stdout
+
+
+@pytest.mark.slow
+def test_what_went_wrong_is_told_and_the_next_run_takes_it_up(project: Shop) -> None:
+    values = contract()
+    values["schema"][0]["customProperties"].append({"property": "drift", "value": "freeze"})
+    project.describe(values)
+    project.sql("ALTER TABLE CLIENTS ADD COLUMN FAX TEXT")
+    failed = project.command("plinth", "run")
+    assert failed.returncode == 1
+    assert "FAX" in failed.stdout
+    assert "what to do:" in failed.stdout
+    assert json.loads((project.folder / "report.json").read_text())["failures"][0]["step"] == "bronze/client"
+    project.describe(contract())
+    mended = project.command("plinth", "run")
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert "the last run failed" in mended.stdout
+
+
+@pytest.mark.slow
+def test_one_table_is_loaded_by_name_and_in_full(project: Shop) -> None:
+    assert project.command("plinth", "ingest", "orders").returncode == 0
+    done = project.command("plinth", "ingest", "bronze/orders", "--full")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "bronze/orders" in done.stdout
+    assert "bronze/client …" not in done.stdout
+    assert project.table("orders").rows == 3
