@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jobs.asset_jobs import asset_jobs
+    from jobs.stages import asset_jobs
     from jobs.execution import platform_executor
     from jobs.nightly import schedules
 
@@ -20,7 +20,7 @@ def __getattr__(name: str) -> object:
     # The command line stands in this room too, and `plinth --help` should not wait for Dagster.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from jobs.asset_jobs import asset_jobs
+    from jobs.stages import asset_jobs
     from jobs.execution import platform_executor
     from jobs.nightly import schedules
 

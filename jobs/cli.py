@@ -71,7 +71,7 @@ def ingest_table(
     wanted = find_table(load_contracts(project.platform), table)
     import dagster as dg
 
-    from jobs.asset_jobs import INGEST
+    from jobs.stages import INGEST
     from jobs.launch import load_repository, run_job
 
     config = {"ops": {f"bronze__{wanted.name}": {"config": {"full": full}}}}
@@ -137,7 +137,7 @@ def refresh(project: Project, console: Console, started: float, at: datetime, *,
     """Runs the refresh job unless nothing has changed, and gathers what it came to."""
     import dagster as dg
 
-    from jobs.asset_jobs import REFRESH
+    from jobs.stages import REFRESH
     from jobs.due import reasons_to_run
     from jobs.launch import load_repository, run_job
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from jobs.asset_jobs import REFRESH
+from jobs.stages import REFRESH
 
 
 def schedules() -> Sequence[dg.ScheduleDefinition]:
