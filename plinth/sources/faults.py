@@ -28,9 +28,8 @@ _CUT = (
     "database is locked", "database is busy", "disk i/o error", "unable to read binary copy data", "no connection available",
     "statement timeout", "idle-in-transaction timeout", "canceling statement", "failed to fetch result row", "deadlock found",
     "lock wait timeout", "unable to open database file", "out of buffer in read", "expected postgres binary copy header",
-    "failed to prepare copy",
 )  # fmt: skip
-_REFUSED = ("password authentication failed", "access denied", "no pg_hba.conf entry", "permission denied", 'role "')
+_REFUSED = ("password authentication failed", "access denied", "no pg_hba.conf entry", "permission denied")
 _CASTS = ("invalid unicode", "invalid utf", "valid utf", "mismatch type error", "expected an array with")
 
 
@@ -73,9 +72,7 @@ def explain(address: Address, error: Exception, table: Table | None) -> PlinthEr
     if isinstance(error, PlinthError):
         return error
     text = str(error)
-    if is_refused(text) and not is_cut(
-        text.replace("connection to server", "").replace("Unable to connect", "").replace("Failed to connect", "")
-    ):
+    if is_refused(text):  # first, since a refusal at the door comes in the words of a failed connection
         return refused(address, text)
     if is_cut(text):
         return unavailable(address, text)

@@ -91,8 +91,7 @@ class Server:
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > limit:
                 raise RuntimeError(
-                    "the server did not start:\n"
-                    + (self.folder / "server.log").read_text(errors="replace")[-4000:]
+                    "the server did not start:\n" + (self.folder / "server.log").read_text(errors="replace")[-4000:]
                 )
             time.sleep(0.05)
 
