@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets import bronze_assets, bronze_checks, legacy_specs
+from assets import bronze_assets, bronze_checks, legacy_specs, transform_assets
 from jobs import asset_jobs, platform_executor, schedules
 from plinth.catalogue import load_contracts
 from plinth.contracts.model import Contract
@@ -48,6 +48,7 @@ def _assemble(
         assets=[
             *(spec for contract in contracts for spec in legacy_specs(contract, platform)),
             *(asset for contract in contracts for asset in bronze_assets(contract, platform)),
+            *transform_assets(platform),
         ],
         asset_checks=[checks for contract in contracts for checks in bronze_checks(contract)],
         jobs=asset_jobs(),

@@ -8,5 +8,6 @@ See https://docs.dagster.io/guides/build/assets.
 from assets.bronze import bronze_assets, bronze_key
 from assets.checks import bronze_checks
 from assets.legacy import legacy_specs
+from assets.transform import transform_assets
 
-__all__ = ["bronze_assets", "bronze_checks", "bronze_key", "legacy_specs"]
+__all__ = ["bronze_assets", "bronze_checks", "bronze_key", "legacy_specs", "transform_assets"]

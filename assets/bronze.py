@@ -53,7 +53,7 @@ def _asset(table: Table, contract: Contract, platform: Platform, line: int) -> d
         description=_description(table, contract),
         group_name=LAYER,
         owners=[table.owner] if table.owner else [],
-        kinds={"delta", "duckdb", source_kind(platform, table.source)},
+        kinds={"deltalake", "duckdb", source_kind(platform, table.source)},
         tags=_tags(table, platform),
         code_version=fingerprint(table),
         freshness_policy=_freshness(table),
@@ -71,6 +71,7 @@ def _asset(table: Table, contract: Contract, platform: Platform, line: int) -> d
             )
         for line in outcome.drift:
             context.log.warning(f"drift: {line}")
+        context.log_event(legacy_observation(table, outcome))
         return dg.MaterializeResult(
             metadata=load_metadata(table, outcome), data_version=dg.DataVersion(outcome.content)
         )
@@ -114,6 +115,16 @@ def _freshness(table: Table) -> dg.FreshnessPolicy | None:
     if table.freshness is None:
         return None
     return dg.FreshnessPolicy.time_window(fail_window=max(table.freshness, timedelta(minutes=1)))
+
+
+def legacy_observation(table: Table, outcome: Outcome) -> dg.AssetObservation:
+    """What the load saw of the legacy table, for that table's own page."""
+    seen: dict[str, RawMetadataValue] = {"read_by": f"{LAYER}/{table.name}"}
+    if outcome.source_rows is not None:
+        seen["dagster/row_count"] = outcome.source_rows
+    if outcome.watermark is not None:
+        seen["watermark"] = outcome.watermark
+    return dg.AssetObservation(legacy_key(table), metadata=seen)
 
 
 def load_metadata(table: Table, outcome: Outcome) -> dict[str, RawMetadataValue]:

@@ -10,7 +10,7 @@ import dagster as dg
 from assets.legacy import legacy_key
 from plinth.contracts.model import Column, Severity, Table
 
-_LEVELS = ("public", "internal", "confidential", "restricted")
+LEVELS = ("public", "internal", "confidential", "restricted")
 CLASSIFICATION_TAG = "plinth/classification"
 
 
@@ -32,7 +32,7 @@ def column_lineage(table: Table, names: Iterable[str]) -> dg.TableColumnLineage:
 
 def highest_classification(table: Table) -> str:
     """The most sensitive classification among a table's columns."""
-    return max((column.classification for column in table.columns), key=_LEVELS.index, default="internal")
+    return max((column.classification for column in table.columns), key=LEVELS.index, default="internal")
 
 
 def tag_key(text: str) -> str:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 _DUCKDB_SHARE = 0.75
 
 
-def connect(profile: Profile, *, extensions: Iterable[str] = (), scratch: str | Path | None = None) -> duckdb.DuckDBPyConnection:
+def connect(
+    profile: Profile, *, extensions: Iterable[str] = (), scratch: str | Path | None = None
+) -> duckdb.DuckDBPyConnection:
     """Opens an in-memory DuckDB with the profile's memory and threads, UTC, and the given extensions loaded.
 
     Args:
@@ -34,7 +36,7 @@ def connect(profile: Profile, *, extensions: Iterable[str] = (), scratch: str | 
     folder.mkdir(parents=True, exist_ok=True)
     con = duckdb.connect(
         config={
-            "memory_limit": f"{int(profile.memory * _DUCKDB_SHARE)}B",
+            "memory_limit": duckdb_memory(profile),
             "threads": profile.threads,
             "temp_directory": str(folder),
             "preserve_insertion_order": True,
@@ -46,6 +48,11 @@ def connect(profile: Profile, *, extensions: Iterable[str] = (), scratch: str | 
     for name in extensions:
         load_extension(con, name)
     return con
+
+
+def duckdb_memory(profile: Profile) -> str:
+    """The share of a profile's memory that DuckDB may use, as DuckDB's own setting."""
+    return f"{int(profile.memory * _DUCKDB_SHARE)}B"
 
 
 def load_extension(con: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -62,7 +69,9 @@ def load_extension(con: duckdb.DuckDBPyConnection, name: str) -> None:
 
     spec = importlib.util.find_spec(f"duckdb_extension_{name}")
     locations = spec.submodule_search_locations if spec is not None else None
-    file = Path(locations[0]) / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension" if locations else None
+    file = (
+        Path(locations[0]) / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension" if locations else None
+    )
     if file is None or not file.exists():
         raise ConfigurationError(
             f"the DuckDB extension {name} is not installed",

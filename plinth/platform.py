@@ -89,7 +89,9 @@ class Source(_Strict):
         if (self.url is None) == (self.url_env is None):
             raise ValueError("exactly one of url and url_env is expected")
         if self.url is not None and urlsplit(self.url).password:
-            raise ValueError("a password stands in url: name the environment variable that holds it in password_env instead")
+            raise ValueError(
+                "a password stands in url: name the environment variable that holds it in password_env instead"
+            )
         return self
 
 
@@ -251,7 +253,9 @@ def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
 
 def _known(name: str, known: dict[str, Any], key: str, what: str) -> None:
     if name not in known:
-        raise ValueError(f"{key}: {what} is expected, one of {', '.join(sorted(known))}; found {name!r}{_suggest(name, known)}")
+        raise ValueError(
+            f"{key}: {what} is expected, one of {', '.join(sorted(known))}; found {name!r}{_suggest(name, known)}"
+        )
 
 
 def _suggest(name: str, known: Any) -> str:

@@ -17,7 +17,7 @@ from rich.table import Table
 from plinth.errors import PlinthError
 from plinth.sample.spec import FIRST_DAY, AdvanceReport, SampleError, SampleReport, SampleSpec
 
-DEFAULT_URL = "sqlite:///data/legacy.sqlite"
+DEFAULT_URL = "sqlite:///data/legacy/erp.sqlite"  # where platform.yaml looks for the system "erp"
 
 app = typer.Typer(help="The sample legacy warehouse: write it, and move it on by days.", invoke_without_command=True)
 

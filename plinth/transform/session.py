@@ -97,7 +97,7 @@ class Session:
 
     def watch(self, model: str, table: TableId) -> str:
         """Notes that a model wants the changed rows of an input; gives the relation that will hold them."""
-        name = f'{_OWN_SCHEMA}.{quote(f"changes of {table} for {model}")}'
+        name = f"{_OWN_SCHEMA}.{quote(f'changes of {table} for {model}')}"
         if self.started:
             self.works[model].watched[table] = name
         return name
@@ -243,7 +243,7 @@ class Session:
         sql = changed_rows(self.lakehouse, held, since)
         if sql is None:
             return None
-        name = f'{_OWN_SCHEMA}.{quote(f"changes of {held.table} since {since}")}'
+        name = f"{_OWN_SCHEMA}.{quote(f'changes of {held.table} since {since}')}"
         con = self._cursor()
         con.execute(f"CREATE OR REPLACE TABLE {name} AS {sql}")
         count = con.execute(f"SELECT count(*) FROM {name}").fetchone()

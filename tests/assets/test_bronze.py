@@ -35,7 +35,7 @@ def test_what_the_contract_says_stands_on_the_definition_before_the_first_run(sh
     node = shop.definitions().get_repository_def().asset_graph.get(CLIENT)
     assert node.owners == ["team:shop-systems"]
     assert node.group_name == "bronze"
-    assert node.kinds == {"delta", "duckdb", "sqlite"}
+    assert node.kinds == {"deltalake", "duckdb", "sqlite"}
     assert "One row for each client." in (node.description or "")
     assert node.tags["plinth/classification"] == "confidential"
     assert node.tags["plinth/zone"] == "on_prem"
@@ -88,6 +88,15 @@ def test_a_load_reports_what_it_did(shop: Shop, instance: dg.DagsterInstance) ->
     assert said["peak_memory_mb"] > 0
     lineage = said["dagster/column_lineage"].deps_by_column
     assert lineage["amount"] == [dg.TableColumnDep(asset_key=dg.AssetKey(["shop", "ORDERS"]), column_name="AMT")]
+
+
+def test_a_load_leaves_what_it_saw_of_the_legacy_table_on_that_tables_page(
+    shop: Shop, instance: dg.DagsterInstance
+) -> None:
+    shop.load(instance, "orders")
+    (seen,) = instance.fetch_observations(dg.AssetKey(["shop", "ORDERS"]), limit=10).records
+    assert seen.asset_observation is not None
+    assert seen.asset_observation.metadata["dagster/row_count"].value == 3
 
 
 def test_equal_rows_keep_the_data_version_and_changed_rows_get_a_new_one(

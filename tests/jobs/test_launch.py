@@ -15,13 +15,13 @@ SLOT = "bronze/client"
 HOLDER = """
 import sys, time
 import dagster as dg
-from jobs.launch import _CONSOLE_TAG, _alive
+from jobs.launch import ASKED, _alive
 
 @dg.job
 def load(): ...
 
 with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
-    run = instance.create_run_for_job(load, tags={_CONSOLE_TAG: "true"}, status=dg.DagsterRunStatus.STARTED)
+    run = instance.create_run_for_job(load, tags=ASKED, status=dg.DagsterRunStatus.STARTED)
     instance.event_log_storage.initialize_concurrency_limit_to_default("bronze/client")
     instance.event_log_storage.claim_concurrency_slot("bronze/client", run.run_id, "step")
     with _alive(instance, run.run_id):

@@ -1,0 +1,189 @@
+"""Silver and gold: each dbt model as an asset `<layer>/<model>`, and its dbt tests as checks.
+
+What belongs here: what Dagster is told of the models, and the one step that builds them. What does not: running dbt
+(`plinth.transform.run`) and the models (`dbt_project/`). A model whose tests fail is not published: its table is as it was, its asset is not
+materialised, and what stands downstream does not run.
+"""
+
+# No postponed annotations here: Dagster reads that of a `Config` argument as it stands.
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.definitions.metadata import RawMetadataValue
+
+from assets.automation import downstream_condition
+from assets.columns import CLASSIFICATION_TAG, LEVELS, tag_key
+from assets.faults import dagster_faults
+from plinth.lakehouse.tables import Lakehouse, TableId
+from plinth.platform import Platform
+from plinth.transform.project import PreparedModel, PreparedProject, prepare
+from plinth.transform.work import ModelOutcome, Status
+from resources import LakehouseResource
+
+POOL = "transform"
+"""One build at a time: each writes the tables of all layers above bronze."""
+
+Event = dg.MaterializeResult[None] | dg.AssetCheckResult
+
+
+class BuildConfig(dg.Config):
+    """How a build is to be done; the default is what schedules and automation do."""
+
+    full_refresh: bool = False
+    """Compute every model anew, also where only some scopes were touched."""
+
+
+def transform_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
+    """All models of the dbt project, as one step that can be run in part.
+
+    Raises:
+        ConfigurationError: dbt cannot parse the project.
+    """
+    project = prepare(platform.path("dbt_project"))
+    if not project.models:
+        return []
+    keys = {model.table: _key(model.table) for model in project.models}
+    checks = [
+        dg.AssetCheckSpec(test.name, asset=keys[test.table], description=test.description, blocking=test.blocking)
+        for test in project.tests
+    ]
+
+    @dg.multi_asset(
+        name="silver_and_gold",
+        specs=[_spec(model, project, platform) for model in project.models],
+        check_specs=checks,
+        can_subset=True,
+        pool=POOL,
+    )
+    def build_models(
+        context: dg.AssetExecutionContext, config: BuildConfig, lakehouse: LakehouseResource
+    ) -> Iterator[Event]:
+        yield from _build(context, config, lakehouse.tables(), project)
+
+    return [build_models]
+
+
+def _build(
+    context: dg.AssetExecutionContext, config: BuildConfig, lakehouse: Lakehouse, project: PreparedProject
+) -> Iterator[Event]:
+    from plinth.lineage import column_lineage
+    from plinth.transform.run import build
+
+    chosen = [model for model in project.models if _key(model.table) in context.selected_asset_keys]
+    select = [] if len(chosen) == len(project.models) else [model.name for model in chosen]
+    with dagster_faults(context):
+        built = build(
+            project.folder,
+            lakehouse,
+            select=select,
+            run=context.run_id,
+            full_refresh=config.full_refresh,
+            tell=context.log.info,
+        )
+    sources = column_lineage(project, built.compiled, lakehouse)
+    outcomes = {str(outcome.table): outcome for outcome in built.models}
+    for model in chosen:
+        outcome = outcomes.get(model.table)
+        if outcome is not None and outcome.status in (Status.PUBLISHED, Status.UNCHANGED):
+            yield dg.MaterializeResult(
+                asset_key=_key(model.table),
+                metadata=_build_metadata(outcome, sources.get(model.table, {})),
+                data_version=dg.DataVersion(outcome.content or ""),
+            )
+    tests = {test.name: test for test in project.tests}
+    for result in built.tests:
+        test = tests[result.name]
+        key = dg.AssetCheckKey(_key(test.table), test.name)
+        if key in context.selected_asset_check_keys and result.status != "skipped":
+            yield dg.AssetCheckResult(
+                asset_key=key.asset_key,
+                check_name=key.name,
+                passed=result.passed,
+                severity=dg.AssetCheckSeverity.ERROR if test.blocking else dg.AssetCheckSeverity.WARN,
+                metadata={
+                    "rows_that_break_it": result.failures,
+                    "message": result.message,
+                    "sql": dg.MetadataValue.md(f"```sql\n{result.sql}\n```"),
+                },
+            )
+    held = [outcome for outcome in built.models if outcome.status in (Status.FAILED, Status.WITHHELD)]
+    if held:
+        raise dg.Failure(
+            "Some models were not published, their tables are as they were:\n"
+            + "\n".join(f"{outcome.table}: {outcome.reason}" for outcome in held),
+            metadata={str(outcome.table): outcome.reason for outcome in held},
+            allow_retries=False,
+        )
+
+
+def _key(table: str) -> dg.AssetKey:
+    return dg.AssetKey(table.split("/"))
+
+
+def _spec(model: PreparedModel, project: PreparedProject, platform: Platform) -> dg.AssetSpec:
+    layer, _, name = model.table.partition("/")
+    uri = Lakehouse(platform).uri_of(TableId(layer, name))  # type: ignore[arg-type]
+    highest = max((column.classification for column in model.columns), key=LEVELS.index, default="internal")
+    return dg.AssetSpec(
+        _key(model.table),
+        deps=[_key(table) for table in model.inputs],
+        description=model.description,
+        group_name=layer,
+        owners=[model.owner] if model.owner else [],
+        kinds={"dbt", "delta"},
+        tags={
+            "plinth/zone": platform.layers[layer],  # type: ignore[index]
+            "plinth/strategy": model.strategy,
+            CLASSIFICATION_TAG: highest,
+            **{tag_key(tag): "" for tag in model.tags},
+        },
+        metadata=_metadata(model, project.folder, uri),
+        code_version=model.code,
+        automation_condition=downstream_condition(),
+        skippable=True,
+    )
+
+
+def _metadata(model: PreparedModel, folder: Path, uri: str) -> dict[str, RawMetadataValue]:
+    columns = [
+        dg.TableColumn(
+            column.name,
+            column.type or "as the query yields",
+            column.description,
+            dg.TableColumnConstraints(
+                unique=model.key == (column.name,), other=["key"] if column.name in model.key else []
+            ),
+            {CLASSIFICATION_TAG: column.classification},
+        )
+        for column in model.columns
+    ]
+    where = dg.LocalFileCodeReference(file_path=str(folder / model.path), line_number=1, label=f"model {model.name}")
+    return {
+        "dagster/table_name": model.table.replace("/", "."),
+        "dagster/storage_kind": "delta",
+        "dagster/uri": uri,
+        "dagster/column_schema": dg.TableSchema(columns),
+        "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[where]),
+    }
+
+
+def _build_metadata(outcome: ModelOutcome, sources: dict[str, list[tuple[str, str]]]) -> dict[str, RawMetadataValue]:
+    lineage = {
+        column: [dg.TableColumnDep(asset_key=_key(table), column_name=name) for table, name in found]
+        for column, found in sources.items()
+    }
+    return {
+        "dagster/row_count": outcome.rows,
+        "dagster/column_lineage": dg.TableColumnLineage(lineage),
+        "changed": outcome.status is Status.PUBLISHED,
+        "mode": outcome.mode.value,
+        "reason": outcome.reason,
+        "delta_version": outcome.version or 0,
+        "content": outcome.content or "",
+        "inserted": outcome.inserted,
+        "updated": outcome.updated,
+        "deleted": outcome.deleted,
+        "bytes": outcome.size,
+        "seconds": outcome.seconds,
+    }
