@@ -14,36 +14,48 @@ SETUP = {
     "postgres_db": (
         "CREATE SCHEMA sales",
         "CREATE TYPE sales.mood AS ENUM ('good', 'it''s bad')",
-        "CREATE TABLE sales.customers (no int, land char(2), name varchar(40) NOT NULL DEFAULT 'x', mood sales.mood, mail text, "
-        "PRIMARY KEY (land, no), UNIQUE (mail))",
+        (
+            "CREATE TABLE sales.customers (no int, land char(2), name varchar(40) NOT NULL DEFAULT 'x', mood sales.mood, mail text, "
+            "PRIMARY KEY (land, no), UNIQUE (mail))"
+        ),
         "CREATE INDEX ON sales.customers (name, mail)",
         "CREATE UNIQUE INDEX ON sales.customers (lower(mail))",
         "CREATE UNIQUE INDEX ON sales.customers (name) WHERE no > 5",
         "COMMENT ON TABLE sales.customers IS 'who buys'",
         "COMMENT ON COLUMN sales.customers.name IS 'as printed'",
-        "CREATE TABLE sales.orders (id bigserial PRIMARY KEY, cust int, land char(2), total numeric(12,2), tags text[], "
-        "FOREIGN KEY (land, cust) REFERENCES sales.customers (land, no))",
+        (
+            "CREATE TABLE sales.orders (id bigserial PRIMARY KEY, cust int, land char(2), total numeric(12,2), tags text[], "
+            "FOREIGN KEY (land, cust) REFERENCES sales.customers (land, no))"
+        ),
         "CREATE VIEW sales.big AS SELECT id, total FROM sales.orders",
         "CREATE TABLE plain (a int)",
     ),
     "mariadb_db": (
-        "CREATE TABLE customers (no int, land char(2), name varchar(40) NOT NULL DEFAULT 'x' COMMENT 'as printed', "
-        "mood enum('good','it''s bad'), mail varchar(200), PRIMARY KEY (land, no), UNIQUE (mail), KEY (name, mail), KEY (mail(5))) "
-        "COMMENT 'who buys'",
-        "CREATE TABLE orders (id bigint PRIMARY KEY AUTO_INCREMENT, cust int, land char(2), total decimal(12,2), tags text, "
-        "FOREIGN KEY (land, cust) REFERENCES customers (land, no))",
+        (
+            "CREATE TABLE customers (no int, land char(2), name varchar(40) NOT NULL DEFAULT 'x' COMMENT 'as printed', "
+            "mood enum('good','it''s bad'), mail varchar(200), PRIMARY KEY (land, no), UNIQUE (mail), KEY (name, mail), KEY (mail(5))) "
+            "COMMENT 'who buys'"
+        ),
+        (
+            "CREATE TABLE orders (id bigint PRIMARY KEY AUTO_INCREMENT, cust int, land char(2), total decimal(12,2), tags text, "
+            "FOREIGN KEY (land, cust) REFERENCES customers (land, no))"
+        ),
         "CREATE VIEW big AS SELECT id, total FROM orders",
         "CREATE TABLE plain (a int)",
     ),
     "sqlite_db": (
-        "CREATE TABLE customers (no int, land char(2), name varchar(40) NOT NULL DEFAULT 'x', mood text, mail text UNIQUE, "
-        "PRIMARY KEY (land, no))",
+        (
+            "CREATE TABLE customers (no int, land char(2), name varchar(40) NOT NULL DEFAULT 'x', mood text, mail text UNIQUE, "
+            "PRIMARY KEY (land, no))"
+        ),
         "CREATE INDEX names ON customers (name, mail)",
         "CREATE UNIQUE INDEX some ON customers (name) WHERE no > 5",
-        "CREATE TABLE orders (id INTEGER PRIMARY KEY, cust int, land char(2), total numeric(12,2), tags text, "
-        "FOREIGN KEY (land, cust) REFERENCES customers)",
+        (
+            "CREATE TABLE orders (id INTEGER PRIMARY KEY, cust int, land char(2), total numeric(12,2), tags text, "
+            "FOREIGN KEY (land, cust) REFERENCES customers)"
+        ),
         "CREATE VIEW big AS SELECT id, total FROM orders",
-        "CREATE VIEW broken AS SELECT nothing FROM nowhere",
+        "CREATE VIEW broken AS SELECT a FROM nowhere",
         "CREATE TABLE plain (a int)",
     ),
 }
