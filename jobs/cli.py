@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,8 +73,8 @@ def ingest_table(
     wanted = find_table(load_contracts(project.platform), table)
     import dagster as dg
 
-    from jobs.stages import INGEST
     from jobs.launch import load_repository, run_job
+    from jobs.stages import INGEST
 
     config = {"ops": {f"bronze__{wanted.name}": {"config": {"full": full}}}}
     with dg.DagsterInstance.get() as instance:
@@ -137,9 +139,9 @@ def refresh(project: Project, console: Console, started: float, at: datetime, *,
     """Runs the refresh job unless nothing has changed, and gathers what it came to."""
     import dagster as dg
 
-    from jobs.stages import REFRESH
     from jobs.due import reasons_to_run
     from jobs.launch import load_repository, run_job
+    from jobs.stages import REFRESH
 
     console.print("Loading the definitions …")
     repository = load_repository(project.home)
@@ -198,9 +200,15 @@ def next_steps(status: str, project: Project) -> list[str]:
         return [
             "mend what is named above and run again: what was published stays, the rest is taken up where it stopped"
         ]
-    steps = ["make ui            the assets, their checks and this run in Dagster, at http://127.0.0.1:3000"]
+    steps = [("make ui", "the assets, their checks and this run in Dagster, at http://127.0.0.1:3000")]
     if project.dataset == "sample":
-        steps.append(
-            "plinth sample advance --days 1 && make run    a day of trade in the legacy system, and what follows from it"
-        )
-    return [*steps, "plinth report      this report again; as JSON in " + os.path.relpath(project.report)]
+        advance = f"{command_name()} sample advance --days 1 && make run"
+        steps.append((advance, "a day of trade in the legacy system, and what follows from it"))
+    steps.append((f"{command_name()} report", f"this report again; as JSON in {os.path.relpath(project.report)}"))
+    return [f"{command:<55} {what}" for command, what in steps]
+
+
+def command_name() -> str:
+    """How to call `plinth` from here: by its name where the environment is active, else by its path."""
+    beside = Path(sys.executable).with_name("plinth")
+    return "plinth" if shutil.which("plinth") == str(beside) else os.path.relpath(beside)

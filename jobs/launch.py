@@ -23,7 +23,8 @@ from dagster._core.utils import make_new_run_id
 
 from jobs.follow import Follower, Seen, Tell
 
-_CONSOLE_TAG = "plinth/console"
+ASKED = {"plinth/asked_by": "command line"}
+"""Tags of the runs that this module starts."""
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Events reach the terminal through the follower; Dagster's own console would print each of them once more, at length."""
 
@@ -61,7 +62,7 @@ def run_job(
             run_id=run_id,
             run_config={**_QUIET, **(config or {})},
             asset_selection=assets,
-            tags={_CONSOLE_TAG: "true", "plinth/asked_by": "command line"},
+            tags=ASKED,
             raise_on_error=False,
         )
     return Ran(run_id, result.success, follower.seen)
@@ -72,7 +73,7 @@ def settle_dead_runs(instance: dg.DagsterInstance, tell: Tell) -> None:
 
     A pool that a dead run holds would let every later load of that table wait for ever.
     """
-    for run in instance.get_runs(dg.RunsFilter(statuses=list(IN_PROGRESS_RUN_STATUSES), tags={_CONSOLE_TAG: "true"})):
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(IN_PROGRESS_RUN_STATUSES), tags=ASKED)):
         with _lock(instance, run.run_id) as gone:
             if not gone:
                 continue
