@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -105,22 +104,11 @@ def ui(
     project.prepare()
     os.environ.update(variables)
     typer.echo(f"Dagster UI: http://{host}:{port} (ends with Ctrl-C)")
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-w",
-        str(project.home / "workspace.yaml"),
-        "-h",
-        host,
-        "-p",
-        str(port),
-    ]
-    try:
-        raise typer.Exit(subprocess.call(command, cwd=project.home))
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+    os.chdir(project.home)
+    # In the place of this process, so that a signal to end reaches Dagster itself and leaves no server behind.
+    os.execv(
+        sys.executable, [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", host, "-p", str(port)]
+    )
 
 
 if __name__ == "__main__":
