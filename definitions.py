@@ -48,7 +48,8 @@ def _assemble(
         assets=[
             *(spec for contract in contracts for spec in legacy_specs(contract, platform)),
             *(asset for contract in contracts for asset in bronze_assets(contract, platform)),
-            *transform_assets(platform),
+            # A project without a dbt project ends at bronze.
+            *(transform_assets(platform) if platform.path("dbt_project").is_dir() else ()),
         ],
         asset_checks=[checks for contract in contracts for checks in bronze_checks(contract)],
         jobs=asset_jobs(),
