@@ -1,0 +1,83 @@
+"""Bronze to gold through dbt, Delta and its tests, against the bare DuckDB SQL of the same models on Parquet.
+
+`python -m benchmarks.transform [--small] [--lines N] [--rounds N]`. Two data sets: Online Retail II where PLINTH_DATA (by default
+../shared/data) has it, and a generated sample of `--lines` invoice lines (10 million). Figures: `wall_vs_sql` (on the sample: a rebuild of
+all models with their dbt tests, over the bare SQL without any test), `retail_wall_vs_sql` (the same on Online Retail II, where dbt's start
+weighs more), `models_vs_sql` (the models alone, without dbt's start and its tests), `day_vs_rebuild` (one day more, over the rebuild),
+`peak_mb`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.measure import ROOT, Run, in_turn, python, run
+from benchmarks.report import Bar, finish, print_runs
+
+BARS = {"wall_vs_sql": Bar("<=", 1.3)}
+WORKER = "benchmarks.transform_worker"
+
+
+def main() -> int:
+    options = _options()
+    folder = Path(tempfile.mkdtemp(prefix="plinth-benchmark-"))
+    try:
+        print(f"  writing a sample of {options.lines:,} lines and loading it into bronze …", file=sys.stderr)
+        sample = folder / "sample"
+        run(python(WORKER, "sample", str(sample), str(options.lines)))
+        runs = _compare(sample, "sample", options.rounds)
+        run(python(WORKER, "advance", str(sample)))
+        runs["sample: one day more"] = run(python(WORKER, "build", str(sample)))
+        figures = _figures(runs, "sample", sample)
+        figures["day_vs_rebuild"] = runs["sample: one day more"].wall / runs["sample: dbt, Delta, tests"].wall
+        retail = Path(os.environ.get("PLINTH_DATA") or ROOT.parent / "shared" / "data") / "online_retail_ii.parquet"
+        if retail.is_file() and not options.small:
+            run(python(WORKER, "retail", str(folder / "retail"), str(retail)))
+            runs |= _compare(folder / "retail", "retail", options.rounds)
+            figures |= {f"retail_{name}": value for name, value in _figures(runs, "retail", folder / "retail").items()}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print_runs("Bronze to gold", runs)
+    return finish(
+        "transform", figures, {} if options.small else BARS, {"lines": options.lines, "rounds": options.rounds}
+    )
+
+
+def _compare(folder: Path, name: str, rounds: int) -> dict[str, Run]:
+    run(python(WORKER, "build", str(folder)))
+    run(python(WORKER, "export", str(folder)))
+    return in_turn(
+        {
+            f"{name}: dbt, Delta, tests": lambda: run(python(WORKER, "rebuild", str(folder))),
+            f"{name}: bare SQL": lambda: run(python(WORKER, "sql", str(folder))),
+        },
+        rounds=rounds,
+    )
+
+
+def _figures(runs: dict[str, Run], name: str, folder: Path) -> dict[str, float]:
+    ours, sql = runs[f"{name}: dbt, Delta, tests"], runs[f"{name}: bare SQL"]
+    models = float((folder / "model_seconds.txt").read_text())
+    return {"wall_vs_sql": ours.wall / sql.wall, "models_vs_sql": models / sql.wall, "peak_mb": ours.peak_mb}
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument(
+        "--small", action="store_true", help="5,000 lines, one round, no bars: only to see that it works"
+    )
+    parser.add_argument("--lines", type=int, default=10_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    if options.small:
+        options.lines, options.rounds = 5_000, 1
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

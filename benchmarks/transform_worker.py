@@ -1,0 +1,108 @@
+"""The steps of `benchmarks.transform`, each as a process of its own: `python -m benchmarks.transform_worker STEP FOLDER [ARGUMENT]`.
+
+`sample`, `retail`: write a legacy warehouse and load it into bronze. `build`, `rebuild`: the models through dbt, Delta and their tests, as far
+as needed or all anew. `export`: bronze as plain Parquet and the models' SQL. `sql`: that SQL in bare DuckDB, Parquet to Parquet.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.measure import ROOT
+from plinth.catalogue import load_contracts
+from plinth.engine import connect, literal, quote
+from plinth.ingest import ingest
+from plinth.lakehouse.tables import Lakehouse
+from plinth.platform import Platform, load_platform
+from plinth.sources import open_url
+
+
+def platform(folder: Path) -> Platform:
+    """The project's platform with everything that it writes below a folder, and the memory of its profile `memory`."""
+    overlay = folder / "platform.yaml"
+    folder.mkdir(parents=True, exist_ok=True)
+    overlay.write_text(
+        f"zones:\n  on_prem: {{root: {folder}/on_prem}}\n  cloud: {{root: {folder}/cloud}}\n"
+        f"stores: {{report: {folder}/report.json, scratch: {folder}/scratch}}\ndefault_profile: memory\n"
+        f"sources:\n  erp: {{url: 'sqlite:///{folder}/erp.sqlite'}}\n"
+    )
+    return load_platform(ROOT / "platform.yaml", overlay)
+
+
+def load(settings: Platform) -> None:
+    """Brings all of bronze up to the warehouse."""
+    lakehouse = Lakehouse(settings)
+    for contract in load_contracts(settings):
+        source = open_url(settings.source_url(contract.source))
+        for table in contract.tables:
+            ingest(table, source, lakehouse, run="benchmark")
+        source.close()
+
+
+def build(folder: Path, *, full_refresh: bool) -> None:
+    """All models, with their tests; notes the seconds that the models themselves took, and their SQL."""
+    from plinth.transform.run import build as build_models
+
+    built = build_models(ROOT / "dbt_project", Lakehouse(platform(folder)), run="benchmark", full_refresh=full_refresh)
+    failed = [str(outcome.table) for outcome in built.models if outcome.status.value not in ("published", "unchanged")]
+    if failed:
+        raise SystemExit(f"not published: {', '.join(failed)}")
+    if full_refresh or not (folder / "models.json").exists():
+        (folder / "models.json").write_text(json.dumps(built.compiled))
+        (folder / "model_seconds.txt").write_text(str(sum(outcome.seconds for outcome in built.models)))
+
+
+def export(folder: Path) -> None:
+    """Bronze as Parquet files, one each."""
+    settings = platform(folder)
+    lakehouse = Lakehouse(settings)
+    con = connect(settings.profile(), extensions=("delta",))
+    (folder / "plain").mkdir(exist_ok=True)
+    for table in lakehouse.tables("bronze"):
+        target = literal(f"{folder}/plain/bronze.{table.name}.parquet")
+        con.execute(f"COPY (FROM {lakehouse.open(table).scan}) TO {target} (COMPRESSION zstd, COMPRESSION_LEVEL 1)")
+
+
+def bare_sql(folder: Path) -> None:
+    """The models' SQL in bare DuckDB: every model a Parquet file, which the next ones read."""
+    con = connect(platform(folder).profile())
+    con.execute("CREATE SCHEMA bronze; CREATE SCHEMA silver; CREATE SCHEMA gold")
+    for path in (folder / "plain").glob("bronze.*.parquet"):
+        con.execute(f"CREATE VIEW bronze.{quote(path.name.split('.')[1])} AS FROM read_parquet({literal(str(path))})")
+    for table, sql in json.loads((folder / "models.json").read_text()).items():
+        layer, name = table.split("/")
+        target = literal(f"{folder}/plain/{layer}.{name}.parquet")
+        con.execute(f"COPY ({sql}) TO {target} (COMPRESSION zstd, COMPRESSION_LEVEL 1)")
+        con.execute(f"CREATE VIEW {layer}.{quote(name)} AS FROM read_parquet({target})")
+
+
+def main() -> None:
+    step, folder = sys.argv[1], Path(sys.argv[2])
+    if step == "sample":
+        from plinth.sample import SampleSpec, write_sample
+
+        settings = platform(folder)
+        write_sample(settings.source_url("erp"), SampleSpec(lines=int(sys.argv[3])))
+        load(settings)
+    elif step == "retail":
+        from plinth.sample import load_online_retail
+
+        settings = platform(folder)
+        load_online_retail(settings.source_url("erp"), sys.argv[3])
+        load(settings)
+    elif step == "advance":
+        from plinth.sample import advance
+
+        settings = platform(folder)
+        advance(settings.source_url("erp"), 1)
+        load(settings)
+    elif step in ("build", "rebuild"):
+        build(folder, full_refresh=step == "rebuild")
+    else:
+        {"export": export, "sql": bare_sql}[step](folder)
+
+
+if __name__ == "__main__":
+    main()
