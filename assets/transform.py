@@ -67,7 +67,6 @@ def transform_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
 def _build(
     context: dg.AssetExecutionContext, config: BuildConfig, lakehouse: Lakehouse, project: PreparedProject
 ) -> Iterator[Event]:
-    from plinth.lineage import column_lineage
     from plinth.transform.run import build
 
     chosen = [model for model in project.models if _key(model.table) in context.selected_asset_keys]
@@ -81,14 +80,13 @@ def _build(
             full_refresh=config.full_refresh,
             tell=context.log.info,
         )
-    sources = column_lineage(project, built.compiled, lakehouse)
     outcomes = {str(outcome.table): outcome for outcome in built.models}
     for model in chosen:
         outcome = outcomes.get(model.table)
         if outcome is not None and outcome.status in (Status.PUBLISHED, Status.UNCHANGED):
             yield dg.MaterializeResult(
                 asset_key=_key(model.table),
-                metadata=_build_metadata(outcome, sources.get(model.table, {})),
+                metadata=_build_metadata(outcome, model),
                 data_version=dg.DataVersion(outcome.content or ""),
             )
     tests = {test.name: test for test in project.tests}
@@ -168,10 +166,10 @@ def _metadata(model: PreparedModel, folder: Path, uri: str) -> dict[str, RawMeta
     }
 
 
-def _build_metadata(outcome: ModelOutcome, sources: dict[str, list[tuple[str, str]]]) -> dict[str, RawMetadataValue]:
+def _build_metadata(outcome: ModelOutcome, model: PreparedModel) -> dict[str, RawMetadataValue]:
     lineage = {
         column: [dg.TableColumnDep(asset_key=_key(table), column_name=name) for table, name in found]
-        for column, found in sources.items()
+        for column, found in (model.lineage or {}).items()
     }
     return {
         "dagster/row_count": outcome.rows,

@@ -8,7 +8,8 @@ the question and takes the answer.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,17 @@ PLATFORM_VARIABLE, RUN_VARIABLE = "PLINTH_PLATFORM_FILE", "PLINTH_RUN"
 _awaited: list[Session] = []
 
 
-def expect(session: Session) -> None:
+@contextmanager
+def expect(session: Session) -> Iterator[None]:
     """Makes the next plugin of this process serve the session; without one it makes its own from the environment.
 
     dbt-duckdb builds the plugin itself and hands it nothing but the profile, hence this hand-over. It is for `plinth.transform.run`.
     """
-    _awaited[:] = [session]
+    _awaited.append(session)
+    try:
+        yield
+    finally:
+        _awaited.clear()
 
 
 class Plugin(BasePlugin):
@@ -41,7 +47,6 @@ class Plugin(BasePlugin):
     def initialize(self, plugin_config: dict[str, Any]) -> None:
         """Takes the expected session, or opens the platform that the profile names."""
         self.session = _awaited.pop() if _awaited else _session(plugin_config)
-        self.outcomes: tuple[object, ...] = ()
 
     def configure_connection(self, conn: Any) -> None:
         """Loads the delta extension from its wheel and gives the connection to the session."""
@@ -70,8 +75,8 @@ class Plugin(BasePlugin):
     def _start(self, question: dict[str, Any]) -> None:
         graph: Mapping[str, Any] = question["graph"]
         nodes = {**graph["nodes"], **graph["sources"]}
-        macros = FACTORY.lookup_adapter("duckdb").get_macro_resolver().macros
-        self.session.start(nodes, macros, question["selected"])
+        manifest: Any = FACTORY.lookup_adapter("duckdb").get_macro_resolver()
+        self.session.start(nodes, manifest.macros, question["selected"])
 
     def _publish(self, question: dict[str, Any]) -> None:
         self.session.outcomes = publish(self.session, results_from(question["results"]))

@@ -7,21 +7,24 @@
     {{ return(question.get('answer')) }}
 {%- endmacro %}
 
+{% macro in_run() -%}
+    {#- Whether there is a run to ask: parsing has no connection, and compiling alone (lineage, lint) shows each model for all rows. -#}
+    {{ return(execute and flags.WHICH in ('build', 'run', 'test', 'retry')) }}
+{%- endmacro %}
+
 {% macro start_run() -%}
-    {%- if execute -%}
+    {%- if in_run() -%}
         {%- do ask_plinth({'ask': 'start', 'graph': graph, 'selected': selected_resources}) -%}
     {%- endif -%}
 {%- endmacro %}
 
 {% macro publish_run(results) -%}
-    {%- if execute -%}
+    {%- if in_run() -%}
         {%- set entries = [] -%}
         {%- for result in results if result.node.resource_type in ('model', 'test') -%}
             {%- set node = result.node -%}
-            {%- set guards = [] -%}
-            {%- if node.resource_type == 'test' -%}
-                {%- set guards = [node.attached_node] if node.attached_node else node.depends_on.nodes -%}
-            {%- endif -%}
+            {#- what fails a test together is published by none of them -#}
+            {%- set guards = node.depends_on.nodes if node.resource_type == 'test' else [] -%}
             {%- do entries.append({
                 'unique_id': node.unique_id, 'status': result.status.value, 'seconds': result.execution_time,
                 'guards': guards, 'message': result.message
@@ -33,24 +36,26 @@
 
 {% macro changed(relation) -%}
     {#- The rows of an input that changed since this model last read it, with the column _change: insert or delete. -#}
-    {%- if execute -%}
+    {%- if in_run() -%}
         {{ ask_plinth({
             'ask': 'watch', 'model': model.unique_id, 'schema': relation.schema, 'name': relation.identifier
         }) }}
+    {%- else -%}
+        {{ relation }}
     {%- endif -%}
 {%- endmacro %}
 
 {% macro touched() -%}
     {#- A call block with the query that says which scopes the changed rows touch. It stands before in_scope. -#}
     {%- set sql = caller() -%}
-    {%- if execute -%}
+    {%- if in_run() -%}
         {%- do ask_plinth({'ask': 'touched', 'model': model.unique_id, 'sql': sql}) -%}
     {%- endif -%}
 {%- endmacro %}
 
 {% macro in_scope(alias) -%}
     {#- A condition for the rows that have to be computed; expressions for scope columns that the alias has not go by name. -#}
-    {%- if execute -%}
+    {%- if in_run() -%}
         {{ ask_plinth({
             'ask': 'in_scope', 'model': model.unique_id, 'alias': alias, 'expressions': kwargs
         }) }}

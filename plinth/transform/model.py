@@ -46,22 +46,34 @@ class Model:
     code: str
 
 
+def table_id(text: str) -> TableId:
+    """A table's name from its text, `silver/items`."""
+    layer, _, name = text.partition("/")
+    return TableId(cast(Layer, layer), name)
+
+
 def table_of(node: Mapping[str, Any]) -> TableId:
     """The table of a model or source of the manifest."""
     name = node["identifier"] if node["resource_type"] == "source" else node["alias"]
     return TableId(cast(Layer, node["schema"]), name)
 
 
+def relations_of(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The models and sources among the nodes of the manifest."""
+    return {name: node for name, node in nodes.items() if node["resource_type"] in ("model", "source")}
+
+
 def model_of(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]], macros: Mapping[str, Any]) -> Model:
     """Reads a model of the manifest.
 
     Args:
-        nodes: models and sources of the manifest by unique id.
+        nodes: models, sources and tests of the manifest by unique id.
         macros: macros of the manifest by unique id.
 
     Raises:
         ConfigurationError: the model's config does not fit together.
     """
+    tests = [other for other in nodes.values() if other.get("attached_node") == node["unique_id"]]
     config = node["config"]
     scope, key = _names(config.get("scope")), _names(config.get("key"))
     partition_by = _names(config.get("partition_by"))
@@ -78,8 +90,8 @@ def model_of(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]], ma
         key=key,
         partition_by=partition_by,
         columns=tuple(_column(entry) for entry in node["columns"].values()),
-        inputs=tuple(table_of(nodes[name]) for name in node["depends_on"]["nodes"] if name in nodes),
-        code=fingerprint(node, macros),
+        inputs=tuple(dict.fromkeys(table_of(nodes[name]) for name in node["depends_on"]["nodes"] if name in nodes)),
+        code=fingerprint(node, tests, macros),
     )
 
 

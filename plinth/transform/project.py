@@ -1,7 +1,7 @@
-"""The dbt project in its prepared form: what the definitions need to know of models and tests, without dbt.
+"""The dbt project in its prepared form: what everybody needs to know of models and tests, without dbt.
 
-dbt takes seconds to start and to parse, so that is done once for each state of the project's files and kept beside dbt's own output. Equal
-files, told by a checksum of all of them, are never parsed again.
+dbt takes seconds to start and to parse, so that is done once for each state of the project's files, into a folder named by their
+checksum. Equal files are never parsed again, and processes that are at it at the same time do not meet.
 """
 
 from __future__ import annotations
@@ -9,17 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from plinth.errors import ConfigurationError
-from plinth.transform.code import classification
-from plinth.transform.model import model_of
 
 PREPARED = "plinth.json"
 _READ = (".sql", ".yml", ".yaml")
+_OLD_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,10 @@ class PreparedColumn:
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """A model: the table that it makes, the tables that it reads (as `<layer>/<name>`), and the fingerprint of its code."""
+    """A model: the table that it makes, the tables that it reads (as `<layer>/<name>`), and the fingerprint of its code.
+
+    `lineage` has for each column the (table, column) pairs that its values are made from; None where it cannot be told.
+    """
 
     name: str
     table: str
@@ -47,23 +53,26 @@ class PreparedModel:
     owner: str | None
     tags: tuple[str, ...]
     path: str
+    lineage: Mapping[str, tuple[tuple[str, str], ...]] | None
 
 
 @dataclass(frozen=True)
 class PreparedTest:
-    """A test: the table that it is about, and whether a failure holds the table back."""
+    """A test: the table that it is attached to, the tables that it reads, and whether a failure holds them back."""
 
     name: str
     table: str
     description: str
     blocking: bool
+    reads: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class PreparedProject:
-    """Models in the order in which they can be made, and their tests."""
+    """Models in the order in which they can be made, and their tests; `parsed` is the folder with dbt's own parsed form."""
 
     folder: Path
+    parsed: Path
     models: tuple[PreparedModel, ...]
     tests: tuple[PreparedTest, ...]
 
@@ -74,103 +83,75 @@ def prepare(folder: Path) -> PreparedProject:
     Raises:
         ConfigurationError: dbt cannot parse the project; the message is dbt's.
     """
-    checksum = _checksum(folder)
-    kept = folder / "target" / PREPARED
-    if kept.is_file():
-        values = json.loads(kept.read_text(encoding="utf-8"))
-        if values.get("checksum") == checksum:
-            return _from_json(folder, values)
-    values = {"checksum": checksum, **_extract(_parse(folder))}
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    draft = kept.with_name(f"{PREPARED}.{os.getpid()}")
-    draft.write_text(json.dumps(values), encoding="utf-8")
-    draft.replace(kept)
-    return _from_json(folder, values)
+    folder = folder.resolve()
+    parsed = folder / "target" / f"plinth-{_checksum(folder)}"
+    if not (parsed / PREPARED).is_file():
+        _parse(folder, parsed)
+    return _read(folder, parsed)
 
 
 def _checksum(folder: Path) -> str:
+    """Covers the project's files, and what makes the prepared form of them: dbt, sqlglot and this package."""
     digest = hashlib.sha256()
+    for package in ("dbt-core", "dbt-duckdb", "sqlglot"):
+        digest.update(f"{package} {version(package)}\0".encode())
     own = (folder / "target", folder / "logs")
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in _READ and path.is_file() and not any(path.is_relative_to(skipped) for skipped in own):
-            digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    project = (path for path in sorted(folder.rglob("*")) if not any(path.is_relative_to(skipped) for skipped in own))
+    here = Path(__file__).parent
+    for path in (*project, *sorted(here.glob("*.py")), here.parent / "lineage.py"):
+        if path.suffix in (*_READ, ".py") and path.is_file():
+            name = path.relative_to(folder) if path.is_relative_to(folder) else path.name
+            digest.update(str(name).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
-def _parse(folder: Path) -> Mapping[str, Any]:
-    from plinth.transform.run import invoke
-
-    result = invoke(folder, ["parse"])
-    if not result.success:
+def _parse(folder: Path, parsed: Path) -> None:
+    draft = parsed.with_name(f".{parsed.name}-{os.getpid()}")
+    home = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(
+        [sys.executable, "-m", "plinth.transform.parse", str(folder), str(draft)],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        shutil.rmtree(draft, ignore_errors=True)
         raise ConfigurationError(
-            "dbt cannot parse the project", found=result.exception, where=folder, remedy="mend what dbt names"
+            "the dbt project cannot be used as it stands",
+            found=(done.stderr or done.stdout).strip(),
+            where=folder,
+            remedy="mend what is named above",
         )
-    return result.result.to_dict(omit_none=False)  # type: ignore[no-any-return]
+    try:
+        draft.rename(parsed)
+    except OSError:
+        # Another process was first with the same files, so its folder holds the same.
+        shutil.rmtree(draft, ignore_errors=True)
+    for other in parsed.parent.glob("plinth-*"):
+        if other != parsed and time.time() - other.stat().st_mtime > _OLD_SECONDS:
+            shutil.rmtree(other, ignore_errors=True)
 
 
-def _extract(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    nodes = {**manifest["nodes"], **manifest["sources"]}
-    relations = {name: node for name, node in nodes.items() if node["resource_type"] in ("model", "source")}
-    models = [node for node in relations.values() if node["resource_type"] == "model"]
-    read = {node["unique_id"]: model_of(node, relations, manifest["macros"]) for node in models}
-    tests = [node for node in nodes.values() if node["resource_type"] == "test"]
-    return {
-        "models": [asdict(_model(node, read[node["unique_id"]])) for node in _in_order(models, relations)],
-        "tests": [asdict(_test(node, read)) for node in tests],
-    }
-
-
-def _in_order(models: Sequence[Mapping[str, Any]], relations: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    from graphlib import TopologicalSorter
-
-    inputs = {node["unique_id"]: [name for name in node["depends_on"]["nodes"] if name in relations] for node in models}
-    order = list(TopologicalSorter(inputs).static_order())
-    return sorted(models, key=lambda node: order.index(node["unique_id"]))
-
-
-def _model(node: Mapping[str, Any], model: Any) -> PreparedModel:
-    meta = {**node.get("meta", {}), **(node["config"].get("meta") or {})}
-    columns = tuple(
-        PreparedColumn(column.name, column.type, column.comment, classification(node["columns"][column.name]))
-        for column in model.columns
-    )
-    return PreparedModel(
-        name=node["name"],
-        table=str(model.table),
-        description=" ".join(str(node["description"]).split()),
-        columns=columns,
-        key=model.key,
-        inputs=tuple(dict.fromkeys(str(table) for table in model.inputs)),
-        code=model.code,
-        strategy=model.strategy,
-        owner=meta.get("owner"),
-        tags=tuple(node.get("tags", ())),
-        path=node["original_file_path"],
-    )
-
-
-def _test(node: Mapping[str, Any], models: Mapping[str, Any]) -> PreparedTest:
-    about = node.get("attached_node") or next(name for name in node["depends_on"]["nodes"] if name in models)
-    column = f" of {node['column_name']}" if node.get("column_name") else ""
-    kind = (node.get("test_metadata") or {}).get("name", node["name"])
-    described = " ".join(str(node.get("description") or "").split())
-    return PreparedTest(
-        name=node["name"],
-        table=str(models[about].table),
-        description=described or f"The dbt test {kind}{column}.",
-        blocking=str(node["config"]["severity"]).lower() == "error",
-    )
-
-
-def _from_json(folder: Path, values: Mapping[str, Any]) -> PreparedProject:
+def _read(folder: Path, parsed: Path) -> PreparedProject:
+    values = json.loads((parsed / PREPARED).read_text(encoding="utf-8"))
     models = tuple(
         PreparedModel(
             **{
                 **entry,
                 "columns": tuple(PreparedColumn(**column) for column in entry["columns"]),
+                "lineage": _lineage(entry["lineage"]),
                 **{name: tuple(entry[name]) for name in ("key", "inputs", "tags")},
             }
         )
         for entry in values["models"]
     )
-    return PreparedProject(folder, models, tuple(PreparedTest(**entry) for entry in values["tests"]))
+    tests = tuple(PreparedTest(**{**entry, "reads": tuple(entry["reads"])}) for entry in values["tests"])
+    return PreparedProject(folder, parsed, models, tests)
+
+
+def _lineage(kept: dict[str, list[list[str]]] | None) -> dict[str, tuple[tuple[str, str], ...]] | None:
+    if kept is None:
+        return None
+    return {name: tuple((table, column) for table, column in found) for name, found in kept.items()}

@@ -1,7 +1,7 @@
 """Running dbt in this process, with the limits of a profile, over pinned inputs.
 
-In process, because starting dbt takes longer than most models do, and because the session is handed over directly. What belongs here:
-the invocation and its results. What does not: what a model's run consists of (`session`).
+In process, because a step is a process of its own already, and the session is handed over directly. What belongs here: the invocation and
+its results. What does not: what a model's run consists of (`session`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plinth.engine import duckdb_memory
-from plinth.errors import PlinthError
+from plinth.errors import ConfigurationError, PlinthError
 from plinth.lakehouse.tables import Lakehouse
+from plinth.transform.due import due_models, due_tests
+from plinth.transform.model import table_id
+from plinth.transform.project import PreparedModel, PreparedProject, prepare
 from plinth.transform.session import Session
-from plinth.transform.work import ModelOutcome
+from plinth.transform.work import Mode, ModelOutcome, Status
 
 if TYPE_CHECKING:
-    from dbt.cli.main import dbtRunnerResult
+    from dbt.contracts.graph.manifest import Manifest
 
 Tell = Callable[[str], None]
+PARSED = "manifest.msgpack"
 
 
 class TransformFailure(PlinthError):
@@ -39,6 +43,8 @@ class TestOutcome:
     message: str
     sql: str
 
+    __test__ = False  # pytest would take it for a class of tests
+
     @property
     def passed(self) -> bool:
         """Whether nothing broke it."""
@@ -47,11 +53,19 @@ class TestOutcome:
 
 @dataclass(frozen=True)
 class Built:
-    """The outcomes of one build, and each model's SQL as it ran, by table."""
+    """The outcomes of one build.
+
+    Attributes:
+        models: the models that were chosen, in the order in which they are made.
+        tests: the tests that ran.
+        compiled: the SQL of the models that ran, as it ran, by table.
+        errors: why models failed, by table, where it is an error of ours.
+    """
 
     models: tuple[ModelOutcome, ...]
     tests: tuple[TestOutcome, ...]
     compiled: Mapping[str, str]
+    errors: Mapping[str, PlinthError]
 
 
 def build(
@@ -66,6 +80,8 @@ def build(
 ) -> Built:
     """Builds models and runs their tests; what passes is published at the end, everything else stays as it was.
 
+    Models that still follow from their inputs are left alone, and where all do, dbt is not started.
+
     Args:
         folder: the dbt project.
         select: names of models; all by default.
@@ -74,25 +90,81 @@ def build(
         tell: told in words what was done to each model and test, as it happens.
 
     Raises:
-        TransformFailure: dbt could not run (the project does not parse, the connection cannot be opened).
+        ConfigurationError: the project does not parse, or has no model of a name.
+        TransformFailure: dbt could not run.
     """
+    project = prepare(folder)
+    chosen = _chosen(project, select)
+    due = {model.table: "full refresh" for model in chosen} if full_refresh else due_models(project, chosen, lakehouse)
+    built = Built((), (), {}, {})
+    if due:
+        session = Session(lakehouse, run=run, full_refresh=full_refresh)
+        built = _run(project, session, due, profile, tell)
+    outcomes = {str(outcome.table): outcome for outcome in built.models}
+    models = tuple(outcomes.get(model.table) or _left_alone(model, lakehouse) for model in chosen)
+    return Built(models, built.tests, built.compiled, built.errors)
+
+
+def _chosen(project: PreparedProject, select: Sequence[str]) -> list[PreparedModel]:
+    known = {model.name for model in project.models}
+    wrong = [name for name in select if name not in known]
+    if wrong:
+        raise ConfigurationError(
+            f"there is no model {', '.join(wrong)}", expected=f"one of {', '.join(sorted(known))}", where=project.folder
+        )
+    return [model for model in project.models if not select or model.name in select]
+
+
+def _left_alone(model: PreparedModel, lakehouse: Lakehouse) -> ModelOutcome:
+    version = lakehouse.open(table_id(model.table))
+    return ModelOutcome(
+        table=version.id,
+        status=Status.UNCHANGED,
+        mode=Mode.NOTHING,
+        reason="neither inputs nor code changed",
+        version=version.version,
+        content=version.content,
+        rows=version.rows,
+        size=version.size,
+        columns=version.columns,
+    )
+
+
+def _run(
+    project: PreparedProject, session: Session, due: Mapping[str, str], profile: str | None, tell: Tell | None
+) -> Built:
     from plinth.dbt_plugin import expect
 
-    session = Session(lakehouse, run=run, full_refresh=full_refresh)
-    expect(session)
-    with _settings(lakehouse, profile):
-        arguments = ["build", *(["--select", *select] if select else []), *(["--full-refresh"] if full_refresh else [])]
-        result = invoke(folder, arguments, tell)
+    names = [model.name for model in project.models if model.table in due]
+    tests = [test.name for test in due_tests(project, due, session.lakehouse)]
+    # Tests are named one by one: dbt's own choice would take in those of tables that nobody has made yet.
+    arguments = ["build", "--select", *names, *tests, "--indirect-selection", "empty"]
+    with _settings(session.lakehouse, profile), expect(session):
+        result = invoke(project.folder, arguments, manifest=_manifest(project), tell=tell)
     entries = getattr(result.result, "results", None)
     if entries is None or (result.exception is not None and not session.outcomes):
-        raise TransformFailure("dbt could not build the models", found=result.exception, where=folder)
-    compiled = {
-        str(session.works[entry.node.unique_id].model.table): entry.node.compiled_code
-        for entry in entries
-        if entry.node.unique_id in session.works and entry.node.compiled_code
-    }
-    tests = tuple(_test(entry) for entry in entries if str(entry.node.resource_type) == "test")
-    return Built(session.outcomes, tests, compiled)
+        raise TransformFailure("dbt could not build the models", found=result.exception, where=project.folder)
+    works = session.works
+    return Built(
+        models=session.outcomes,
+        tests=tuple(_test(entry) for entry in entries if str(entry.node.resource_type) == "test"),
+        compiled={
+            str(works[entry.node.unique_id].model.table): entry.node.compiled_code
+            for entry in entries
+            if entry.node.unique_id in works and entry.node.compiled_code
+        },
+        errors={str(works[name].model.table): error for name, error in session.failures.items()},
+    )
+
+
+def _manifest(project: PreparedProject) -> Manifest:
+    """dbt's own parsed form of the project, so that it neither parses again nor looks at a file."""
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumuro_decoder
+
+    manifest = Manifest.from_msgpack((project.parsed / PARSED).read_bytes(), decoder=extended_mashumuro_decoder)
+    manifest.build_flat_graph()  # type: ignore[no-untyped-call]
+    return manifest
 
 
 def _test(entry: Any) -> TestOutcome:
@@ -105,8 +177,22 @@ def _test(entry: Any) -> TestOutcome:
     )
 
 
-def invoke(folder: Path, arguments: Sequence[str], tell: Tell | None = None) -> dbtRunnerResult:
-    """One dbt command in this process; dbt itself prints nothing."""
+def invoke(
+    folder: Path,
+    arguments: Sequence[str],
+    *,
+    target: Path | None = None,
+    manifest: Manifest | None = None,
+    tell: Tell | None = None,
+) -> Any:
+    """One dbt command in this process, which gives dbt's own result; dbt itself prints nothing.
+
+    Args:
+        target: folder for what dbt writes; `target` in the project by default.
+        manifest: the parsed project, where it need not be parsed.
+        tell: told of the end of each model, and of tests that do not pass.
+    """
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
     def listen(event: Any) -> None:
@@ -114,9 +200,14 @@ def invoke(folder: Path, arguments: Sequence[str], tell: Tell | None = None) -> 
         if tell is not None and line:
             tell(line)
 
-    fixed = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--target-path", str(folder / "target"), "--log-path",
-             str(folder / "logs"), "--log-level", "none", "--no-print", "--no-use-colors"]  # fmt: skip
-    return dbtRunner(callbacks=[listen]).invoke([*arguments, *fixed])
+    fixed = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--target-path", str(target or folder / "target"), "--log-path",
+             str(folder / "logs"), "--log-level", "none", "--log-level-file", "none", "--no-print", "--no-use-colors"]  # fmt: skip
+    fixed += ["--no-write-json"] if manifest is not None else []
+    try:
+        return dbtRunner(manifest=manifest, callbacks=[listen]).invoke([*arguments, *fixed])
+    finally:
+        # dbt-duckdb keeps its in-memory database, and with it our plugin, for the next invocation of the process.
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
 
 
 def _line(event: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from plinth.engine import load_extension, quote
@@ -19,7 +20,7 @@ from plinth.lakehouse.schema import columns_of
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.transform.changes import changed_rows
-from plinth.transform.model import SCOPE, Model, model_of, settle_columns, table_of
+from plinth.transform.model import SCOPE, Model, model_of, relations_of, settle_columns, table_of
 from plinth.transform.pending import Held, Pending
 from plinth.transform.store import compute_all, compute_scopes
 from plinth.transform.work import Decision, Mode, ModelOutcome, Work
@@ -77,7 +78,7 @@ class Session:
             macros: macros of the manifest by unique id.
             selected: unique ids of what runs.
         """
-        relations = {name: node for name, node in nodes.items() if node["resource_type"] in ("model", "source")}
+        relations = relations_of(nodes)
         wanted: dict[TableId, None] = {}
         for name in selected:
             node = nodes.get(name, {})
@@ -89,10 +90,16 @@ class Session:
             self.held[table] = Held(table, self.lakehouse.find(table))
             if self.held[table].exists:
                 _show(con, self.held[table])
-        for name in selected:
-            if name in relations and relations[name]["resource_type"] == "model":
-                model = model_of(relations[name], relations, macros)
-                self.works[name] = Work(model, self.held[model.table].base)
+        models = {
+            name: model_of(relations[name], nodes, macros)
+            for name in selected
+            if name in relations and relations[name]["resource_type"] == "model"
+        }
+        # In an order in which they can be made: publishing follows it.
+        upstream = {name: relations[name]["depends_on"]["nodes"] for name in models}
+        for name in TopologicalSorter(upstream).static_order():
+            if name in models:
+                self.works[name] = Work(models[name], self.held[models[name].table].base)
         self.started = True
 
     def watch(self, model: str, table: TableId) -> str:

@@ -1,0 +1,43 @@
+"""Which models a build has to look at: those that no longer follow from their inputs, and all that stand downstream of them.
+
+A published version has passed its tests, so a model that is not due needs neither its SQL nor its tests, and where none is due dbt need not
+start at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from plinth.lakehouse.tables import Lakehouse, TableId
+from plinth.stale import stale_tables
+from plinth.transform.model import table_id
+from plinth.transform.project import PreparedModel, PreparedProject, PreparedTest
+
+
+def due_models(project: PreparedProject, chosen: Sequence[PreparedModel], lakehouse: Lakehouse) -> Mapping[str, str]:
+    """The chosen models that are due, by table and in the order in which they can be made, each with the reason in words."""
+    code: dict[TableId, str | None] = {table_id(model.table): model.code for model in chosen}
+    stale = {str(table): reason for table, reason in stale_tables(lakehouse, code).items()}
+    due: dict[str, str] = {}
+    names = {model.table for model in chosen}
+    for model in project.models:
+        upstream = [table for table in model.inputs if table in due]
+        if model.table in names and (model.table in stale or upstream):
+            due[model.table] = stale.get(model.table) or f"{', '.join(upstream)} is due"
+    return due
+
+
+def due_tests(project: PreparedProject, due: Mapping[str, str], lakehouse: Lakehouse) -> list[PreparedTest]:
+    """The tests of due models; left out are those that compare with a table which is not there and not made either."""
+    present: dict[str, bool] = {}
+
+    def is_there(table: str) -> bool:
+        if table not in present:
+            present[table] = table in due or lakehouse.find(table_id(table)) is not None
+        return present[table]
+
+    return [
+        test
+        for test in project.tests
+        if any(table in due for table in test.reads) and all(is_there(table) for table in test.reads)
+    ]
