@@ -65,12 +65,12 @@ $(BIN)/python:
 	else $$python -m venv $(VENV) || { echo "This Python cannot make environments: install its venv package (Debian: apt-get install python3-venv)"; \
 		rm -rf $(VENV); exit 1; }; fi
 
-# Hashes only. The project itself is not built, so that no build tool has to come from elsewhere: a path file and a command of two lines
-# put it into the environment.
+# Hashes only, and no resolving: the lock is complete, and pip would want extras such as gql[requests] pinned a second time. The project
+# itself is not built, so that no build tool has to come from elsewhere: a path file and a command of two lines put it into the environment.
 define install
 	@echo "Installing $(1) ..."
-	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r $(1); \
-	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1); fi
+	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps --compile-bytecode -r $(1); \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(1); fi
 	@$(BIN)/python -c 'import pathlib, sys, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "plinth-project.pth").write_text(sys.argv[1] + "\n")' "$(CURDIR)"
 	@printf '#!%s\nfrom plinth.cli import app\n\napp()\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/plinth && chmod +x $(BIN)/plinth
 endef
