@@ -125,10 +125,11 @@ class Session:
             return "true"
         work = self.works[model]
         same = " AND ".join(
-            f"s.{quote(name)} IS NOT DISTINCT FROM {expressions.get(name, f'{alias}.{quote(name)}')}"
+            f"plinth_scope.{quote(name)} IS NOT DISTINCT FROM {expressions.get(name, f'{alias}.{quote(name)}')}"
             for name in work.model.scope
         )
-        return f"EXISTS (SELECT 1 FROM {_touched_name(model)} AS s WHERE {same})"
+        # A name that no model gives to a relation of its own: inside the EXISTS it would hide the model's.
+        return f"EXISTS (SELECT 1 FROM {_touched_name(model)} AS plinth_scope WHERE {same})"
 
     def decide(self, model: str) -> Decision:
         """How much of a model has to be computed; decided once, when its SQL or its materialisation first asks.

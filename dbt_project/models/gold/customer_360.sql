@@ -32,7 +32,7 @@ item_values as (
         n.customer_no,
         n.item_code,
         row_number() over (
-            partition by n.customer_no order by sum(n.value) desc, count(*) desc, n.item_code
+            partition by n.customer_no order by sum(n.value) desc, count(*) desc, n.item_code asc
         ) as preference,
         count(*) over (partition by n.customer_no) as items
     from {{ ref('interactions') }} as n

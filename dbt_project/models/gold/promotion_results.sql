@@ -1,6 +1,7 @@
 {{ config(strategy='full', key=['promotion_id']) }}
-{#- A randomised trial for each promotion: who was contacted against who was held out, by what they bought in its days. Intervals are
-    normal approximations at 95 % of the difference of two shares, and of two means with unequal variances (Welch). -#}
+{#- A randomised trial for each promotion: who was contacted against who was held out, by what they bought in its days.
+    Intervals are normal approximations at 95 % of the difference of two shares, and of two means with unequal variances
+    (Welch). -#}
 
 with bought as (
     select

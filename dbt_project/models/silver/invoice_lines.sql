@@ -62,16 +62,26 @@ lines as (
 
 {{ cancellation_matches('lines') }},
 
+both_sides as (
+    select
+        sale_line_id as line_id,
+        cancellation_line_id as partner_line_id,
+        quantity
+    from matches
+    union all
+    select
+        cancellation_line_id as line_id,
+        sale_line_id as partner_line_id,
+        quantity
+    from matches
+),
+
 matched_lines as (
     select
         line_id,
         cast(sum(quantity) as integer) as quantity,
         min(partner_line_id) as partner_line_id
-    from (
-        select sale_line_id as line_id, cancellation_line_id as partner_line_id, quantity from matches
-        union all
-        select cancellation_line_id as line_id, sale_line_id as partner_line_id, quantity from matches
-    ) as both_sides
+    from both_sides
     group by line_id
 )
 

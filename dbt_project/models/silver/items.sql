@@ -18,7 +18,7 @@ with master as (
         i.introduced_on,
         {{ known_date('i.discontinued_on', '9999-12-31') }} as discontinued_on,
         row_number() over (
-            partition by {{ item_code('i.item_no') }} order by i.updated_at desc, i.item_no
+            partition by {{ item_code('i.item_no') }} order by i.updated_at desc, i.item_no asc
         ) as preference
     from {{ source('bronze', 'item') }} as i
     where
@@ -36,16 +36,29 @@ booked as (
     where
         {{ cleaned_text('l.item_no') }} is not null
         and {{ in_scope('l', item_code=item_code('l.item_no')) }}
-    group by 1, 2, 3
+    group by {{ item_code('l.item_no') }}, l.item_no, {{ cleaned_text('l.description') }}
+),
+
+all_spellings as (
+    select
+        item_code,
+        item_no,
+        lines
+    from booked
+    union all
+    select
+        item_code,
+        item_no,
+        0 as lines
+    from master
 ),
 
 spellings as (
-    select item_code, item_no, cast(sum(lines) as bigint) as lines
-    from (
-        select item_code, item_no, lines from booked
-        union all
-        select item_code, item_no, 0 as lines from master
-    ) as all_spellings
+    select
+        item_code,
+        item_no,
+        cast(sum(lines) as bigint) as lines
+    from all_spellings
     group by item_code, item_no
 ),
 
@@ -54,7 +67,7 @@ texts as (
     select
         item_code,
         description,
-        row_number() over (partition by item_code order by sum(lines) desc, description) as preference
+        row_number() over (partition by item_code order by sum(lines) desc, description asc) as preference
     from booked
     where {{ matches('description', '[A-Z]') }}
     group by item_code, description
@@ -68,14 +81,15 @@ codes as (
         cast(count(case when lines > 0 then 1 end) as integer) as booked_spelling_count,
         cast(count(
             case when lines > 0 and not {{ matches('item_no', '^[0-9]{5}[A-Za-z]*$') }} then 1 end
-        ) as integer) as irregular_spelling_count,
-        cast(sum(lines) as bigint) as booked_lines
+        ) as integer) as irregular_spelling_count
     from spellings
     group by item_code
 ),
 
 description_counts as (
-    select item_code, cast(count(distinct description) as integer) as description_count
+    select
+        item_code,
+        cast(count(distinct description) as integer) as description_count
     from booked
     group by item_code
 )
@@ -89,7 +103,6 @@ select
     c.booked_spelling_count,
     c.case_variant_count,
     c.irregular_spelling_count,
-    c.booked_lines,
     m.item_code is not null as in_item_master,
     m.category_code,
     m.list_price,
