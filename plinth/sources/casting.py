@@ -40,6 +40,7 @@ _SIZE = {
 }
 _PLAIN_TIME = r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6}0*)?)?)?$"
 _ZONED_TIME = r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6}0*)?)?)? ?(Z|[+-]\d\d(:?\d\d)?)?$"
+_NO_EXPONENT = f"NOT contains({RAW}, 'e') AND NOT contains({RAW}, 'E')"
 # Nineteen bytes that end in `:SS` have no room for an offset.
 _SECONDS = f"(strlen({RAW}) = 19 AND {RAW}[17] = ':')"
 _MIDNIGHT = r"^\d{4}-\d\d-\d\d([ T]00:00(:00(\.0*)?)?)?$"
@@ -95,19 +96,14 @@ def from_text(delta: str) -> Cast:
     if delta == "binary":
         return Cast(f"encode({RAW})", f"encode({RAW})", sure=True)
     if delta in _WHOLE:
-        return _guarded(
-            target, f"NOT contains({RAW}, '.') AND NOT contains(lower({RAW}), 'e')", r"^\s*[+-]?\d+\.0*\s*$"
-        )
+        return _guarded(target, f"NOT contains({RAW}, '.') AND {_NO_EXPONENT}", r"^\s*[+-]?\d+\.0*\s*$")
     digits = decimal_digits(delta)
     if digits is not None:
         scale = digits[1]
-        quick = (
-            f"NOT contains(lower({RAW}), 'e') AND "
-            f"(instr({RAW}, '.') = 0 OR strlen({RAW}) - instr({RAW}, '.') <= {scale})"
-        )
+        quick = f"{_NO_EXPONENT} AND (instr({RAW}, '.') = 0 OR strlen({RAW}) - instr({RAW}, '.') <= {scale})"
         # With an exponent (SQLite prints 0.00001 as 1.0e-05) it fits where it is the same double; 17 digits tell doubles apart.
         double = f"TRY_CAST({RAW} AS DOUBLE)"
-        same = f"(contains(lower({RAW}), 'e') AND strlen({RAW}) <= 23 AND TRY_CAST(TRY_CAST({RAW} AS {target}) AS DOUBLE) = {double})"
+        same = f"(NOT ({_NO_EXPONENT}) AND strlen({RAW}) <= 23 AND TRY_CAST(TRY_CAST({RAW} AS {target}) AS DOUBLE) = {double})"
         return _guarded(target, f"({quick}) OR {same}", rf"^\s*[+-]?\d*\.\d{{0,{scale}}}0*\s*$")
     if delta == "date":
         return _guarded(target, f"strlen({RAW}) <= 10", _MIDNIGHT)

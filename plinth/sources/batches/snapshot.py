@@ -1,7 +1,7 @@
 """One transaction on one connection, read in batches of rows through a server-side cursor.
 
 What belongs here: opening the most consistent transaction that the database has, and handing its rows to DuckDB as an Arrow reader. Memory
-is bounded by the batch: 10,000 rows.
+is bounded by the batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from plinth.errors import PlinthError, SourceUnreadable
 from plinth.sources import faults
 from plinth.sources.batches.source import ISOLATION_OPTION, BatchSource, check_isolation
 from plinth.sources.batches.statements import cursor_column, no_dates, rows_of, send, table_of
-from plinth.sources.batches.values import as_text, batches, schema
+from plinth.sources.batches.values import as_text, batch, next_size, schema
 from plinth.sources.catalogue import SourceColumn, SourceTable
 from plinth.sources.mysql.source import LIFT_LIMITS
 from plinth.sources.reading import Reading, plan, select
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from plinth.contracts.model import Column, Table
 
-ROWS = 10_000
+FIRST_ROWS, MOST_ROWS, BYTES = 200, 10_000, 4 * 2**20
+"""A batch has at most so many rows, and about so many bytes once the first has shown how wide the rows are."""
 Describe = Callable[["Table"], SourceTable]
 _NUMBERS = itertools.count()
 # What gives one moment for all statements of a transaction; SERIALIZABLE does so elsewhere, at the price of locks.
@@ -140,7 +141,7 @@ class BatchSnapshot(Snapshot):
         self._connection = connection
         self._described = describe
         self._registered: list[str] = []
-        self._open: list[Generator[list[Any], None, None]] = []
+        self._open: list[Generator[pa.RecordBatch, None, None]] = []
         self._found: dict[str, SourceTable] = {}
         self._notes: dict[str, dict[str, int]] = {}
         self.failure: Exception | None = None
@@ -166,9 +167,9 @@ class BatchSnapshot(Snapshot):
         self._count_no_dates(table, found, sent)
         statement = rows_of(table, found, readings, dialect, since)
         kinds = [each.raw for each in sent] or ["VARCHAR"]
-        rows = self._partitions(statement)
+        rows = self._batches(statement, kinds)
         self._open.append(rows)
-        reader = pa.RecordBatchReader.from_batches(schema(kinds), self._batches(rows, kinds))
+        reader = pa.RecordBatchReader.from_batches(schema(kinds), rows)
         name = f"plinth_batches_{next(_NUMBERS)}"
         self._con.register(name, reader)
         self._registered.append(name)
@@ -209,20 +210,21 @@ class BatchSnapshot(Snapshot):
         except sa.exc.SQLAlchemyError as error:
             raise self._source.fault(error) from error
 
-    def _batches(self, rows: Iterator[list[Any]], kinds: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Arrow batches of at most ROWS rows; a fault is kept, since DuckDB hands on its text only."""
+    def _batches(self, statement: sa.Select[Any], kinds: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:
+        """Arrow batches; a fault is kept, since DuckDB hands on its text only."""
+        # Without a size of its own, `partitions()` gave the whole table (TRAPS.md); `fetchmany` takes the size each time.
+        options = {"stream_results": True, "max_row_buffer": MOST_ROWS}
         try:
-            yield from batches(rows, kinds)
+            with self._connection.execute(statement, execution_options=options) as result:
+                size = FIRST_ROWS
+                while rows := result.fetchmany(size):
+                    made = batch(rows, kinds)
+                    size = next_size(made, BYTES, MOST_ROWS)
+                    del rows  # while DuckDB works on the batch, only the batch is held
+                    yield made
         except Exception as error:
             self.failure = error
             raise
-
-    def _partitions(self, statement: sa.Select[Any]) -> Generator[list[Any], None, None]:
-        """Lists of at most ROWS rows; the size is passed twice, since `partitions()` without one gives the whole table (TRAPS.md)."""
-        options = {"stream_results": True, "max_row_buffer": ROWS, "yield_per": ROWS}
-        with self._connection.execute(statement, execution_options=options) as result:
-            for rows in result.partitions(ROWS):
-                yield list(rows)
 
     def _count_no_dates(self, table: Table, found: SourceTable, sent: list[Reading]) -> None:
         ruled = [each for each in sent if each.is_no_date is not None and each.zero_dates != "quarantine"]

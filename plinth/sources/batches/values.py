@@ -6,7 +6,7 @@ What belongs here: one text for each Python value that casts back to exactly the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -59,18 +59,21 @@ def schema(kinds: Sequence[str]) -> pa.Schema:
     return pa.schema([(f"c{index}", fields[kind]) for index, kind in enumerate(kinds)])
 
 
-def batches(partitions: Iterable[Sequence[Sequence[Any]]], kinds: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Arrow batches of lists of rows, one for each list; a list bounds the memory."""
+def batch(rows: Sequence[Sequence[Any]], kinds: Sequence[str]) -> pa.RecordBatch:
+    """One Arrow batch of some rows, at least one."""
     import pyarrow as pa
 
     target = schema(kinds)
     converters = [as_bytes if kind == "BLOB" else as_text for kind in kinds]
-    for rows in partitions:
-        columns = [
-            list(map(convert, values)) for convert, values in zip(converters, zip(*rows, strict=True), strict=True)
-        ]
-        arrays = [pa.array(values, field.type) for values, field in zip(columns, target, strict=True)]
-        yield pa.RecordBatch.from_arrays(arrays, schema=target)
+    columns = [list(map(convert, values)) for convert, values in zip(converters, zip(*rows, strict=True), strict=True)]
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, target, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=target)
+
+
+def next_size(made: pa.RecordBatch, target: int, most: int) -> int:
+    """How many rows the next batch may have so that it takes about `target` bytes."""
+    fitting = target * int(made.num_rows) // max(int(made.nbytes), 1)
+    return max(1, min(most, fitting))
 
 
 def _duration(value: timedelta) -> str:

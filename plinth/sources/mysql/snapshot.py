@@ -36,6 +36,8 @@ _SETTINGS = {
     "mysql_session_time_zone": "'+00:00'",
     # A read of hours must not end after the 300 s that the scanner would set.
     "mysql_query_timeout_enabled": "false",
+    # The server would first copy the whole table into a temporary one.
+    "mysql_sql_buffer_result": "false",
     "mysql_enable_transactions": "true",
     "mysql_experimental_filter_pushdown": "true",
     # Aggregates are pushed to the server, where a zero date is still one.
@@ -205,12 +207,8 @@ class MySQLSnapshot(Snapshot):
         """
         import duckdb
 
-        times = {column.name for column in self._describe(table).columns if is_time(column)}
         notes = self._notes.setdefault(table.name, {})
-        for reading in readings:
-            column = table.column(reading.column.name)
-            if column.absent or column.physical_name not in times:
-                continue
+        for column in self._suspects(table, readings, where):
             name = quote(column.physical_name)
             zero = f"{' AND' if where else ' WHERE'} {name} < DATE '{_FIRST_DATE}'"
             hits = int(self._one(f"SELECT count(*) FROM {self._target(table)}{where}{zero}"))
@@ -218,6 +216,23 @@ class MySQLSnapshot(Snapshot):
                 raise duckdb.ConversionException(f"{hits} values of {column.physical_name} are no dates (0000-00-00)")
             if hits:
                 notes[f"{column.name}.zero_dates"] = hits
+
+    def _suspects(self, table: Table, readings: tuple[Reading, ...], where: str) -> list[Column]:
+        """The columns of dates whose lowest value is none: a zero date is lower than all others, and the scanner gives it as null.
+
+        The server looks at all columns in one pass; at one with an index, in none.
+        """
+        found = self._describe(table)
+        times = {column.name for column in found.columns if is_time(column)}
+        columns = [table.column(reading.column.name) for reading in readings]
+        dates = [column for column in columns if not column.absent and column.physical_name in times]
+        if not dates:
+            return []
+        lowest = ", ".join(f"min({quote(each.physical_name)}), count({quote(each.physical_name)})" for each in dates)
+        row = self._con.execute(f"SELECT {lowest} FROM {self._target(table)}{where}").fetchone()
+        assert row is not None  # an aggregate gives one row
+        pairs = zip(dates, row[::2], row[1::2], strict=True)
+        return [column for column, minimum, values in pairs if minimum is None and values]
 
     def _target(self, table: Table) -> str:
         found = self._describe(table)

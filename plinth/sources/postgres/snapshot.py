@@ -16,7 +16,7 @@ from plinth.sources import faults
 from plinth.sources.catalogue import SourceTable
 from plinth.sources.postgres import catalogue
 from plinth.sources.postgres.source import PostgresSource, table_name
-from plinth.sources.postgres.types import Doubtful, send
+from plinth.sources.postgres.types import Doubtful, send, send_patiently
 from plinth.sources.reading import Reading, cursor_of, plan, select, through_bytes
 from plinth.sources.snapshot import Relation, Snapshot, Watermark
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _ATTACHED = "plinth_postgres"
 _SECRET = "plinth_postgres_secret"
-_SESSION = {"timezone": "UTC", "datestyle": "ISO", "intervalstyle": "iso_8601", "extra_float_digits": "1", "statement_timeout": "0",
+_SESSION = {"timezone": "UTC", "datestyle": "ISO", "intervalstyle": "iso_8601", "extra_float_digits": "1", "jit": "off", "statement_timeout": "0",
             "idle_in_transaction_session_timeout": "0"}  # fmt: skip
 
 
@@ -105,7 +105,8 @@ class PostgresSnapshot(Snapshot):
     ) -> Relation:
         found, scannable = self._describe(table)
         where = self._where(table, found, since)
-        readings = self._settle(table, found, plan(table, found, self._source.dialect, send, columns), where)
+        sender = send if strict else send_patiently
+        readings = self._settle(table, found, plan(table, found, self._source.dialect, sender, columns), where)
         if not self._encoded:
             readings = tuple(_as_bytes(reading) for reading in readings)
         bronze = tuple(reading.column for reading in readings)
@@ -160,7 +161,7 @@ class PostgresSnapshot(Snapshot):
     def _settle(self, table: Table, found: SourceTable, readings: Sequence[Reading], where: str) -> tuple[Reading, ...]:
         """Looks on the server whether there are values that a plain read would change, and reads those columns otherwise.
 
-        One pass with one condition serves where there are none, which is nearly always; 0.2 s per million rows of six such columns.
+        In a strict read that is NaN in decimals: one pass with one condition, 0.13 s per million rows of three such columns.
         """
         doubts = [(each, doubt) for each in readings if isinstance(each, Doubtful) for doubt in each.doubts]
         notes = self._notes.setdefault(table.name, {})

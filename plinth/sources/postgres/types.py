@@ -31,8 +31,9 @@ _LISTS = {
     "double precision[]": "DOUBLE[]", "boolean[]": "BOOLEAN[]", "text[]": "VARCHAR[]", "character varying[]": "VARCHAR[]",
 }  # fmt: skip
 _TIMES = ("timestamp without time zone", "timestamp with time zone")
-_LAST = "294246-01-01"
-"""DuckDB's microseconds since 1970 end in this year, PostgreSQL's since 2000 thirty years later."""
+_LAST, _FIRST = "294246-01-01", "4715-01-01 (BC)"
+"""DuckDB's microseconds since 1970 end in this year, PostgreSQL's since 2000 thirty years later; what lies between comes as a year long before
+PostgreSQL's first one."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,16 @@ class Doubtful(Reading):
 
 
 def send(column: Column, source: SourceColumn, delta: str) -> Reading:
-    """How one column is read; see `plinth.sources.reading.Sender`."""
+    """How one column is read at first: a table of ordinary dates is scanned without a look at them, and any other date fails like a cast."""
+    reading = send_patiently(column, source, delta)
+    if not isinstance(reading, Doubtful) or reading.is_no_date is None:
+        return reading
+    strange = f"({RAW} IS NOT NULL AND (NOT isfinite({RAW}) OR {RAW} < {reading.raw} '{_FIRST}'))"
+    return replace(reading, is_no_date=strange, zero_dates="quarantine", doubts=())
+
+
+def send_patiently(column: Column, source: SourceColumn, delta: str) -> Reading:
+    """How one column is read when some value did not fit; see `plinth.sources.reading.Sender`."""
     name = quote(column.physical_name)
     kind = parse_physical_type(source.physical_type, "postgresql")
     base = "enum" if source.enum_values else kind.base

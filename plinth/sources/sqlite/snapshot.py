@@ -18,7 +18,7 @@ from plinth.sources.reading import Reading, cursor_of, plan, select
 from plinth.sources.snapshot import REJECTS, Relation, Snapshot, Watermark
 from plinth.sources.sqlite import catalogue
 from plinth.sources.sqlite.source import ATTACHED, SQLiteSource, query
-from plinth.sources.sqlite.types import at_least, blank_dates, send, send_patiently, valid_text
+from plinth.sources.sqlite.types import at_least, blank_dates, send, send_patiently
 
 if TYPE_CHECKING:
     import duckdb
@@ -71,10 +71,7 @@ class SQLiteSnapshot(Snapshot):
             f"{each.remote} AS {raw}" for each, raw in zip(readings, raws, strict=True) if each.remote is not None
         ]
         text = f"SELECT {', '.join(listed) or '1 AS nothing'} FROM {quote(found.name)}{where}"
-        checked = [
-            f"{valid_text(raw)} AS {raw}" for each, raw in zip(readings, raws, strict=True) if each.remote is not None
-        ]
-        base = f"SELECT {', '.join(checked) or 1} FROM sqlite_query({literal(ATTACHED)}, {literal(text)})"
+        base = f"SELECT * FROM sqlite_query({literal(ATTACHED)}, {literal(text)})"
         sql = select(readings, base, raws, strict=strict)
         if since is not None:
             sql = self._later(sql, table, readings, since, wanted, strict=strict)

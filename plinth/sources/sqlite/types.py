@@ -23,29 +23,32 @@ _NO_DATE = f"({RAW} = '' OR {RAW} LIKE '____-00-__%' OR {RAW} LIKE '____-__-00%'
 
 
 def send(column: Column, source: SourceColumn, delta: str) -> Reading:
-    """How one column is read at first: a clean one costs nothing extra, any other fails the cast and is read by `send_patiently`."""
+    """How one column is read at first: a clean one costs next to nothing extra, any other fails the cast and is read by `send_patiently`."""
     bronze = landed(column, source, delta)
     name = quote(column.physical_name)
     if delta == "binary":
         unhex = f"from_hex({RAW})"
         return Reading(bronze, _hex(name), "VARCHAR", Cast(unhex, unhex, sure=True))
-    return Reading(bronze, _text(name, delta), "VARCHAR", from_text(delta))
+    text = _text(name, delta, source)
+    if delta == "string":
+        # Bytes that are no UTF-8 must fail here; see `plinth.sources.reading.through_bytes`.
+        valid = f"decode(encode({RAW}))"
+        return Reading(bronze, text, "VARCHAR", Cast(valid, valid))
+    # Other types are spelled in ASCII; what is not fits none of them, and is sent as something that DuckDB can be given.
+    guarded = f"CASE WHEN typeof({name}) IN ('text', 'blob') AND {name} GLOB '*[^ -~]*' THEN 'x' || hex({name}) ELSE {text} END"
+    return Reading(bronze, guarded, "VARCHAR", from_text(delta))
 
 
 def send_patiently(column: Column, source: SourceColumn, delta: str) -> Reading:
     """How one column is read when some value did not fit: bytes that are no UTF-8 do not abort the read, and blank or zero dates follow the
     contract's rule."""
-    plain = send(column, source, delta)
     if delta == "binary":
-        return plain
+        return send(column, source, delta)
+    plain = Reading(landed(column, source, delta), None, "VARCHAR", from_text(delta))
     if delta in ("date", "timestamp", "timestamp_ntz"):
         plain = replace(plain, is_no_date=_NO_DATE, zero_dates=column.zero_dates)
-    return through_bytes(plain, _hex(_text(quote(column.physical_name), delta)), "VARCHAR", f"from_hex({RAW})")
-
-
-def valid_text(raw: str) -> str:
-    """DuckDB's expression for a text that SQLite sent; it fails where the bytes are no UTF-8 (see `through_bytes`)."""
-    return f"decode(encode({raw}))"
+    text = _text(quote(column.physical_name), delta, source)
+    return through_bytes(plain, _hex(text), "VARCHAR", f"from_hex({RAW})")
 
 
 def blank_dates(name: str) -> str:
@@ -71,7 +74,7 @@ def at_least(name: str, delta: str, since: str) -> str:
     return f"{name} >= CAST({literal(since)} AS NUMERIC)"
 
 
-def _text(name: str, delta: str) -> str:
+def _text(name: str, delta: str, source: SourceColumn) -> str:
     """SQLite's expression for the value as text that casts exactly."""
     exact = f"CASE WHEN typeof({name}) = 'real' THEN printf('%!.18g', {name}) ELSE {name} END"
     as_real = f"CAST(CAST({name} AS TEXT) AS REAL)"
@@ -84,7 +87,10 @@ def _text(name: str, delta: str) -> str:
     if digits is not None:
         return name if digits[0] <= _TEXT_DIGITS else shortest
     if delta == "string":
-        return shortest
+        # A column of text affinity never holds a number.
+        declared = source.physical_type.lower()
+        has_text_affinity = "int" not in declared and any(part in declared for part in ("char", "clob", "text"))
+        return name if has_text_affinity else shortest
     if delta in ("date", "timestamp", "timestamp_ntz"):
         # A number out of SQLite's range gives null there; it is sent as it is, and fails the cast.
         return (

@@ -222,16 +222,16 @@ print(peak() - before)
 @pytest.mark.parametrize("dialect", ["postgres_db", "mariadb_db", "sqlite_db"])
 def test_memory_is_bounded_however_large_the_table(request: pytest.FixtureRequest, dialect: str, way: str) -> None:
     url = request.getfixturevalue(dialect)
-    # 250,000 rows of 600 bytes: 150 MB in all.
-    wide = "repeat(md5(i::text), 19)" if dialect == "postgres_db" else "repeat(md5(seq), 19)"
+    # 100,000 rows of 1,500 bytes: 150 MB in all.
+    wide = "repeat(md5(i::text), 47)" if dialect == "postgres_db" else "repeat(md5(seq), 47)"
     source = (
-        "SELECT i, {} FROM generate_series(1, 250000) i"
+        "SELECT i, {} FROM generate_series(1, 100000) i"
         if dialect == "postgres_db"
-        else "SELECT seq, {} FROM seq_1_to_250000"
+        else "SELECT seq, {} FROM seq_1_to_100000"
     )
     if dialect == "sqlite_db":
-        wide = "hex(zeroblob(290)) || i"
-        source = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250000) SELECT i, {} FROM n"
+        wide = "hex(zeroblob(750)) || i"
+        source = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i, {} FROM n"
     writer(url)("CREATE TABLE t (id int, v text)", f"INSERT INTO t {source.format(wide)}")
     root = str(Path(__file__).resolve().parents[3])
     done = subprocess.run(

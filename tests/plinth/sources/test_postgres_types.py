@@ -168,10 +168,13 @@ def test_infinite_dates_follow_the_rule_of_the_contract(
 ) -> None:
     fill(pg, kind, "'infinity'", "'-infinity'", "'2020-02-29'")
     real = f"2020-02-29{shown}"
-    nulled = landed(postgres_db, tmp_path)
+    with pytest.raises(duckdb.ConversionException, match="infinity"):
+        landed(postgres_db, tmp_path)
+    nulled = landed(postgres_db, tmp_path, strict=False)
     assert nulled.values("v") == [None, None, real]
     assert nulled.notes == {"v.infinite_dates": 2}
-    sentinel = landed(postgres_db, tmp_path, Column("v", "v", zero_dates="9999-12-31"))
+    assert not any(nulled.rejects)
+    sentinel = landed(postgres_db, tmp_path, Column("v", "v", zero_dates="9999-12-31"), strict=False)
     assert sentinel.values("v") == [f"9999-12-31{shown}"] * 2 + [real]
     assert sentinel.notes == {"v.infinite_dates": 2}
     kept = Column("v", "v", zero_dates="quarantine")
