@@ -118,6 +118,7 @@ def test_equal_rows_keep_the_data_version_and_changed_rows_get_a_new_one(
     assert version() != first
 
 
+@pytest.mark.slow
 def test_a_full_load_reads_every_row_and_the_usual_one_only_what_the_cursor_says(
     shop: Shop, instance: dg.DagsterInstance
 ) -> None:
@@ -188,6 +189,7 @@ def test_a_load_takes_the_one_slot_of_its_table_and_gives_it_back(
     assert shop.table("client").rows == 2
 
 
+@pytest.mark.slow
 def test_a_load_waits_while_another_run_writes_the_table(shop: Shop, stored_instance: dg.DagsterInstance) -> None:
     storage = stored_instance.event_log_storage
     storage.initialize_concurrency_limit_to_default("bronze/client")

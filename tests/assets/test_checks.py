@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dagster as dg
+import pytest
 
 from tests.frame.shop import Shop, contract
 
@@ -74,6 +75,7 @@ def test_equal_content_repeats_the_result_and_names_the_run_that_computed_it(
     assert second["orders.rows_match_source"].metadata["computed_in_run"].value != first.run_id
 
 
+@pytest.mark.slow
 def test_changed_content_or_a_changed_rule_is_computed_anew(shop: Shop, instance: dg.DagsterInstance) -> None:
     first = shop.load(instance)
     shop.sql("UPDATE ORDERS SET STATE = 'open', UPDTS = '2024-02-01 08:00:00'")
@@ -86,6 +88,7 @@ def test_changed_content_or_a_changed_rule_is_computed_anew(shop: Shop, instance
     assert results(shop.load(instance))["orders.few_open"].passed
 
 
+@pytest.mark.slow
 def test_a_reference_is_looked_at_again_when_the_other_table_changes(shop: Shop, instance: dg.DagsterInstance) -> None:
     shop.load(instance)
     shop.sql('DELETE FROM CLIENTS WHERE "Client No" = 2', "UPDATE CLIENTS SET UPDTS = '2024-03-01 08:00:00'")

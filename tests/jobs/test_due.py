@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import dagster as dg
+import pytest
 
 from jobs.due import reasons_to_run
 from plinth.lakehouse.door import Write, commit
@@ -64,6 +65,7 @@ def test_a_table_that_was_removed_is_made_again(shop: Shop, instance: dg.Dagster
     assert reasons(shop) == ["bronze/client: never loaded"]
 
 
+@pytest.mark.slow
 def test_a_made_table_is_stale_by_its_inputs_its_code_or_its_absence(shop: Shop, instance: dg.DagsterInstance) -> None:
     shop.load(instance)
     client = shop.table("client")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import dagster as dg
+import pytest
 
 from jobs.launch import Ran, run_job, settle_dead_runs
 from tests.frame.shop import Shop
@@ -49,12 +50,14 @@ def test_a_person_reads_each_table_with_its_rows_as_it_starts_and_ends(
     assert ran.seen.failed_checks == []
 
 
+@pytest.mark.slow
 def test_an_unchanged_table_is_told_from_a_changed_one(shop: Shop, stored_instance: dg.DagsterInstance) -> None:
     run(shop, stored_instance)
     _, lines = run(shop, stored_instance)
     assert any(line.startswith("bronze/client") and "(as before)" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_a_failed_check_is_told_and_counted(shop: Shop, stored_instance: dg.DagsterInstance) -> None:
     shop.sql("UPDATE ORDERS SET STATE = 'open'")
     ran, lines = run(shop, stored_instance)

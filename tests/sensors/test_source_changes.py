@@ -71,6 +71,7 @@ def test_only_the_table_that_changed_is_asked_for(ticks: Ticks) -> None:
     assert ticks.tables(2) == set()
 
 
+@pytest.mark.slow
 def test_a_table_that_returns_to_an_earlier_state_is_asked_for_again(ticks: Ticks) -> None:
     shop, change = ticks.shop, "INSERT INTO ORDERS VALUES (13, 1, 2, 'open', '2024-01-06 08:00:00')"
     for statement in (change, "DELETE FROM ORDERS WHERE ORDNO = 13", change):
