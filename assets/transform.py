@@ -76,7 +76,7 @@ def _build(
             project.folder,
             lakehouse,
             select=select,
-            run=context.run_id,
+            run=context.run.run_id,
             full_refresh=config.full_refresh,
             tell=context.log.info,
         )
