@@ -63,7 +63,7 @@ class Plugin(BasePlugin):
             "start": self._start,
             "watch": lambda q: self.session.watch(q["model"], TableId(q["schema"], q["name"])),
             "touched": lambda q: self.session.touched(q["model"], q["sql"]),
-            "in_scope": lambda q: self.session.in_scope(q["model"], q["alias"], q["expressions"]),
+            "scoped": lambda q: self.session.scoped(q["model"], TableId(q["schema"], q["name"]), q["expressions"]),
             "store": lambda q: self.session.store(q["model"], q["sql"]),
             "publish": self._publish,
         }

@@ -1,5 +1,8 @@
-{% macro cancellation_matches(lines) -%}
+{% macro cancellation_matches(movements) -%}
 {#- Which sale a cancellation cancels, as the CTEs that end with `matches` (sale_line_id, cancellation_line_id, quantity).
+
+    `movements` names a relation with the sales and cancellations of the goods that were ever cancelled: line_id, customer_no,
+    item_code, unit_price, invoiced_at, pieces (above zero) and is_cancellation (0 or 1).
 
     A cancellation can only cancel what the same customer bought before of the same item at the same price.
     1. Exactly: a cancellation takes the most recent sale of the same quantity that is still free. Sales open levels and
@@ -9,34 +12,13 @@
     Ties of time are broken by kind (sales first) and line_id. -#}
 {%- set same_goods = 'customer_no, item_code, unit_price' -%}
 {%- set in_order = 'order by invoiced_at, is_cancellation, line_id' -%}
-cancelled_goods as (
-    select distinct {{ same_goods }}
-    from {{ lines }}
-    where line_type = 'cancellation' and customer_no is not null
-),
-
-movements as (
-    select
-        l.line_id,
-        l.customer_no,
-        l.item_code,
-        l.unit_price,
-        l.invoiced_at,
-        cast(abs(l.quantity) as bigint) as pieces,
-        case when l.line_type = 'cancellation' then 1 else 0 end as is_cancellation
-    from {{ lines }} as l
-    inner join cancelled_goods as g
-        on l.customer_no = g.customer_no and l.item_code = g.item_code and l.unit_price = g.unit_price
-    where l.line_type = 'cancellation' or (l.quantity > 0 and l.line_type in ('sale', 'non_product'))
-),
-
 open_sales as (
     select
-        movements.*,
+        m.*,
         sum(1 - 2 * is_cancellation) over (
             partition by {{ same_goods }}, pieces {{ in_order }} rows unbounded preceding
         ) as balance
-    from movements
+    from {{ movements }} as m
 ),
 
 lowest_balances as (

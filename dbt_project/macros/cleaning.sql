@@ -12,10 +12,6 @@
     nullif({{ column }}, cast('{{ sentinel }}' as date))
 {%- endmacro %}
 
-{% macro month_of(column) -%}
-    cast(date_trunc('month', {{ column }}) as date)
-{%- endmacro %}
-
 {% macro matches(column, pattern) -%}
     {{ return(adapter.dispatch('matches')(column, pattern)) }}
 {%- endmacro %}
@@ -47,6 +43,14 @@
     end
 {%- endmacro %}
 
+{% macro is_cancellation(line) -%}
+    upper(trim({{ line }}.invoice_no)) like 'C%'
+{%- endmacro %}
+
+{% macro is_bad_debt(line) -%}
+    upper(trim({{ line }}.invoice_no)) like 'A%'
+{%- endmacro %}
+
 {% macro reject_reason(line) -%}
     {#- Why a booked line says nothing about the trade; null where it is taken over into silver. -#}
     case
@@ -55,7 +59,7 @@
         when {{ line }}.invoiced_at is null then 'no_time'
         when {{ line }}.unit_price is null then 'no_price'
         when {{ line }}.quantity is null or {{ line }}.quantity = 0 then 'no_quantity'
-        when upper(trim({{ line }}.invoice_no)) like 'C%' and {{ line }}.quantity > 0 then 'cancellation_that_adds'
+        when {{ is_cancellation(line) }} and {{ line }}.quantity > 0 then 'cancellation_that_adds'
         when {{ item_code(line ~ '.item_no') }} like 'TEST%' then 'test_booking'
     end
 {%- endmacro %}

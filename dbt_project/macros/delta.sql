@@ -46,21 +46,23 @@
 {%- endmacro %}
 
 {% macro touched() -%}
-    {#- A call block with the query that says which scopes the changed rows touch. It stands before in_scope. -#}
+    {#- A call block with the query that says which scopes the changed rows touch. It stands before scoped. -#}
     {%- set sql = caller() -%}
     {%- if in_run() -%}
         {%- do ask_plinth({'ask': 'touched', 'model': model.unique_id, 'sql': sql}) -%}
     {%- endif -%}
 {%- endmacro %}
 
-{% macro in_scope(alias) -%}
-    {#- A condition for the rows that have to be computed; expressions for scope columns that the alias has not go by name. -#}
+{% macro scoped(relation) -%}
+    {#- The rows of an input that have to be read: those of the touched scopes, or all. Scope columns that the input has not go by name
+        with the expression that yields them, over its own columns. -#}
     {%- if in_run() -%}
         {{ ask_plinth({
-            'ask': 'in_scope', 'model': model.unique_id, 'alias': alias, 'expressions': kwargs
+            'ask': 'scoped', 'model': model.unique_id, 'schema': relation.schema, 'name': relation.identifier,
+            'expressions': kwargs
         }) }}
     {%- else -%}
-        true
+        {{ relation }}
     {%- endif -%}
 {%- endmacro %}
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from plinth.engine import quote
+from plinth.lakehouse.changes import CHANGE, difference
 from plinth.lakehouse.files import FILENAME, read_files, require_plain
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.staging import FILE_BYTES, StagedFile, stage
@@ -211,6 +212,7 @@ def replace_scope(
     touched: str,
     scope: Sequence[str],
     key: Sequence[str],
+    changes: str = "plinth_scope_changes",
 ) -> Rewrite:
     """Replaces all rows of the touched scopes (partitions, customers, days) by newly computed ones; rows that stay the same cost nothing.
 
@@ -220,6 +222,8 @@ def replace_scope(
             in `rows` is emptied.
         scope: columns that say to which scope a row belongs; nulls equal nulls.
         key: columns that identify a row. A row may move between scopes if both are touched.
+        changes: SQL name of a table to make of the rows that differ, with `_change` as in `plinth.lakehouse.changes`: who reads on
+            need not find them out again from the files.
 
     Raises:
         StorageFailure: as `merge`.
@@ -227,14 +231,18 @@ def replace_scope(
     require_plain(base)
     old = f"SELECT t.* FROM ({read_files(base.files, columns)}) t WHERE EXISTS (FROM {quote(touched)} s WHERE {_same_scope(scope)})"
     con.execute(f"CREATE OR REPLACE TEMP TABLE plinth_old AS {old}")
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE plinth_upserts AS (SELECT * FROM {quote(rows)}) EXCEPT (SELECT * FROM plinth_old)"
-    )
+    changed = difference(f"SELECT * FROM {quote(rows)}", "SELECT * FROM plinth_old", columns)
+    con.execute(f"CREATE OR REPLACE TABLE {changes} AS {changed}")
+    con.execute("DROP TABLE plinth_old")
     names = _names(key)
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE plinth_deletes AS SELECT {names} FROM plinth_old ANTI JOIN {quote(rows)} USING ({names})"
+        f"CREATE OR REPLACE TEMP TABLE plinth_upserts AS "
+        f"SELECT {_names([column.name for column in columns])} FROM {changes} WHERE {CHANGE} = 'insert'"
     )
-    con.execute("DROP TABLE plinth_old")
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE plinth_deletes AS "
+        f"SELECT {names} FROM {changes} ANTI JOIN plinth_upserts USING ({names}) WHERE {CHANGE} = 'delete'"
+    )
     return merge(con, base, columns, Changes(tuple(key), "plinth_upserts", "plinth_deletes", may_repeat="false"))
 
 

@@ -24,10 +24,13 @@ def changed_rows(lakehouse: Lakehouse, held: Held, content: str) -> str | None:
         return published.sql if published is not None else None
     if {c.name: c.type for c in held.pending.columns} != {c.name: c.type for c in held.base.columns}:
         return None
+    names = ", ".join(quote(column.name) for column in held.pending.columns)
+    published_rows = f"SELECT {names}, {CHANGE} FROM ({published.sql})"
+    if held.pending.changes is not None:
+        return f"{published_rows} UNION ALL SELECT {names}, {CHANGE} FROM {held.pending.changes}"
     require_plain(held.base)
     rewrite = held.pending.rewrite
     gained = read_files([file.uri for file in rewrite.add], held.pending.columns)
     lost = read_files([file.uri for file in rewrite.remove], held.pending.columns)
-    names = ", ".join(quote(column.name) for column in held.pending.columns)
     staged = difference(gained, lost, held.pending.columns)
-    return f"SELECT {names}, {CHANGE} FROM ({published.sql}) UNION ALL SELECT * FROM ({staged})"
+    return f"{published_rows} UNION ALL SELECT {names}, {CHANGE} FROM ({staged})"

@@ -17,12 +17,16 @@ from plinth.lakehouse.tables import TableId, TableVersion
 
 @dataclass(frozen=True)
 class Pending:
-    """A version of a table that is staged and not yet published; `state` is that of its commit."""
+    """A version of a table that is staged and not yet published.
+
+    `state` is that of its commit; `changes` names the run's own table with the rows that differ from the version before, where there is one.
+    """
 
     columns: tuple[DeltaColumn, ...]
     partition_by: tuple[str, ...]
     state: State
     rewrite: Rewrite
+    changes: str | None = None
 
 
 @dataclass(frozen=True)

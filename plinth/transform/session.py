@@ -1,6 +1,6 @@
 """One dbt invocation, from pinned inputs to staged models.
 
-dbt renders and runs the models; this session answers what their SQL asks (`changed`, `touched`, `in_scope`), decides for each model how
+dbt renders and runs the models; this session answers what their SQL asks (`changed`, `touched`, `scoped`), decides for each model how
 much of it has to be computed, and stages the rows. All tables are pinned when the run starts. dbt calls from several threads, one model
 each; what they share is guarded by a lock.
 """
@@ -114,22 +114,26 @@ class Session:
         if self.started:
             self.works[model].touched_sql = sql
 
-    def in_scope(self, model: str, alias: str, expressions: Mapping[str, str]) -> str:
-        """A condition that holds for the rows that the model needs in this run.
+    def scoped(self, model: str, table: TableId, expressions: Mapping[str, str]) -> str:
+        """The relation from which the model reads an input: the input itself, or its rows of the touched scopes.
 
         Args:
-            alias: of the relation in the model's SQL that has the scope columns.
-            expressions: SQL for the scope columns that it has not by name.
+            expressions: SQL over the input's columns for the scope columns that it has not by name.
         """
+        relation = relation_name(table)
         if not self.started or self.decide(model).mode is not Mode.SCOPES:
-            return "true"
+            return relation
         work = self.works[model]
+        # Renamed, so that no column of the touched scopes hides one of the input in an expression.
+        named = ", ".join(f"{quote(name)} AS plinth_scope_{place}" for place, name in enumerate(work.model.scope))
         same = " AND ".join(
-            f"plinth_scope.{quote(name)} IS NOT DISTINCT FROM {expressions.get(name, f'{alias}.{quote(name)}')}"
-            for name in work.model.scope
+            f"plinth_scope_{place} IS NOT DISTINCT FROM {expressions.get(name, f't.{quote(name)}')}"
+            for place, name in enumerate(work.model.scope)
         )
-        # A name that no model gives to a relation of its own: inside the EXISTS it would hide the model's.
-        return f"EXISTS (SELECT 1 FROM {_touched_name(model)} AS plinth_scope WHERE {same})"
+        rows = f"SELECT t.* FROM {relation} t WHERE EXISTS (SELECT 1 FROM (SELECT {named} FROM {_touched_name(model)}) WHERE {same})"
+        name = f"{_OWN_SCHEMA}.{quote(f'rows of {table} for {model}, {len(work.scoped)}')}"
+        work.scoped[name] = rows
+        return name
 
     def decide(self, model: str) -> Decision:
         """How much of a model has to be computed; decided once, when its SQL or its materialisation first asks.
@@ -162,19 +166,24 @@ class Session:
         if decision.mode is Mode.NOTHING:
             return decision.reason
         con = self._cursor()
+        for name, rows in work.scoped.items():
+            # Rows that the model reads more than once are kept: what they are picked from may be large.
+            con.execute(f"CREATE OR REPLACE {'TABLE' if sql.count(name) > 1 else 'VIEW'} {name} AS {rows}")
         columns = settle_columns(model, columns_of(con, sql))
         # Before the first byte is staged: staged files lie in the zone already.
         authorise(self.lakehouse, model.table, columns)
         if decision.mode is Mode.SCOPES and work.base is not None:
             touched = f"SELECT * FROM {_touched_name(model.unique_id)}"
-            rewrite = compute_scopes(con, model, columns, sql, touched, work.base)
+            changes = f"{_OWN_SCHEMA}.{quote(f'changes of {model.table} in this run')}"
+            rewrite = compute_scopes(con, model, columns, sql, touched, work.base, changes)
         else:
+            changes = None
             rewrite = compute_all(con, model, columns, sql, self.lakehouse.uri_of(model.table), work.base)
         changed = work.base is None or rewrite.changed
         state = (work.base.state if work.base is not None else State()).next(
             changed=changed, asset=str(model.table), run=self.run, inputs=decision.inputs, code=model.code
         )
-        held = Held(model.table, work.base, Pending(columns, model.partition_by, state, rewrite))
+        held = Held(model.table, work.base, Pending(columns, model.partition_by, state, rewrite, changes))
         with self._lock:
             self.held[model.table] = held
         _show(con, held)
@@ -217,7 +226,7 @@ class Session:
         if not work.touched_sql:
             raise ConfigurationError(
                 f"{work.model.table} does not say which scopes a change touches",
-                expected="a block {% call touched() %} … {% endcall %} before in_scope(…)",
+                expected="a block {% call touched() %} … {% endcall %} before scoped(…)",
                 where=work.model.unique_id,
                 remedy="add it, or set strategy='full'",
             )
@@ -266,10 +275,14 @@ def _touched_name(model: str) -> str:
     return f"{_OWN_SCHEMA}.{quote(f'touched of {model}')}"
 
 
+def relation_name(table: TableId) -> str:
+    """The name under which a run's SQL reads a table."""
+    return f'"memory".{quote(table.layer)}.{quote(table.name)}'
+
+
 def _show(con: duckdb.DuckDBPyConnection, held: Held) -> None:
-    schema = f'"memory".{quote(held.table.layer)}'
-    con.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    con.execute(f"CREATE OR REPLACE VIEW {schema}.{quote(held.table.name)} AS {held.relation}")
+    con.execute(f'CREATE SCHEMA IF NOT EXISTS "memory".{quote(held.table.layer)}')
+    con.execute(f"CREATE OR REPLACE VIEW {relation_name(held.table)} AS {held.relation}")
 
 
 def _in_words(decision: Decision, held: Held) -> str:

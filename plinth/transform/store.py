@@ -66,19 +66,23 @@ def compute_scopes(
     sql: str,
     touched: str,
     base: TableVersion,
+    changes: str,
 ) -> Rewrite:
     """Stages the rows of the touched scopes, as far as they differ from those of `base`.
 
     Args:
         sql: yields all rows of the touched scopes and no others.
         touched: yields the scope columns of the touched scopes.
+        changes: SQL name of a table to make of the rows that differ, see `replace_scope`.
 
     Raises:
         StorageFailure: as `compute_all`.
     """
     con.execute(f"CREATE OR REPLACE TEMP TABLE {_ROWS} AS {sql}")
     con.execute(f"CREATE OR REPLACE TEMP VIEW {_TOUCHED} AS {touched}")
-    rewrite = replace_scope(con, base, columns, rows=_ROWS, touched=_TOUCHED, scope=model.scope, key=model.key)
+    rewrite = replace_scope(
+        con, base, columns, rows=_ROWS, touched=_TOUCHED, scope=model.scope, key=model.key, changes=changes
+    )
     con.execute(f"DROP TABLE {_ROWS}")
     return rewrite
 

@@ -43,12 +43,14 @@ class Work:
     Attributes:
         watched: inputs whose changed rows the SQL asks for, and the name under which it finds them.
         touched_sql: the query that says which scopes those changes touch.
+        scoped: queries for the rows of inputs that belong to the touched scopes, and the names under which the SQL reads them.
     """
 
     model: Model
     base: TableVersion | None
     watched: dict[TableId, str] = field(default_factory=dict)
     touched_sql: str = ""
+    scoped: dict[str, str] = field(default_factory=dict)
     decision: Decision | None = None
 
 

@@ -22,8 +22,7 @@ with orders as (
         cast(sum(o.cancelled_value) as decimal(18, 4)) as cancelled_value,
         sum(o.days_since_previous) as days_between,
         count(o.days_since_previous) as intervals
-    from {{ ref('customer_orders') }} as o
-    where {{ in_scope('o') }}
+    from {{ scoped(ref('customer_orders')) }} as o
     group by o.customer_no
 ),
 
@@ -35,8 +34,7 @@ item_values as (
             partition by n.customer_no order by sum(n.value) desc, count(*) desc, n.item_code asc
         ) as preference,
         count(*) over (partition by n.customer_no) as items
-    from {{ ref('interactions') }} as n
-    where {{ in_scope('n') }}
+    from {{ scoped(ref('interactions')) }} as n
     group by n.customer_no, n.item_code
 ),
 
@@ -46,8 +44,7 @@ contacts as (
         cast(sum(case when k.trial_group = 'treatment' then 1 else 0 end) as integer) as contacts,
         cast(sum(case when k.is_redeemed then 1 else 0 end) as integer) as redemptions,
         max(case when k.trial_group = 'treatment' then k.contacted_on end) as last_contacted_on
-    from {{ ref('campaign_contacts') }} as k
-    where {{ in_scope('k') }}
+    from {{ scoped(ref('campaign_contacts')) }} as k
     group by k.customer_no
 )
 
@@ -73,8 +70,7 @@ select
     coalesce(k.contacts, 0) as contacts,
     coalesce(k.redemptions, 0) as redemptions,
     k.last_contacted_on
-from {{ ref('customers') }} as c
+from {{ scoped(ref('customers')) }} as c
 left join orders as o on c.customer_no = o.customer_no
 left join item_values as v on c.customer_no = v.customer_no and v.preference = 1
 left join contacts as k on c.customer_no = k.customer_no
-where {{ in_scope('c') }}

@@ -16,11 +16,10 @@ with orders as (
         cast(sum(case when l.item_kind <> 'goods' then l.line_value else 0 end) as decimal(18, 4)) as service_value,
         cast(sum(case when l.item_kind = 'goods' then l.cancelled_quantity else 0 end) as bigint) as cancelled_units,
         cast(sum(l.cancelled_quantity * l.unit_price) as decimal(18, 4)) as cancelled_value
-    from {{ ref('invoice_lines') }} as l
+    from {{ scoped(ref('invoice_lines')) }} as l
     where
         l.customer_no is not null
         and l.line_type in ('sale', 'non_product', 'free_of_charge')
-        and {{ in_scope('l') }}
     group by l.customer_no, l.invoice_no
 )
 

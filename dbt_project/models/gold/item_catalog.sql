@@ -16,8 +16,8 @@ with sales as (
         cast(sum(l.cancelled_quantity) as bigint) as units_cancelled,
         cast(sum(l.line_value) as decimal(24, 4)) as sales_value,
         cast(sum((l.quantity - l.cancelled_quantity) * l.unit_price) as decimal(24, 4)) as net_value
-    from {{ ref('invoice_lines') }} as l
-    where l.line_type = 'sale' and {{ in_scope('l') }}
+    from {{ scoped(ref('invoice_lines')) }} as l
+    where l.line_type = 'sale'
     group by l.item_code
 )
 
@@ -39,6 +39,6 @@ select
     coalesce(s.sales_value, 0) as sales_value,
     coalesce(s.net_value, 0) as net_value,
     cast(s.sales_value / s.units_sold as decimal(12, 4)) as average_price
-from {{ ref('items') }} as i
+from {{ scoped(ref('items')) }} as i
 left join sales as s on i.item_code = s.item_code
-where i.item_kind = 'goods' and {{ in_scope('i') }}
+where i.item_kind = 'goods'

@@ -19,6 +19,5 @@ select
     ) as decimal(24, 4)) as adjustment_value,
     cast(sum(case when l.line_type = 'write_off' then -l.quantity else 0 end) as bigint) as units_written_off,
     cast(sum(l.line_value) as decimal(24, 4)) as net_value
-from {{ ref('invoice_lines') }} as l
-where {{ in_scope('l', sold_on='cast(l.invoiced_at as date)') }}
+from {{ scoped(ref('invoice_lines'), sold_on='cast(invoiced_at as date)') }} as l
 group by cast(l.invoiced_at as date), coalesce(l.country, 'Unspecified')

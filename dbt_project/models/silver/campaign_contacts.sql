@@ -17,5 +17,4 @@ select
     coalesce(upper(trim(c.redeemed_flag)) = 'Y', false) as is_redeemed,
     {{ known_date('c.redeemed_on', '9999-12-31') }} as redeemed_on,
     upper({{ cleaned_text('c.redeemed_invoice_no') }}) as redeemed_invoice_no
-from {{ source('bronze', 'campaign_contact') }} as c
-where {{ in_scope('c') }}
+from {{ scoped(source('bronze', 'campaign_contact')) }} as c

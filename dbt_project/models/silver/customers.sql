@@ -21,16 +21,15 @@ with master as (
         coalesce(upper(trim(c.marketing_consent)) = 'Y', false) as has_marketing_consent,
         coalesce(upper(trim(c.active_flag)) = 'Y', false) as is_active,
         c.created_on as opened_on
-    from {{ source('bronze', 'customer') }} as c
-    where {{ in_scope('c') }}
+    from {{ scoped(source('bronze', 'customer')) }} as c
 ),
 
 everyone as (
     select m.customer_no from master as m
     union
     select l.customer_no
-    from {{ source('bronze', 'invoice_line') }} as l
-    where l.customer_no is not null and {{ in_scope('l') }}
+    from {{ scoped(source('bronze', 'invoice_line')) }} as l
+    where l.customer_no is not null
 )
 
 select

@@ -1,16 +1,16 @@
-{{ config(strategy='scope', scope=['booked_month'], key=['booked_month']) }}
-{#- Every booked row is kept, merged into a kept one, or rejected: per month, in rows, pieces and money. -#}
+{{ config(strategy='scope', scope=['booked_on'], key=['booked_on']) }}
+{#- Every booked row is kept, merged into a kept one, or rejected: per day, in rows, pieces and money. -#}
 {% call touched() %}
-    select {{ month_of('invoiced_at') }} as booked_month from {{ changed(source('bronze', 'invoice_line')) }}
+    select cast(invoiced_at as date) as booked_on from {{ changed(source('bronze', 'invoice_line')) }}
     union all
-    select {{ month_of('invoiced_at') }} as booked_month from {{ changed(ref('invoice_lines')) }}
+    select cast(invoiced_at as date) as booked_on from {{ changed(ref('invoice_lines')) }}
     union all
-    select {{ month_of('invoiced_at') }} as booked_month from {{ changed(ref('invoice_line_rejects')) }}
+    select cast(invoiced_at as date) as booked_on from {{ changed(ref('invoice_line_rejects')) }}
 {% endcall %}
 
 with entries as (
     select
-        {{ month_of('l.invoiced_at') }} as booked_month,
+        cast(l.invoiced_at as date) as booked_on,
         1 as booked_rows,
         0 as kept_rows,
         0 as merged_rows,
@@ -19,11 +19,10 @@ with entries as (
         0 as accounted_quantity,
         cast(l.quantity * l.unit_price as decimal(18, 4)) as booked_value,
         cast(0 as decimal(18, 4)) as accounted_value
-    from {{ source('bronze', 'invoice_line') }} as l
-    where {{ in_scope('l', booked_month=month_of('l.invoiced_at')) }}
+    from {{ scoped(source('bronze', 'invoice_line'), booked_on='cast(invoiced_at as date)') }} as l
     union all
     select
-        k.invoiced_month as booked_month,
+        cast(k.invoiced_at as date) as booked_on,
         0 as booked_rows,
         1 as kept_rows,
         k.copies - 1 as merged_rows,
@@ -32,11 +31,10 @@ with entries as (
         cast(k.quantity as bigint) * k.copies as accounted_quantity,
         cast(0 as decimal(18, 4)) as booked_value,
         cast(k.line_value * k.copies as decimal(18, 4)) as accounted_value
-    from {{ ref('invoice_lines') }} as k
-    where {{ in_scope('k', booked_month='k.invoiced_month') }}
+    from {{ scoped(ref('invoice_lines'), booked_on='cast(invoiced_at as date)') }} as k
     union all
     select
-        {{ month_of('r.invoiced_at') }} as booked_month,
+        cast(r.invoiced_at as date) as booked_on,
         0 as booked_rows,
         0 as kept_rows,
         0 as merged_rows,
@@ -45,12 +43,11 @@ with entries as (
         cast(r.quantity as bigint) as accounted_quantity,
         cast(0 as decimal(18, 4)) as booked_value,
         cast(r.quantity * r.unit_price as decimal(18, 4)) as accounted_value
-    from {{ ref('invoice_line_rejects') }} as r
-    where {{ in_scope('r', booked_month=month_of('r.invoiced_at')) }}
+    from {{ scoped(ref('invoice_line_rejects'), booked_on='cast(invoiced_at as date)') }} as r
 )
 
 select
-    booked_month,
+    booked_on,
     cast(sum(booked_rows) as bigint) as booked_rows,
     cast(sum(kept_rows) as bigint) as kept_rows,
     cast(sum(merged_rows) as bigint) as merged_rows,
@@ -60,4 +57,4 @@ select
     cast(sum(booked_value) as decimal(24, 4)) as booked_value,
     cast(sum(accounted_value) as decimal(24, 4)) as accounted_value
 from entries
-group by booked_month
+group by booked_on

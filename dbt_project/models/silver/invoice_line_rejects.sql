@@ -14,5 +14,5 @@ select
     l.invoiced_at,
     l.customer_no,
     l.country
-from {{ source('bronze', 'invoice_line') }} as l
-where {{ reject_reason('l') }} is not null and {{ in_scope('l') }}
+from {{ scoped(source('bronze', 'invoice_line')) }} as l
+where {{ reject_reason('l') }} is not null

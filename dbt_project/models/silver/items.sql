@@ -20,10 +20,8 @@ with master as (
         row_number() over (
             partition by {{ item_code('i.item_no') }} order by i.updated_at desc, i.item_no asc
         ) as preference
-    from {{ source('bronze', 'item') }} as i
-    where
-        {{ cleaned_text('i.item_no') }} is not null
-        and {{ in_scope('i', item_code=item_code('i.item_no')) }}
+    from {{ scoped(source('bronze', 'item'), item_code=item_code('item_no')) }} as i
+    where {{ cleaned_text('i.item_no') }} is not null
 ),
 
 booked as (
@@ -32,10 +30,8 @@ booked as (
         l.item_no,
         {{ cleaned_text('l.description') }} as description,
         count(*) as lines
-    from {{ source('bronze', 'invoice_line') }} as l
-    where
-        {{ cleaned_text('l.item_no') }} is not null
-        and {{ in_scope('l', item_code=item_code('l.item_no')) }}
+    from {{ scoped(source('bronze', 'invoice_line'), item_code=item_code('item_no')) }} as l
+    where {{ cleaned_text('l.item_no') }} is not null
     group by {{ item_code('l.item_no') }}, l.item_no, {{ cleaned_text('l.description') }}
 ),
 

@@ -13,6 +13,5 @@ select
     max(s.quantity_on_hand) as quantity_on_hand,
     cast(count(*) as integer) as copies,
     count(distinct s.quantity_on_hand) > 1 as is_ambiguous
-from {{ source('bronze', 'stock_level') }} as s
-where {{ in_scope('s') }}
+from {{ scoped(source('bronze', 'stock_level')) }} as s
 group by s.snapshot_on, {{ item_code('s.item_no') }}, upper(trim(s.warehouse_code))
