@@ -20,6 +20,7 @@ from dbt_common.exceptions import DbtRuntimeError
 from plinth.errors import PlinthError
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.platform import load_platform
+from plinth.transform.project import prepare
 from plinth.transform.publish import publish, results_from
 from plinth.transform.session import Session
 
@@ -75,7 +76,11 @@ class Plugin(BasePlugin):
     def _start(self, question: dict[str, Any]) -> None:
         graph: Mapping[str, Any] = question["graph"]
         nodes = {**graph["nodes"], **graph["sources"]}
-        manifest: Any = FACTORY.lookup_adapter("duckdb").get_macro_resolver()
+        adapter: Any = FACTORY.lookup_adapter("duckdb")
+        manifest: Any = adapter.get_macro_resolver()
+        if self.session.lineage is None:
+            project = prepare(Path(adapter.config.project_root))
+            self.session.lineage = {model.table: model.lineage for model in project.models}
         self.session.start(nodes, manifest.macros, question["selected"])
 
     def _publish(self, question: dict[str, Any]) -> None:

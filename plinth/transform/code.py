@@ -1,6 +1,6 @@
 """The fingerprint of a model: equal fingerprints mean that equal inputs give equal rows in an equal shape.
 
-It covers the raw SQL, every macro of ours that the SQL depends on, how the table is stored, each column's classification, and the tests
+It covers the raw SQL, every macro of ours that the SQL depends on, how the table is stored, each column's meta (its classification), and the tests
 attached to the model: a published version has passed today's tests, or is due. It leaves out descriptions and tags.
 """
 
@@ -27,7 +27,7 @@ def fingerprint(node: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], mac
         "sql": node["raw_code"],
         "macros": _macros(node, macros),
         "stored": {name: node["config"].get(name) for name in STORED_AS},
-        "columns": {name: classification(column) for name, column in sorted(node["columns"].items())},
+        "columns": {name: column_meta(column) for name, column in sorted(node["columns"].items())},
         "tests": sorted((_test(test, macros) for test in tests), key=lambda parts: str(parts["name"])),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -35,8 +35,12 @@ def fingerprint(node: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], mac
 
 def classification(column: Mapping[str, Any]) -> str:
     """The classification of a column of the dbt YAML (`config.meta.classification`); internal where it says nothing."""
-    meta = {**column.get("meta", {}), **(column.get("config") or {}).get("meta", {})}
-    return str(meta.get("classification", "internal"))
+    return str(column_meta(column).get("classification", "internal"))
+
+
+def column_meta(column: Mapping[str, Any]) -> dict[str, Any]:
+    """The `meta` of a column of the dbt YAML, wherever it stands."""
+    return {**column.get("meta", {}), **(column.get("config") or {}).get("meta", {})}
 
 
 def _test(node: Mapping[str, Any], macros: Mapping[str, Any]) -> dict[str, Any]:

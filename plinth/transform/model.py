@@ -7,16 +7,18 @@ scopes (customers, days, partitions) that a change of its inputs touched.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from plinth.errors import ConfigurationError
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.tables import TableId
 from plinth.platform import Layer
-from plinth.transform.code import classification, fingerprint
+from plinth.transform.code import classification, column_meta, fingerprint
 
 FULL, SCOPE = "full", "scope"
+PSEUDONYMISED = "plinth.pseudonymised"
+"""Key of a column's metadata: how it was made fit for a lower classification than its sources have."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,13 @@ def model_of(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]], ma
 
 
 def _column(entry: Mapping[str, Any]) -> DeltaColumn:
+    how = column_meta(entry).get("pseudonymised")
     return DeltaColumn(
         entry["name"],
         str(entry.get("data_type") or "").replace(" ", ""),
         classification(entry),
         " ".join(str(entry.get("description") or "").split()),
+        {PSEUDONYMISED: str(how)} if how else {},
     )
 
 
@@ -142,7 +146,4 @@ def settle_columns(model: Model, found: Sequence[DeltaColumn]) -> tuple[DeltaCol
             where=f"dbt_project/models/{model.table.layer}",
             remedy="describe the columns that the model yields, in its YAML",
         )
-    return tuple(
-        DeltaColumn(column.name, column.type, described[column.name].classification, described[column.name].comment)
-        for column in found
-    )
+    return tuple(replace(described[column.name], type=column.type) for column in found)

@@ -98,7 +98,8 @@ def build(
     due = {model.table: "full refresh" for model in chosen} if full_refresh else due_models(project, chosen, lakehouse)
     built = Built((), (), {}, {})
     if due:
-        session = Session(lakehouse, run=run, full_refresh=full_refresh)
+        lineage = {model.table: model.lineage for model in project.models}
+        session = Session(lakehouse, run=run, full_refresh=full_refresh, lineage=lineage)
         built = _run(project, session, due, profile, tell)
     outcomes = {str(outcome.table): outcome for outcome in built.models}
     models = tuple(outcomes.get(model.table) or _left_alone(model, lakehouse) for model in chosen)

@@ -8,7 +8,7 @@ each; what they share is guarded by a lock.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from plinth.lakehouse.schema import columns_of
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.transform.changes import changed_rows
+from plinth.transform.descent import Lineage, check_descent
 from plinth.transform.model import SCOPE, Model, model_of, relations_of, settle_columns, table_of
 from plinth.transform.pending import Held, Pending
 from plinth.transform.store import compute_all, compute_scopes
@@ -40,7 +41,7 @@ class Session:
     Args:
         run: identifier that the commits carry.
         full_refresh: compute every model anew.
-        tell: told in words what is being done.
+        lineage: of the models by table, see `plinth.transform.descent`; a model that is not in it counts as one that cannot be told.
     """
 
     def __init__(
@@ -49,12 +50,12 @@ class Session:
         *,
         run: str | None = None,
         full_refresh: bool = False,
-        tell: Callable[[str], None] | None = None,
+        lineage: Mapping[str, Lineage | None] | None = None,
     ) -> None:
         self.lakehouse = lakehouse
         self.run = run
         self.full_refresh = full_refresh
-        self.tell = tell or (lambda _: None)
+        self.lineage = lineage
         self.held: dict[TableId, Held] = {}
         self.works: dict[str, Work] = {}
         self.failures: dict[str, PlinthError] = {}
@@ -172,6 +173,8 @@ class Session:
         columns = settle_columns(model, columns_of(con, sql))
         # Before the first byte is staged: staged files lie in the zone already.
         authorise(self.lakehouse, model.table, columns)
+        lineage = (self.lineage or {}).get(str(model.table))
+        check_descent(model, columns, lineage, {table: self.held[table].columns for table in model.inputs})
         if decision.mode is Mode.SCOPES and work.base is not None:
             touched = f"SELECT * FROM {_touched_name(model.unique_id)}"
             changes = f"{_OWN_SCHEMA}.{quote(f'changes of {model.table} in this run')}"
