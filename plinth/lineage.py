@@ -88,12 +88,12 @@ def _trace(
     else:
         select = next((each for each in scope.expression.selects if each.alias_or_name == column), None)
         for used in select.find_all(exp.Column) if select is not None else ():
-            source = scope.sources.get(used.table)
-            if isinstance(source, exp.Table):
-                name = f"{source.db}/{source.name}"
-                if name in tables:
-                    found.add((name, used.name))
-            elif isinstance(source, Scope):
-                found |= _trace(source, used.name, tables, memory)
+            # A column without its table, where the tables' columns are not known, may be any one's.
+            named = [used.table] if used.table else list(scope.sources)
+            for source in (scope.sources.get(name) for name in named):
+                if isinstance(source, exp.Table) and f"{source.db}/{source.name}" in tables:
+                    found.add((f"{source.db}/{source.name}", used.name))
+                elif isinstance(source, Scope):
+                    found |= _trace(source, used.name, tables, memory)
     memory[place] = frozenset(found)
     return memory[place]

@@ -36,6 +36,8 @@ def stale_tables(lakehouse: Lakehouse, code: Mapping[TableId, str | None]) -> di
         held = lakehouse.find(table)
         if held is None:
             stale[table] = "never made"
+        elif held.foreign:
+            stale[table] = "another tool changed it"
         elif wanted is not None and held.state.code != wanted:
             stale[table] = "its code changed"
         else:

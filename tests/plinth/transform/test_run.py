@@ -1,0 +1,275 @@
+"""A build publishes what passed its tests, touches nothing else, and does no work that it need not do."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plinth.errors import CommitConflict, ResidencyViolation, TableMissing
+from plinth.transform.run import Built, build
+from plinth.transform.work import Mode, Status
+from tests.plinth.transform.shop import GOOD, ORDERS, Shop
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def build_shop(shop: Shop, *select: str, full_refresh: bool = False) -> Built:
+    return build(shop.project, shop.lakehouse, select=select or GOOD, run="a run", full_refresh=full_refresh)
+
+
+def statuses(built: Built) -> dict[str, str]:
+    return {str(outcome.table): outcome.status.value for outcome in built.models}
+
+
+def test_every_model_is_a_delta_table_that_says_what_it_was_made_from(shop: Shop) -> None:
+    shop.open_shop()
+    built = build_shop(shop)
+    assert set(statuses(built).values()) == {"published"}
+    totals = shop.lakehouse.open(next(outcome.table for outcome in built.models if str(outcome.table) == "gold/totals"))
+    assert totals.state.asset == "gold/totals" and totals.state.run == "a run"
+    assert totals.state.inputs == {"silver/orders": "1"} and totals.state.code
+    assert shop.rows("gold/summary") == [(7,)]
+    assert sum(row[1] for row in shop.rows("gold/totals")) == sum(1 + i % 11 for i in range(200))  # type: ignore[misc]
+    described = {column.name: column for column in shop.lakehouse.open(built.models[0].table).columns}
+    assert described["amount"].comment == "Amount." and described["amount"].type == "decimal(10,2)"
+
+
+def test_where_nothing_changed_dbt_is_not_started_and_no_table_gets_a_version(shop: Shop) -> None:
+    shop.open_shop()
+    build_shop(shop)
+    before = shop.versions()
+    probe = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from tests.plinth.transform.shop import GOOD, Shop
+from plinth.transform.run import build
+shop = Shop(Path({str(shop.lakehouse.platform.home)!r}), Path({str(shop.project)!r}))
+built = build(shop.project, shop.lakehouse, select=GOOD)
+print({{outcome.status.value for outcome in built.models}}, {{outcome.mode.value for outcome in built.models}}, "dbt" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd="/")
+    assert done.stdout.strip() == "{'unchanged'} {'nothing to do'} False"
+    assert shop.versions() == before
+
+
+def test_only_what_stands_downstream_of_a_change_is_run(shop: Shop) -> None:
+    shop.open_shop()
+    build_shop(shop)
+    shop.put(
+        "bronze/people", "SELECT i AS client, 'x@example.com' AS email FROM range(3) t(i)", {"email": "confidential"}
+    )
+    modes = {str(outcome.table): outcome.mode for outcome in build_shop(shop).models}
+    assert modes["silver/orders"] is modes["gold/totals"] is modes["gold/summary"] is Mode.NOTHING
+    assert modes["silver/people"] is modes["gold/named"] is Mode.ALL
+
+
+def test_rows_that_come_out_the_same_start_nothing_downstream(shop: Shop) -> None:
+    shop.open_shop()
+    build_shop(shop)
+    # Other addresses with the same first letter: silver/people stays what it was.
+    shop.put("bronze/people", "SELECT i AS client, 'c' || i AS email FROM range(7) t(i)", {"email": "confidential"})
+    outcomes = {str(outcome.table): outcome for outcome in build_shop(shop).models}
+    assert outcomes["silver/people"].status is Status.UNCHANGED and outcomes["silver/people"].content == "1"
+    assert outcomes["gold/named"].mode is Mode.NOTHING
+    assert {outcome.mode for outcome in build_shop(shop).models} == {Mode.NOTHING}, "the new inputs were noted"
+
+
+def test_a_failed_test_withholds_the_model_and_all_that_is_made_from_it(shop: Shop) -> None:
+    shop.open_shop()
+    build_shop(shop)
+    before, files = shop.versions(), shop.files("silver/orders")
+    shop.put("bronze/orders", f"{ORDERS} UNION ALL SELECT 500::BIGINT, 3::BIGINT, -1::DECIMAL(10, 2)")
+    built = build_shop(shop)
+    assert statuses(built) == {
+        "silver/orders": "withheld",
+        "silver/people": "unchanged",
+        "gold/totals": "withheld",
+        "gold/summary": "withheld",
+        "gold/named": "withheld",
+    }
+    failed = next(test for test in built.tests if test.status == "fail")
+    assert failed.name == "orders_above_zero" and failed.failures == 1
+    assert shop.versions() == before and shop.files("silver/orders") == files, "not even a staged file is left"
+    shop.put("bronze/orders", f"{ORDERS} UNION ALL SELECT 500::BIGINT, 3::BIGINT, 1::DECIMAL(10, 2)")
+    assert statuses(build_shop(shop))["gold/summary"] in ("published", "unchanged")
+    assert (500, 3) in [row[:2] for row in shop.rows("silver/orders")]
+
+
+def test_a_missing_input_says_what_to_materialise_and_holds_up_only_what_needs_it(shop: Shop) -> None:
+    shop.put("bronze/orders", ORDERS)
+    built = build_shop(shop)
+    assert statuses(built)["silver/orders"] == statuses(built)["gold/totals"] == "published"
+    assert statuses(built)["silver/people"] == "failed" and statuses(built)["gold/named"] == "withheld"
+    error = built.errors["silver/people"]
+    assert isinstance(error, TableMissing) and "materialise bronze/people" in str(error)
+
+
+def test_a_model_alone_reads_the_present_versions_of_the_others(shop: Shop) -> None:
+    shop.open_shop()
+    build_shop(shop)
+    shop.put("bronze/orders", "SELECT 1::BIGINT AS id, 1::BIGINT AS client, 5::DECIMAL(10, 2) AS amount")
+    assert statuses(build_shop(shop, "summary")) == {"gold/summary": "unchanged"}, "gold/totals was not made anew"
+    build_shop(shop, "orders", "totals")
+    assert statuses(build_shop(shop, "summary")) == {"gold/summary": "published"}
+    assert shop.rows("gold/summary") == [(1,)]
+
+
+def test_tables_without_rows_are_empty_tables_with_their_columns(shop: Shop) -> None:
+    shop.open_shop(orders=f"SELECT * FROM ({ORDERS}) WHERE false")
+    assert set(statuses(build_shop(shop)).values()) == {"published"}
+    totals = shop.lakehouse.open(next(table for table in shop.lakehouse.tables("gold") if table.name == "totals"))
+    assert [column.name for column in totals.columns] == ["client", "total", "highest"] and totals.rows == 0
+    assert shop.rows("gold/totals") == [] and shop.rows("gold/summary") == [(0,)]
+    shop.put("bronze/orders", ORDERS)
+    build_shop(shop)
+    assert shop.rows("gold/summary") == [(7,)]
+
+
+def test_a_column_that_the_zone_is_not_cleared_for_is_refused_before_a_byte_is_written(shop: Shop) -> None:
+    shop.open_shop()
+    built = build_shop(shop, "secret")
+    assert isinstance(built.errors["silver/secret"], ResidencyViolation)
+    assert "email (confidential)" in str(built.errors["silver/secret"])
+    assert shop.files("silver/secret") == set()
+
+
+def test_personal_data_under_a_lower_classification_is_refused_by_its_descent(shop: Shop) -> None:
+    shop.open_shop()
+    error = build_shop(shop, "leak").errors["silver/leak"]
+    assert isinstance(error, ResidencyViolation)
+    assert "handle (internal) comes from bronze/people.email (confidential)" in str(error)
+    assert shop.files("silver/leak") == set()
+    assert build_shop(shop, "people").errors == {}, "a column that says how it was coarsened may leave"
+
+
+def test_a_column_that_nobody_describes_is_refused(shop: Shop) -> None:
+    shop.open_shop()
+    build_shop(shop)
+    error = build_shop(shop, "undescribed").errors["silver/undescribed"]
+    assert "initial is not in the YAML" in str(error)
+
+
+def test_a_table_that_another_tool_changed_is_made_anew(shop: Shop) -> None:
+    shop.open_shop()
+    build_shop(shop)
+    good = shop.rows("gold/totals")
+    shop.lakehouse.open(next(table for table in shop.lakehouse.tables("gold") if table.name == "totals")).delta.delete(
+        "client = 3"
+    )
+    built = build_shop(shop)
+    assert statuses(built)["gold/totals"] == "published" and shop.rows("gold/totals") == good
+
+
+def test_of_two_writers_the_build_gives_way_and_withholds_what_it_made_from_that(shop: Shop) -> None:
+    shop.open_shop()
+
+    def be_faster(line: str) -> None:
+        if line.startswith("silver/people"):
+            shop.put("silver/people", "SELECT 1 AS client, 'o' AS initial")
+
+    built = build(shop.project, shop.lakehouse, select=GOOD, tell=be_faster)
+    assert isinstance(built.errors["silver/people"], CommitConflict)
+    assert statuses(built)["gold/named"] == "withheld" and statuses(built)["gold/totals"] == "published"
+    assert shop.rows("silver/people") == [(1, "o")]
+
+
+def test_a_full_refresh_gives_the_same_rows(shop: Shop) -> None:
+    shop.open_shop()
+    build_shop(shop)
+    before = {name: shop.rows(name) for name in shop.versions()}
+    built = build_shop(shop, full_refresh=True)
+    assert {outcome.mode for outcome in built.models} == {Mode.ALL}
+    assert {name: shop.rows(name) for name in shop.versions()} == before
+
+
+def test_killed_between_two_models_every_table_is_as_it_was(shop: Shop) -> None:
+    shop.open_shop()
+    build_shop(shop)
+    before = {name: shop.rows(name) for name in shop.versions()}
+    shop.put("bronze/orders", ORDERS.replace("range(200)", "range(300)"))
+    command = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from tests.plinth.transform.shop import GOOD, Shop
+from plinth.transform.run import build
+shop = Shop(Path({str(shop.lakehouse.platform.home)!r}), Path({str(shop.project)!r}))
+build(shop.project, shop.lakehouse, select=GOOD, tell=lambda line: print(line, flush=True))
+"""
+    running = subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE, text=True, cwd="/")
+    assert running.stdout is not None
+    for line in running.stdout:
+        if line.startswith("gold/totals"):
+            os.kill(running.pid, signal.SIGKILL)
+            break
+    running.wait()
+    assert {name: shop.rows(name) for name in shop.versions()} == before
+    build_shop(shop)
+    assert len(shop.rows("silver/orders")) == 300 and shop.rows("gold/summary") == [(7,)]
+
+
+def test_plain_dbt_stores_through_the_same_door(shop: Shop) -> None:
+    """`dbt build` by hand, from another folder: the plugin opens the platform that the environment names."""
+    shop.open_shop()
+    home = shop.lakehouse.platform.home
+    (home / "platform.yaml").write_text(
+        "zones:\n  on_prem: {root: on_prem, clearance: [public, internal, confidential, restricted]}\n"
+        "  cloud: {root: cloud, clearance: [public, internal]}\n"
+        "layers: {bronze: on_prem, silver: cloud, gold: cloud, ops: on_prem}\n"
+        "profiles: {small: {cpu: 1, memory: 512MiB}}\ndefault_profile: small\n"
+    )
+    environment = {
+        **os.environ,
+        "PLINTH_PLATFORM_FILE": str(home / "platform.yaml"),
+        "PLINTH_SCRATCH": str(home / "scratch"),
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [str(Path(sys.executable).with_name("dbt")), "build", "--select", "orders", "totals", "leak", "--project-dir", str(shop.project),
+               "--profiles-dir", str(shop.project), "--target-path", str(home / "target"), "--log-path", str(home / "logs")]  # fmt: skip
+    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "handle (internal) comes from bronze/people.email" in done.stdout
+    assert len(shop.rows("gold/totals")) == 7 and shop.files("silver/leak") == set()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_whatever_changes_the_tables_are_what_a_full_computation_gives(shop: Shop, seed: int) -> None:
+    """Rows come, go, change their amount and move to other clients, at random; the expected tables are computed from bronze itself."""
+    drawn = random.Random(seed)
+    orders = {i: (i % 40, 1 + i % 11) for i in range(1000)}
+    shop.open_shop(orders=_as_sql(orders))
+    build_shop(shop)
+    modes = set()
+    for _ in range(5):
+        for _ in range(drawn.randint(1, 12)):
+            number = drawn.choice([*orders, 5000 + drawn.randint(0, 100)])
+            orders[number] = (drawn.randint(0, 45), drawn.randint(1, 99))
+            if drawn.random() < 0.3:
+                del orders[drawn.choice(list(orders))]
+        shop.put("bronze/orders", _as_sql(orders))
+        modes |= {outcome.mode for outcome in build_shop(shop, "orders", "totals").models}
+        running, totals = _expected(orders)
+        assert sorted(shop.rows("silver/orders")) == running
+        assert sorted(shop.rows("gold/totals")) == totals
+    assert modes == {Mode.SCOPES}
+
+
+def _as_sql(orders: dict[int, tuple[int, int]]) -> str:
+    values = ", ".join(f"({number}, {client}, {amount})" for number, (client, amount) in orders.items())
+    return f"SELECT i::BIGINT AS id, c::BIGINT AS client, a::DECIMAL(10, 2) AS amount FROM (VALUES {values}) t(i, c, a)"
+
+
+def _expected(orders: dict[int, tuple[int, int]]) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    sums: dict[int, int] = {}
+    running = []
+    for number, (client, amount) in sorted(orders.items()):
+        sums[client] = sums.get(client, 0) + amount
+        running.append((number, client, amount, sums[client]))
+    return running, [(client, total, total) for client, total in sorted(sums.items())]
