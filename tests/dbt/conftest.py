@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-import pytest
 
 from plinth.catalogue import load_contracts
 from plinth.engine import connect
@@ -62,19 +60,12 @@ class House:
 
 
 def make_house(folder: Path) -> House:
-    """An empty one, with a copy of the project's models."""
+    """An empty one, built by the project's own models."""
     overlay = folder / "platform.yaml"
     overlay.write_text(
         f"zones:\n  on_prem: {{root: {folder}/on_prem}}\n  cloud: {{root: {folder}/cloud}}\n"
         f"stores: {{report: {folder}/report.json, scratch: {folder}/scratch}}\n"
         f"sources:\n  erp: {{url: 'sqlite:///{folder}/erp.sqlite'}}\n"
     )
-    project = folder / "dbt_project"
-    shutil.copytree(ROOT / "dbt_project", project, ignore=shutil.ignore_patterns("target", "logs"))
     lakehouse = Lakehouse(load_platform(ROOT / "platform.yaml", overlay))
-    return House(folder, project, lakehouse, connect(lakehouse.platform.profile(), extensions=("delta",)))
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    return make_house(tmp_path_factory.mktemp("house"))
+    return House(folder, ROOT / "dbt_project", lakehouse, connect(lakehouse.platform.profile(), extensions=("delta",)))

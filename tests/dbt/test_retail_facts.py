@@ -70,6 +70,38 @@ def test_spellings_of_a_code_are_one_item(retail: House) -> None:
     folded = "SELECT count(*) FROM (SELECT upper(item_no) FROM {bronze/invoice_line} GROUP BY 1 HAVING count(DISTINCT item_no) > 1)"
     assert retail.one(folded) == (173,)
     assert retail.one("SELECT count(*) - count(DISTINCT item_code) FROM {silver/items}") == (0,)
+    assert retail.one("SELECT count(*) FROM {silver/items} WHERE case_variant_count > 1") == (173,)
+    assert retail.one("SELECT sum(booked_spelling_count), sum(irregular_spelling_count) FROM {silver/items}") == (
+        5_305,
+        63,
+    )
+
+
+def test_blanks_are_taken_off_and_staff_notes_name_no_item(retail: House) -> None:
+    assert retail.one("SELECT count(*) FROM {bronze/invoice_line} WHERE description <> trim(description)") == (213_035,)
+    assert retail.one("SELECT count(*) FROM {silver/invoice_lines} WHERE description <> trim(description)") == (0,)
+    notes = "regexp_matches(description, '[a-z]') AND NOT regexp_matches(description, '[A-Z]')"
+    assert retail.one(f"SELECT count(*) FROM {{bronze/invoice_line}} WHERE {notes}") == (732,)
+    assert retail.one(f"SELECT count(*) FROM {{silver/items}} WHERE {notes}") == (0,)
+
+
+def test_lines_of_known_customers_are_all_there(retail: House) -> None:
+    """797,885 distinct lines have a customer, 779,425 of them a quantity and a price above zero; ten of these are test bookings."""
+    assert retail.one("SELECT count(*) FROM {silver/invoice_lines} WHERE customer_no IS NOT NULL")[
+        0
+    ] == 797_885 - _tests(retail, "true")
+    sold = "quantity > 0 AND unit_price > 0"
+    kept = retail.one(f"SELECT count(*) FROM {{silver/invoice_lines}} WHERE customer_no IS NOT NULL AND {sold}")[0]
+    assert kept == 779_425 - _tests(retail, sold)
+    codes = "SELECT count(*), count(DISTINCT matched_line_id) FROM {silver/invoice_lines} WHERE line_type = 'cancellation' AND cancelled_quantity > 0"
+    assert retail.one(codes)[0] == 15_404
+
+
+def _tests(retail: House, condition: str) -> int:
+    found = retail.one(
+        f"SELECT count(*) FROM {{silver/invoice_line_rejects}} WHERE customer_no IS NOT NULL AND {condition}"
+    )
+    return int(str(found[0]))
 
 
 def test_the_marts_add_up_to_the_lines(retail: House) -> None:

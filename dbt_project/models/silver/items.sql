@@ -93,7 +93,7 @@ description_counts as (
 select
     c.item_code,
     {{ item_kind('c.item_code') }} as item_kind,
-    coalesce(m.description, t.description) as description,
+    case when {{ matches('m.description', '[A-Z]') }} then m.description else t.description end as description,
     coalesce(d.description_count, 0) as description_count,
     c.spelling_count,
     c.booked_spelling_count,
