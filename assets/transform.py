@@ -17,8 +17,8 @@ from assets.columns import CLASSIFICATION_TAG, LEVELS, tag_key
 from assets.faults import dagster_faults
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.platform import Platform
-from plinth.transform.project import PreparedModel, PreparedProject, prepare
-from plinth.transform.work import ModelOutcome, Status
+from plinth.transform.project import PreparedColumn, PreparedModel, PreparedProject, PreparedTest, prepare
+from plinth.transform.work import ModelOutcome, Status, TestOutcome
 from resources import LakehouseResource
 
 POOL = "transform"
@@ -80,38 +80,60 @@ def _build(
             full_refresh=config.full_refresh,
             tell=context.log.info,
         )
+        passing = [error for error in built.errors.values() if error.transient]
+        if passing:
+            # Before anything is reported: the next attempt finds what was published, and reports it.
+            raise passing[0]
     outcomes = {str(outcome.table): outcome for outcome in built.models}
     for model in chosen:
-        outcome = outcomes.get(model.table)
-        if outcome is not None and outcome.status in (Status.PUBLISHED, Status.UNCHANGED):
+        outcome = outcomes[model.table]
+        if outcome.status in (Status.PUBLISHED, Status.UNCHANGED):
             yield dg.MaterializeResult(
                 asset_key=_key(model.table),
                 metadata=_build_metadata(outcome, model),
                 data_version=dg.DataVersion(outcome.content or ""),
             )
-    tests = {test.name: test for test in project.tests}
-    for result in built.tests:
-        test = tests[result.name]
+    ran = {result.name: result for result in built.tests}
+    for test in project.tests:
         key = dg.AssetCheckKey(_key(test.table), test.name)
-        if key in context.selected_asset_check_keys and result.status != "skipped":
-            yield dg.AssetCheckResult(
-                asset_key=key.asset_key,
-                check_name=key.name,
-                passed=result.passed,
-                severity=dg.AssetCheckSeverity.ERROR if test.blocking else dg.AssetCheckSeverity.WARN,
-                metadata={
-                    "rows_that_break_it": result.failures,
-                    "message": result.message,
-                    "sql": dg.MetadataValue.md(f"```sql\n{result.sql}\n```"),
-                },
-            )
-    held = [outcome for outcome in built.models if outcome.status in (Status.FAILED, Status.WITHHELD)]
-    if held:
+        if key in context.selected_asset_check_keys:
+            yield from _check_result(test, key, ran.get(test.name), held=test.name in built.held)
+    back = [outcome for outcome in built.models if outcome.status in (Status.FAILED, Status.WITHHELD)]
+    if back:
+        reasons = {str(each.table): str(built.errors.get(str(each.table)) or each.reason) for each in back}
         raise dg.Failure(
             "Some models were not published, their tables are as they were:\n"
-            + "\n".join(f"{outcome.table}: {outcome.reason}" for outcome in held),
-            metadata={str(outcome.table): outcome.reason for outcome in held},
+            + "\n".join(f"{table}: {reason}" for table, reason in reasons.items()),
+            metadata=reasons,
             allow_retries=False,
+        )
+
+
+def _check_result(
+    test: PreparedTest, key: dg.AssetCheckKey, result: TestOutcome | None, *, held: bool
+) -> Iterator[dg.AssetCheckResult]:
+    """What a test came to; nothing where it could not be run."""
+    severity = dg.AssetCheckSeverity.ERROR if test.blocking else dg.AssetCheckSeverity.WARN
+    if result is not None and result.status != "skipped":
+        yield dg.AssetCheckResult(
+            asset_key=key.asset_key,
+            check_name=key.name,
+            passed=result.passed,
+            severity=severity,
+            metadata={
+                "rows_that_break_it": result.failures,
+                "message": result.message,
+                "sql": dg.MetadataValue.md(f"```sql\n{result.sql}\n```"),
+            },
+        )
+    elif held:
+        # A version is published only after it has passed its tests, so an unchanged one still does.
+        yield dg.AssetCheckResult(
+            asset_key=key.asset_key,
+            check_name=key.name,
+            passed=True,
+            severity=severity,
+            metadata={"message": "held when the tables that it reads were published, and nothing changed since"},
         )
 
 
@@ -150,7 +172,7 @@ def _metadata(model: PreparedModel, folder: Path, uri: str) -> dict[str, RawMeta
             column.type or "as the query yields",
             column.description,
             dg.TableColumnConstraints(
-                unique=model.key == (column.name,), other=["key"] if column.name in model.key else []
+                nullable=not column.required, unique=column.unique, other=_said_of(column, model)
             ),
             {CLASSIFICATION_TAG: column.classification},
         )
@@ -164,6 +186,11 @@ def _metadata(model: PreparedModel, folder: Path, uri: str) -> dict[str, RawMeta
         "dagster/column_schema": dg.TableSchema(columns),
         "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[where]),
     }
+
+
+def _said_of(column: PreparedColumn, model: PreparedModel) -> list[str]:
+    key = [f"key ({', '.join(model.key)})"] if column.name in model.key else []
+    return key + ([f"pseudonymised: {column.pseudonymised}"] if column.pseudonymised else [])
 
 
 def _build_metadata(outcome: ModelOutcome, model: PreparedModel) -> dict[str, RawMetadataValue]:

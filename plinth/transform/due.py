@@ -7,6 +7,7 @@ start at all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.stale import stale_tables
@@ -27,8 +28,16 @@ def due_models(project: PreparedProject, chosen: Sequence[PreparedModel], lakeho
     return due
 
 
-def due_tests(project: PreparedProject, due: Mapping[str, str], lakehouse: Lakehouse) -> list[PreparedTest]:
-    """The tests of due models; left out are those that compare with a table which is not there and not made either."""
+@dataclass(frozen=True)
+class DueTests:
+    """The tests to run, and the names of those that need not: nothing that they read is due, so they hold as they did."""
+
+    run: tuple[PreparedTest, ...]
+    held: tuple[str, ...]
+
+
+def due_tests(project: PreparedProject, due: Mapping[str, str], lakehouse: Lakehouse) -> DueTests:
+    """Tells the tests apart; in neither are those that compare with a table which is not there and not made either."""
     present: dict[str, bool] = {}
 
     def is_there(table: str) -> bool:
@@ -36,8 +45,6 @@ def due_tests(project: PreparedProject, due: Mapping[str, str], lakehouse: Lakeh
             present[table] = table in due or lakehouse.find(table_id(table)) is not None
         return present[table]
 
-    return [
-        test
-        for test in project.tests
-        if any(table in due for table in test.reads) and all(is_there(table) for table in test.reads)
-    ]
+    possible = [test for test in project.tests if all(is_there(table) for table in test.reads)]
+    to_run = tuple(test for test in possible if any(table in due for table in test.reads))
+    return DueTests(to_run, tuple(test.name for test in possible if test not in to_run and test.blocking))

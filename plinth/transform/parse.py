@@ -19,7 +19,7 @@ from plinth.errors import ConfigurationError, PlinthError
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.tables import TableId
 from plinth.lineage import LineageUnknown, sources_of
-from plinth.transform.model import Model, model_of, relations_of, table_of
+from plinth.transform.model import PSEUDONYMISED, Model, model_of, relations_of, table_of
 from plinth.transform.project import PREPARED, PreparedColumn, PreparedModel, PreparedTest
 from plinth.transform.run import PARSED, invoke
 
@@ -69,13 +69,30 @@ def _extract(manifest: Mapping[str, Any], sql: Mapping[str, str]) -> dict[str, A
     order = TopologicalSorter({name: node["depends_on"]["nodes"] for name, node in models.items()}).static_order()
     columns = {model.table: model.columns for model in read.values()}
     return {
-        "models": [asdict(_model(models[name], read[name], sql[name], columns)) for name in order if name in models],
+        "models": [
+            asdict(_model(models[name], read[name], sql[name], columns, _tests_of(name, nodes)))
+            for name in order
+            if name in models
+        ],
         "tests": [asdict(_test(node, read, relations)) for node in nodes.values() if node["resource_type"] == "test"],
     }
 
 
+def _tests_of(model: str, nodes: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The blocking tests attached to a model."""
+    return [
+        node
+        for node in nodes.values()
+        if node.get("attached_node") == model and str(node["config"]["severity"]).lower() == "error"
+    ]
+
+
 def _model(
-    node: Mapping[str, Any], model: Model, sql: str, columns: Mapping[TableId, Sequence[DeltaColumn]]
+    node: Mapping[str, Any],
+    model: Model,
+    sql: str,
+    columns: Mapping[TableId, Sequence[DeltaColumn]],
+    tests: Sequence[Mapping[str, Any]],
 ) -> PreparedModel:
     meta = {**node.get("meta", {}), **(node["config"].get("meta") or {})}
     # Sources have their columns in contracts, which the project does not know; sqlglot needs them for `select *` only.
@@ -88,7 +105,16 @@ def _model(
         table=str(model.table),
         description=" ".join(str(node["description"]).split()),
         columns=tuple(
-            PreparedColumn(column.name, column.type, column.comment, column.classification) for column in model.columns
+            PreparedColumn(
+                name=column.name,
+                type=column.type,
+                description=column.comment,
+                classification=column.classification,
+                pseudonymised=column.metadata.get(PSEUDONYMISED),
+                required=_holds(column.name, tests, {"not_null", "filled"}),
+                unique=_holds(column.name, tests, {"unique"}),
+            )
+            for column in model.columns
         ),
         key=model.key,
         inputs=tuple(str(table) for table in model.inputs),
@@ -99,6 +125,16 @@ def _model(
         path=node["original_file_path"],
         lineage=_lineage(model, sql, known),
     )
+
+
+def _holds(column: str, tests: Sequence[Mapping[str, Any]], kinds: set[str]) -> bool:
+    """Whether a test of one of these kinds is about a column, by itself or among others."""
+    for test in tests:
+        asked = test.get("test_metadata") or {}
+        about = [test.get("column_name"), *(asked.get("kwargs") or {}).get("columns", ())]
+        if asked.get("name") in kinds and column in about:
+            return True
+    return False
 
 
 def _lineage(

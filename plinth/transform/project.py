@@ -27,12 +27,18 @@ _OLD_SECONDS = 24 * 3600
 
 @dataclass(frozen=True)
 class PreparedColumn:
-    """A column as the project's YAML describes it; `type` is a Delta type."""
+    """A column as the project's YAML describes it; `type` is a Delta type.
+
+    `required` and `unique` say whether a blocking test holds that no value is missing, or that none repeats.
+    """
 
     name: str
     type: str
     description: str
     classification: str
+    pseudonymised: str | None = None
+    required: bool = False
+    unique: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from plinth.engine import duckdb_memory
 from plinth.errors import ConfigurationError, PlinthError
 from plinth.lakehouse.tables import Lakehouse
+from plinth.platform import Platform
 from plinth.transform.due import due_models, due_tests
 from plinth.transform.model import table_id
 from plinth.transform.project import PreparedModel, PreparedProject, prepare
 from plinth.transform.session import Session
-from plinth.transform.work import Mode, ModelOutcome, Status
+from plinth.transform.work import Mode, ModelOutcome, Status, TestOutcome
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -34,24 +35,6 @@ class TransformFailure(PlinthError):
 
 
 @dataclass(frozen=True)
-class TestOutcome:
-    """What became of one dbt test: `pass`, `warn`, `fail`, `error` or `skipped`, and how many rows broke it."""
-
-    name: str
-    status: str
-    failures: int
-    message: str
-    sql: str
-
-    __test__ = False  # pytest would take it for a class of tests
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing broke it."""
-        return self.status == "pass"
-
-
-@dataclass(frozen=True)
 class Built:
     """The outcomes of one build.
 
@@ -60,12 +43,14 @@ class Built:
         tests: the tests that ran.
         compiled: the SQL of the models that ran, as it ran, by table.
         errors: why models failed, by table, where it is an error of ours.
+        held: names of the blocking tests that need not run: what they are about has passed them and is unchanged.
     """
 
     models: tuple[ModelOutcome, ...]
     tests: tuple[TestOutcome, ...]
     compiled: Mapping[str, str]
     errors: Mapping[str, PlinthError]
+    held: tuple[str, ...] = ()
 
 
 def build(
@@ -96,14 +81,16 @@ def build(
     project = prepare(folder)
     chosen = _chosen(project, select)
     due = {model.table: "full refresh" for model in chosen} if full_refresh else due_models(project, chosen, lakehouse)
+    tests = due_tests(project, due, lakehouse)
     built = Built((), (), {}, {})
     if due:
         lineage = {model.table: model.lineage for model in project.models}
         session = Session(lakehouse, run=run, full_refresh=full_refresh, lineage=lineage)
-        built = _run(project, session, due, profile, tell)
+        names = [*(model.name for model in project.models if model.table in due), *(test.name for test in tests.run)]
+        built = _run(project, session, names, profile, tell)
     outcomes = {str(outcome.table): outcome for outcome in built.models}
     models = tuple(outcomes.get(model.table) or _left_alone(model, lakehouse) for model in chosen)
-    return Built(models, built.tests, built.compiled, built.errors)
+    return Built(models, built.tests, built.compiled, built.errors, tests.held)
 
 
 def _chosen(project: PreparedProject, select: Sequence[str]) -> list[PreparedModel]:
@@ -132,14 +119,12 @@ def _left_alone(model: PreparedModel, lakehouse: Lakehouse) -> ModelOutcome:
 
 
 def _run(
-    project: PreparedProject, session: Session, due: Mapping[str, str], profile: str | None, tell: Tell | None
+    project: PreparedProject, session: Session, names: Sequence[str], profile: str | None, tell: Tell | None
 ) -> Built:
     from plinth.dbt_plugin import expect
 
-    names = [model.name for model in project.models if model.table in due]
-    tests = [test.name for test in due_tests(project, due, session.lakehouse)]
     # Tests are named one by one: dbt's own choice would take in those of tables that nobody has made yet.
-    arguments = ["build", "--select", *names, *tests, "--indirect-selection", "empty"]
+    arguments = ["build", "--select", *names, "--indirect-selection", "empty"]
     with _settings(session.lakehouse, profile), expect(session):
         result = invoke(project.folder, arguments, manifest=_manifest(project), tell=tell)
     entries = getattr(result.result, "results", None)
@@ -224,16 +209,8 @@ def _line(event: Any) -> str:
 
 @contextmanager
 def _settings(lakehouse: Lakehouse, profile: str | None) -> Iterator[None]:
-    """The environment variables that `dbt_project/profiles.yml` reads, for the length of one invocation."""
-    chosen = lakehouse.platform.profile(profile)
-    scratch = lakehouse.platform.path(lakehouse.platform.stores.scratch)
-    scratch.mkdir(parents=True, exist_ok=True)
-    wanted = {
-        "PLINTH_MEMORY_LIMIT": duckdb_memory(chosen),
-        "PLINTH_THREADS": str(chosen.threads),
-        "PLINTH_SCRATCH": str(scratch),
-        "DO_NOT_TRACK": "1",
-    }
+    """Sets the environment variables for the length of one invocation."""
+    wanted = settings_of(lakehouse.platform, profile)
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
@@ -244,3 +221,16 @@ def _settings(lakehouse: Lakehouse, profile: str | None) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def settings_of(platform: Platform, profile: str | None = None) -> dict[str, str]:
+    """The environment variables that `dbt_project/profiles.yml` reads: the limits of a profile, and the scratch folder."""
+    chosen = platform.profile(profile)
+    scratch = platform.path(platform.stores.scratch)
+    scratch.mkdir(parents=True, exist_ok=True)
+    return {
+        "PLINTH_MEMORY_LIMIT": duckdb_memory(chosen),
+        "PLINTH_THREADS": str(chosen.threads),
+        "PLINTH_SCRATCH": str(scratch),
+        "DO_NOT_TRACK": "1",
+    }

@@ -85,3 +85,21 @@ class ModelOutcome:
     deleted: int = 0
     seconds: float = 0.0
     columns: tuple[DeltaColumn, ...] = ()
+
+
+@dataclass(frozen=True)
+class TestOutcome:
+    """What became of one dbt test: `pass`, `warn`, `fail`, `error` or `skipped`, and how many rows broke it."""
+
+    name: str
+    status: str
+    failures: int
+    message: str
+    sql: str
+
+    __test__ = False  # pytest would take it for a class of tests
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing broke it."""
+        return self.status == "pass"

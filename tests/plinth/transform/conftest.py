@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.plinth.transform.shop import Shop, write_project
+from tests.plinth.transform.shop import Shop, shared_project
 
 
 @pytest.fixture(scope="session")
 def shop_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_project(tmp_path_factory.mktemp("shop") / "project")
+    return shared_project(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

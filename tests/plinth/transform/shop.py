@@ -89,6 +89,12 @@ def write_project(folder: Path) -> Path:
     return folder
 
 
+def shared_project(base: Path) -> Path:
+    """The project of a whole test session, written and so parsed once."""
+    folder = base / "shop_project" / "dbt_project"
+    return folder if folder.exists() else write_project(folder)
+
+
 class Shop:
     """A lakehouse with the tables `bronze/orders` and `bronze/people`, and the project that reads them."""
 
