@@ -27,6 +27,8 @@ _ELSEWHERE = {
     "quarantine": "plinth.ingest.quarantine_cli:app",
     "show": "plinth.lakehouse.cli:show",
     "maintain": "plinth.lakehouse.cli:maintain",
+    "serve": "api.cli:serve",
+    "key": "api.cli:keys",
 }
 
 

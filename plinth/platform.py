@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from plinth.api_settings import Api
 from plinth.errors import ConfigurationError
 
 Classification = Literal["public", "internal", "confidential", "restricted"]
@@ -63,10 +64,27 @@ class Profile(_Strict):
 
 
 class Stores(_Strict):
-    """Files and databases beside the lakehouse."""
+    """Files and databases beside the lakehouse.
+
+    `registry` is the folder of the models; `tracking` is the URL of an MLflow server that keeps them instead, or `tracking_env` names the
+    environment variable that holds it.
+    """
 
     report: str = "data/report.json"
     scratch: str = "data/scratch"
+    registry: str = "data/registry"
+    tracking: str | None = None
+    tracking_env: str | None = None
+
+    @model_validator(mode="after")
+    def _one_tracking(self) -> Stores:
+        if self.tracking is not None and self.tracking_env is not None:
+            raise ValueError("only one of tracking and tracking_env is expected")
+        if self.tracking is not None and urlsplit(self.tracking).password:
+            raise ValueError(
+                "a password stands in tracking: name the variable that holds the URL in tracking_env instead"
+            )
+        return self
 
 
 class Source(_Strict):
@@ -104,6 +122,7 @@ class Platform(_Strict):
     profiles: dict[str, Profile] = Field(min_length=1)
     default_profile: str
     sources: dict[str, Source] = {}
+    api: Api = Api()
     home: Path = Field(default=Path("."), exclude=True)
 
     @model_validator(mode="after")
@@ -145,6 +164,16 @@ class Platform(_Strict):
                 where="platform.yaml, profiles",
             )
         return self.profiles[chosen]
+
+    def tracking_url(self) -> str | None:
+        """The address of the MLflow server that keeps the models; None where they are kept in `stores.registry`.
+
+        Raises:
+            ConfigurationError: the environment variable that it names is not set.
+        """
+        if self.stores.tracking_env is not None:
+            return _variable(self.stores.tracking_env, "stores.tracking_env")
+        return self.stores.tracking
 
     def source(self, name: str) -> Source:
         """The source `name`.
@@ -246,7 +275,10 @@ def _line(detail: ErrorDetails) -> str:
 
 
 def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
-    models: dict[str, type[BaseModel]] = {"zones": Zone, "profiles": Profile, "sources": Source, "stores": Stores}
+    models: dict[str, type[BaseModel]] = {
+        **{"zones": Zone, "profiles": Profile, "sources": Source},
+        **{"stores": Stores, "api": Api},
+    }
     model = models.get(str(location[0]), Platform) if len(location) > 1 else Platform
     return [name for name in model.model_fields if name != "home"]
 

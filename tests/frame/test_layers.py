@@ -11,7 +11,7 @@ import pytest
 
 from tests.frame.shop import PROJECT
 
-ROOMS = ("assets", "resources", "sensors", "jobs", "plinth")
+ROOMS = ("assets", "resources", "sensors", "jobs", "plinth", "api")
 
 
 @pytest.mark.slow

@@ -1,0 +1,98 @@
+"""The log of the API: one line of JSON for each request and for each thing that happened, and nothing personal in any.
+
+A line of a request holds its id, the route's template, status, duration and the key's id: no path, no query, no body, no address. A
+line of an error holds its type and where it was raised, never its message, which may repeat a value.
+
+Lines of requests are noted as tuples and written together a few times a second: a line each would cost more than the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import traceback
+from datetime import UTC, datetime
+from typing import TextIO
+
+from api.telemetry.counters import ROUTES
+
+FLUSH_SECONDS = 0.25
+_LONGEST = 20_000
+
+
+class RequestLog:
+    """Notes requests, and writes them when `flush` is called."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._noted: list[tuple[float, str, str, int, int, float, str]] = []
+        self._lost = 0
+
+    def note(self, request_id: str, method: str, route: int, status: int, seconds: float, key: str) -> None:
+        """Notes a request; `route` is its place in ROUTES, `key` the id of its key or ''."""
+        if len(self._noted) >= _LONGEST:
+            self._lost += 1
+            return
+        self._noted.append((time.time(), request_id, method, route, status, seconds, key))
+
+    def flush(self) -> None:
+        """Writes what was noted."""
+        noted, self._noted = self._noted, []
+        lost, self._lost = self._lost, 0
+        if not noted:
+            return
+        lines = [
+            f'{{"time":"{_time(at)}","level":"info","event":"request","request":"{request_id}","method":"{method}",'
+            f'"route":"{ROUTES[route]}","status":{status},"ms":{seconds * 1000:.3f},"key":"{key}"}}\n'
+            for at, request_id, method, route, status, seconds, key in noted
+        ]
+        if lost:
+            lines.append(
+                f'{{"time":"{_time(time.time())}","level":"warning","event":"requests not logged","count":{lost}}}\n'
+            )
+        self._stream.write("".join(lines))
+        self._stream.flush()
+
+
+class JsonLines(logging.Formatter):
+    """Log records as JSON. Of an exception only the type and the places are said."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said: dict[str, object] = {
+            "time": _time(record.created),
+            "level": record.levelname.lower(),
+            "event": record.getMessage().strip(),
+        }
+        said.update(getattr(record, "facts", {}))
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            said["error"] = f"{type(error).__module__}.{type(error).__qualname__}"
+            said["at"] = [
+                f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}"
+                for frame in traceback.extract_tb(error.__traceback__)[-8:]
+            ]
+        return json.dumps(said, ensure_ascii=False)
+
+
+def logger() -> logging.Logger:
+    """The API's own logger."""
+    return logging.getLogger("plinth.api")
+
+
+def configure_logging(stream: TextIO | None = None) -> None:
+    """Sends this process's log to `stream` (the standard error by default) as lines of JSON."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLines())
+    for name in ("uvicorn", "uvicorn.error", "plinth.api"):
+        each = logging.getLogger(name)
+        each.handlers, each.propagate = [handler], False
+        each.setLevel(logging.WARNING if name.startswith("uvicorn") else logging.INFO)
+    # uvicorn's own line of a request repeats the path and the address.
+    access = logging.getLogger("uvicorn.access")
+    access.handlers, access.propagate, access.disabled = [], False, True
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
