@@ -121,7 +121,13 @@ def _write_overlay(path: Path, base: Platform, name: str) -> None:
         )
     values: dict[str, Any] = {
         "zones": {zone: {"root": f"data/{name}/{zone}"} for zone in base.zones},
-        "stores": {"scratch": f"data/{name}/scratch"},
+        "stores": {
+            "scratch": f"data/{name}/scratch",
+            # Models of one dataset must not meet those of another, so a tracking server is left aside too.
+            "registry": f"data/{name}/registry",
+            "tracking": None,
+            "tracking_env": None,
+        },
         "sources": {SAMPLE_SOURCE: {"url": f"sqlite:///data/{name}/erp.sqlite", "url_env": None, "password_env": None}},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
