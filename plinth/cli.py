@@ -27,6 +27,7 @@ _ELSEWHERE = {
     "quarantine": "plinth.ingest.quarantine_cli:app",
     "show": "plinth.lakehouse.cli:show",
     "maintain": "plinth.lakehouse.cli:maintain",
+    "model": "plinth.registry.cli:app",
     "serve": "api.cli:serve",
     "key": "api.cli:keys",
 }

@@ -1,0 +1,148 @@
+"""The commands `plinth model list | show | rollback | promote`.
+
+What belongs here: arguments and printing. What does not: the rules of what may be served (`plinth.registry.champions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from plinth.platform import load_platform
+from plinth.project import open_project
+from plinth.registry.errors import ModelMissing
+from plinth.registry.registry import Registry
+from plinth.registry.version import RegisteredVersion
+
+app = typer.Typer(
+    no_args_is_help=True, help="Trained models: which versions there are, which one is served, and the way back."
+)
+
+PlatformFile = Annotated[
+    Path | None, typer.Option("--platform", help="Settings; by default the project's platform.yaml.")
+]
+Data = Annotated[Path | None, typer.Option(help="The models that were trained on this data file.")]
+ModelName = Annotated[str, typer.Argument(help="A model, e.g. recommender.")]
+Version = Annotated[int, typer.Argument(min=1, help="A version of `plinth model list`.")]
+_SHORT = 12
+
+
+@app.command("list")
+def list_(
+    model: Annotated[str | None, typer.Argument(help="Only this model.")] = None,
+    platform: PlatformFile = None,
+    data: Data = None,
+) -> None:
+    """Show the versions of every model, the newest first, and what was decided about each."""
+    registry = _opened(platform, data)
+    names = [model] if model else registry.models()
+    grid = Grid("model", "version", "alias", "registered (UTC)", "digest", "figure that decides", "what was decided")
+    for name in names:
+        versions = registry.versions(name)
+        if model and not versions:
+            raise _unknown(registry, name)
+        for each in versions:
+            grid.add_row(
+                each.model, str(each.version), ", ".join(each.aliases), f"{each.created_at:%Y-%m-%d %H:%M}",
+                each.digest[:_SHORT], _figure(each), _said(each),
+            )  # fmt: skip
+    Console().print(grid if grid.row_count else "No model is registered yet: materialise models/… first (plinth run).")
+
+
+@app.command()
+def show(
+    model: ModelName,
+    version: Annotated[int | None, typer.Argument(min=1, help="A version; by default the champion.")] = None,
+    platform: PlatformFile = None,
+    data: Data = None,
+) -> None:
+    """Show all that is known of a version: figures, settings, the tables it was made from, and the decision."""
+    registry = _opened(platform, data)
+    found = registry.champion(model) if version is None else registry.version(model, version)
+    if found is None:
+        raise _unknown(registry, model, version)
+    console = Console()
+    facts = {
+        "model": str(found), "alias": ", ".join(found.aliases) or "none", "registered": f"{found.created_at:%Y-%m-%d %H:%M:%S} UTC",
+        "digest": found.digest, "seed": str(found.seed), "code": found.code or "not recorded",
+        "snapshot of the figures": found.evaluated_on or "not recorded", "decision": _said(found), **found.tags,
+    }  # fmt: skip
+    console.print(_pairs("", "", facts))
+    console.print(_pairs("figure", "value", {name: f"{value:,.4f}" for name, value in found.metrics.items()}))
+    console.print(_pairs("setting", "value", found.parameters))
+    console.print(_pairs("table read", "Delta version", {name: str(number) for name, number in found.inputs.items()}))
+    console.print(_pairs("file", "sha256", found.files))
+
+
+@app.command()
+def rollback(
+    model: ModelName,
+    to: Annotated[
+        int | None, typer.Option(min=1, help="The version to return to; by default the champion before.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    platform: PlatformFile = None,
+    data: Data = None,
+) -> None:
+    """Put an earlier champion back; the version that is taken out comes back by hand only."""
+    registry = _opened(platform, data)
+    before = registry.champion(model)
+    now = registry.rollback(model, to, reason=reason)
+    _say_change(before, now)
+
+
+@app.command()
+def promote(model: ModelName, version: Version, platform: PlatformFile = None, data: Data = None) -> None:
+    """Make a version the champion by hand, whatever its figures."""
+    registry = _opened(platform, data)
+    before = registry.champion(model)
+    _say_change(before, registry.promote(model, version))
+
+
+def _opened(platform: Path | None, data: Path | None) -> Registry:
+    return Registry.of(load_platform(platform) if platform is not None else open_project(data).platform)
+
+
+def _unknown(registry: Registry, model: str, version: int | None = None) -> ModelMissing:
+    known = {name: [str(each.version) for each in registry.versions(name)] for name in registry.models()}
+    if known.get(model):
+        what = f"{model} has no version {version}" if version else f"{model} has no champion"
+        expected = f"one of its versions {', '.join(known[model])}"
+    else:
+        what, expected = f"there is no model {model!r}", f"one of {', '.join(known) or 'none is registered yet'}"
+    return ModelMissing(
+        what, expected=expected, found=version or model, remedy="`plinth model list` shows what there is"
+    )
+
+
+def _say_change(before: RegisteredVersion | None, now: RegisteredVersion) -> None:
+    if before is not None and before.version == now.version:
+        typer.echo(f"{now} is the champion already.")
+        return
+    typer.echo(f"{now} is the champion" + (f", in the place of version {before.version}." if before else "."))
+    typer.echo(f"Materialise what is made from it to serve it: models/{now.model} stays as it is, serving/… follows.")
+
+
+def _figure(version: RegisteredVersion) -> str:
+    metric = version.decision.metric if version.decision else ""
+    return f"{metric} {version.metrics[metric]:.4f}" if metric in version.metrics else ""
+
+
+def _said(version: RegisteredVersion) -> str:
+    if version.rolled_back is not None:
+        return f"rolled back {version.rolled_back}"
+    if version.decision is None:
+        return "not compared yet"
+    return ("promoted: " if version.decision.promoted else "kept out: ") + version.decision.reason
+
+
+def _pairs(left: str, right: str, values: Mapping[str, str]) -> Grid:
+    grid = Grid(left, right, show_header=bool(left))
+    for name, value in values.items():
+        grid.add_row(name, value)
+    return grid

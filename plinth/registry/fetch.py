@@ -1,0 +1,69 @@
+"""The files of a registered version, brought here and held to their digest before anybody opens one.
+
+What belongs here: the copy and its verification. What does not: opening a model.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from plinth.registry.content import verify
+from plinth.registry.errors import ModelTampered, RegistryRefused
+from plinth.registry.runs import FOLDER, PLOTS
+from plinth.registry.store import Store, faults
+from plinth.registry.version import RegisteredVersion
+
+
+def fetch(store: Store, version: RegisteredVersion) -> Path:
+    """A local folder with the files of a version; see `Registry.fetch`."""
+    kept = store.root / "fetched" / version.digest
+    if kept.is_dir():
+        try:
+            verify(kept, version.files, version.digest, model=str(version))
+            return kept
+        except (ModelTampered, RegistryRefused):
+            # The copy is spoiled, the original may not be: take it anew, and fail on that if it is.
+            shutil.rmtree(kept)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".fetching-") as scratch:
+        folder = _copy(store, version, Path(scratch))
+        verify(folder, version.files, version.digest, model=str(version))
+        try:
+            folder.rename(kept)
+        except OSError:
+            # Another process fetched the same version meanwhile; its copy is held to the digest as well.
+            verify(kept, version.files, version.digest, model=str(version))
+    return kept
+
+
+def plot(store: Store, version: RegisteredVersion, name: str) -> bytes | None:
+    """A plot of a version as PNG; None where it has none of this name."""
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            with faults(store.uri):
+                found = store.client.download_artifacts(version.run_id, f"{PLOTS}/{name}.png", scratch)
+        except (RegistryRefused, OSError):
+            return None
+        return Path(found).read_bytes()
+
+
+def _copy(store: Store, version: RegisteredVersion, scratch: Path) -> Path:
+    if not store.is_local:
+        with faults(store.uri):
+            return Path(store.client.download_artifacts(version.run_id, FOLDER, str(scratch)))
+    # By the run's number and not by the recorded address, which names the folder that the project stood in then.
+    recorded = Path(unquote(urlsplit(version.source).path))
+    here = store.root / "artifacts" / Path(*recorded.parts[-4:])
+    if not here.is_dir():
+        raise ModelTampered(
+            f"the files of {version} are gone",
+            expected=f"{len(version.files)} files",
+            found="no folder",
+            where=here,
+            remedy=f"restore the folder, or roll back: plinth model rollback {version.model}",
+        )
+    # Links are copied as links, which the verification then refuses.
+    return Path(shutil.copytree(here, scratch / FOLDER, symlinks=True))
