@@ -62,7 +62,8 @@ def promote(registry: Registry, model: str, number: int) -> RegisteredVersion:
         version = _existing(registry, model, number)
         if version.rolled_back is not None:
             registry.store.client.delete_model_version_tag(model, str(number), tag.ROLLED_BACK)
-        _crown(registry, version, [*_row(registry, model), number])
+        row = _row(registry, model)
+        _crown(registry, version, row if row and row[-1] == number else [*row, number])
     return _existing(registry, model, number)
 
 
@@ -72,14 +73,18 @@ def roll_back(registry: Registry, model: str, to: int | None, reason: str) -> Re
         row = _row(registry, model)
         target = to if to is not None else _before(registry, model, row)
         version = _existing(registry, model, target)
-        if row and row[-1] != target:
+        if row and row[-1] == target:
+            return version
+        if row:
             said = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, back to version {target}" + (
                 f": {reason}" if reason else ""
             )
             registry.store.client.set_model_version_tag(model, str(row[-1]), tag.ROLLED_BACK, said)
         if version.rolled_back is not None:
             registry.store.client.delete_model_version_tag(model, str(target), tag.ROLLED_BACK)
-        _crown(registry, version, [*(row[: row.index(target)] if target in row else row), target])
+        past = row[:-1]
+        place = len(past) - past[::-1].index(target) - 1 if target in past else len(row)
+        _crown(registry, version, [*row[:place], target])
     return _existing(registry, model, target)
 
 

@@ -19,10 +19,10 @@ from plinth.errors import ConfigurationError
 from plinth.registry import version as tag
 from plinth.registry.champions import Challenge, challenge, promote, roll_back
 from plinth.registry.content import digest_of, hashes_of
-from plinth.registry.errors import ModelMissing, RegistryRefused
+from plinth.registry.errors import ModelMissing
 from plinth.registry.fetch import fetch, plot
 from plinth.registry.runs import Training, written_run
-from plinth.registry.store import Store, faults, is_missing
+from plinth.registry.store import Absent, Store, faults
 from plinth.registry.version import Decision, RegisteredVersion, parse_version
 
 if TYPE_CHECKING:
@@ -157,10 +157,8 @@ class Registry:
         try:
             with faults(self.store.uri):
                 found = client.get_model_version(_check_name(model), str(number))
-        except RegistryRefused as error:
-            if is_missing(error):
-                return None
-            raise
+        except Absent:
+            return None
         return parse_version(found, self._aliases(model).get(number, ()))
 
     def champion(self, model: str) -> RegisteredVersion | None:
@@ -230,9 +228,7 @@ class Registry:
         try:
             with faults(self.store.uri):
                 self.store.client.get_registered_model(model)
-        except RegistryRefused as error:
-            if not is_missing(error):
-                raise
+        except Absent:
             self.store.client.create_registered_model(model)
 
     def _search(self, condition: str) -> Sequence[ModelVersion]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -34,6 +35,12 @@ _PATIENCE = {
 }
 # Some 40 lines of migrations at the first use, on the standard error of every step.
 _LOUD = ("alembic", "mlflow.store.db.utils", "mlflow.tracking.client")
+
+_PASSING = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED")
+
+
+class Absent(RegistryRefused):
+    """There is no such thing, which is an answer and no fault."""
 
 
 class Store:
@@ -103,23 +110,27 @@ def faults(uri: str) -> Iterator[None]:
     try:
         yield
     except mlflow.exceptions.MlflowException as error:
-        passing = error.error_code in ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED")
-        kind = RegistryUnavailable if passing else RegistryRefused
+        passing = error.error_code in _PASSING
+        kind = (
+            Absent
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST"
+            else RegistryUnavailable
+            if passing
+            else RegistryRefused
+        )
         raise kind(
             "the model registry cannot do what was asked",
             found=_short(error.message),
             where=_without_password(uri),
             remedy=_remedy(error.message, uri, passing),
-        ) from error
+        ) from None  # MLflow's own text holds the address with its password
     except DBAPIError as error:
         raise RegistryUnavailable(
-            "the model registry's database did not answer", found=_short(str(error.orig)), where=_without_password(uri)
+            "the model registry's database did not answer",
+            found=_short(str(error.orig)),
+            where=_without_password(uri),
+            remedy="run it again; if it stays, see who holds the database open",
         ) from error
-
-
-def is_missing(error: RegistryRefused) -> bool:
-    """Whether an error says that there is no such thing, which is an answer and no fault."""
-    return getattr(error.__cause__, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
 
 
 def _remedy(message: str, uri: str, passing: bool) -> str:
@@ -131,7 +142,7 @@ def _remedy(message: str, uri: str, passing: bool) -> str:
 
 
 def _short(message: str) -> str:
-    first = message.strip().splitlines()[0] if message.strip() else "no message"
+    first = re.sub(r"//[^/@\s]+@", "//", message.strip().splitlines()[0] if message.strip() else "no message")
     return first if len(first) <= 400 else first[:400] + "…"
 
 
