@@ -1,0 +1,118 @@
+"""The second stage: how likely each candidate is bought, learnt at several past cut-offs.
+
+What belongs here: the rows that the ranker learns from, and its training. What does not: candidates and features.
+
+Each cut-off's features come from the events before it alone, its labels from the window after it; the newest window ends where the
+recommender is trained, so that nothing later is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from plinth.recommend.candidates import Candidates, candidates_of
+from plinth.recommend.errors import EventsUnusable
+from plinth.recommend.features import features_of
+from plinth.recommend.log import Array, Log
+from plinth.recommend.settings import RecommenderSettings
+from plinth.recommend.snapshot import Snapshot, learn, look, scores_of
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+_BLOCK = 3_000_000  # cells of a dense block of customers by items: 12 MB in each of some ten matrices
+_LEAST_HISTORY = 56.0  # days before the oldest cut-off; with less there is nothing to learn a habit from
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Candidates of a block of customers with their features."""
+
+    customers: Array
+    candidates: Candidates
+    features: Array
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What the ranker learns from: features, and whether the item was bought in the window."""
+
+    features: Array
+    bought: Array
+
+
+def blocks(snapshot: Snapshot, customers: Array) -> Iterator[Ranked]:
+    """The candidates of many customers, block by block, so that the dense matrices stay small."""
+    size = max(16, _BLOCK // max(1, len(snapshot.log.goods)))
+    for first in range(0, len(customers), size):
+        block = customers[first : first + size]
+        scores = scores_of(snapshot, block)
+        candidates = candidates_of(snapshot, block, scores)
+        yield Ranked(block, candidates, features_of(snapshot, block, scores, candidates))
+
+
+def examples_of(log: Log, at: float, text: sparse.csr_matrix, seed: int, settings: RecommenderSettings) -> Examples:
+    """The examples of all cut-offs before a moment.
+
+    Raises:
+        EventsUnusable: there are too few days of events, or too few customers who came back.
+    """
+    found = []
+    for number in range(1, settings.cutoffs + 1):
+        cut = at - number * settings.window_days
+        if len(log) == 0 or cut - float(log.day[0]) < _LEAST_HISTORY:
+            break
+        found.append(_at(log, cut, text, np.random.default_rng([seed, number]), settings))
+    bought = np.concatenate([each.bought for each in found]) if found else np.empty(0, dtype=bool)
+    if not bought.any() or bought.all():
+        raise EventsUnusable(
+            "there is too little to train a ranker on",
+            expected=f"customers who bought again, over at least {_LEAST_HISTORY + settings.window_days:.0f} days",
+            found=f"{len(log):,} events",
+            remedy="train again when there is more history",
+        )
+    return Examples(np.concatenate([each.features for each in found]), bought)
+
+
+def _at(
+    log: Log, cut: float, text: sparse.csr_matrix, rng: np.random.Generator, settings: RecommenderSettings
+) -> Examples:
+    past, window = log.before(cut), log.between(cut, cut + settings.window_days)
+    sold = np.bincount(past.item, minlength=len(log.goods)) > 0
+    customers = np.intersect1d(past.customer, window.customer)
+    if len(customers) > settings.customers_per_cutoff:
+        customers = np.sort(rng.choice(customers, settings.customers_per_cutoff, replace=False))
+    # An item that was first sold after the cut-off must not be a candidate: being sold at all would tell that it was bought.
+    snapshot = look(log, cut, learn(log, cut, text, settings), sold, settings)
+    width = np.int64(len(log.goods))
+    truth = np.unique(window.customer.astype(np.int64) * width + window.item)
+    features, labels = [], []
+    for block in blocks(snapshot, customers):
+        bought = np.isin(block.customers[block.candidates.row].astype(np.int64) * width + block.candidates.item, truth)
+        keep = bought | (rng.random(len(bought)) < settings.negatives)
+        features.append(block.features[keep])
+        labels.append(bought[keep])
+    if not features:
+        return Examples(np.empty((0, 0), dtype=np.float32), np.empty(0, dtype=bool))
+    return Examples(np.concatenate(features), np.concatenate(labels))
+
+
+def train_ranker(examples: Examples, seed: int, settings: RecommenderSettings) -> HistGradientBoostingClassifier:
+    """The ranker of examples. It gives scores in the order of likelihood; they are not calibrated."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    ranker = HistGradientBoostingClassifier(
+        learning_rate=settings.learning_rate,
+        max_iter=settings.trees,
+        max_leaf_nodes=settings.leaves,
+        min_samples_leaf=settings.leaf_rows,
+        l2_regularization=1.0,
+        early_stopping=False,
+        random_state=seed,
+    )
+    return ranker.fit(examples.features, examples.bought)
