@@ -28,6 +28,7 @@ _ELSEWHERE = {
     "show": "plinth.lakehouse.cli:show",
     "maintain": "plinth.lakehouse.cli:maintain",
     "model": "plinth.registry.cli:app",
+    "online": "plinth.online.cli:app",
     "serve": "api.cli:serve",
     "key": "api.cli:keys",
 }

@@ -67,7 +67,8 @@ class Stores(_Strict):
     """Files and databases beside the lakehouse.
 
     `registry` is the folder of the models; `tracking` is the URL of an MLflow server that keeps them instead, or `tracking_env` names the
-    environment variable that holds it.
+    environment variable that holds it. `online` is the URL of the store that the API reads, or `online_env` names the variable that holds it
+    (with its password).
     """
 
     report: str = "data/report.json"
@@ -75,6 +76,8 @@ class Stores(_Strict):
     registry: str = "data/registry"
     tracking: str | None = None
     tracking_env: str | None = None
+    online: str = "sqlite:///data/online/online.db"
+    online_env: str | None = None
 
     @model_validator(mode="after")
     def _one_tracking(self) -> Stores:
@@ -84,6 +87,8 @@ class Stores(_Strict):
             raise ValueError(
                 "a password stands in tracking: name the variable that holds the URL in tracking_env instead"
             )
+        if urlsplit(self.online).password:
+            raise ValueError("a password stands in online: name the variable that holds the URL in online_env instead")
         return self
 
 
@@ -175,6 +180,17 @@ class Platform(_Strict):
             return _variable(self.stores.tracking_env, "stores.tracking_env")
         return self.stores.tracking
 
+    def online_url(self) -> str:
+        """The URL of the online store; a relative SQLite path is resolved against `home`.
+
+        Raises:
+            ConfigurationError: the environment variable that it names is not set.
+        """
+        url = self.stores.online
+        if self.stores.online_env is not None:
+            url = _variable(self.stores.online_env, "stores.online_env")
+        return self._resolved(url)
+
     def source(self, name: str) -> Source:
         """The source `name`.
 
@@ -200,8 +216,8 @@ class Platform(_Strict):
         source = self.source(name)
         url = source.url or _variable(source.url_env or "", f"sources.{name}.url_env")
         parts = urlsplit(url)
-        if parts.scheme.startswith("sqlite") and url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
-            return f"sqlite:///{self.path(url.removeprefix('sqlite:///'))}"
+        if parts.scheme.startswith("sqlite"):
+            return self._resolved(url)
         if source.password_env is None:
             return url
         from urllib.parse import quote
@@ -209,6 +225,11 @@ class Platform(_Strict):
         secret = quote(_variable(source.password_env, f"sources.{name}.password_env"), safe="")
         user, _, host = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{user.split(':')[0]}:{secret}@{host}"))
+
+    def _resolved(self, url: str) -> str:
+        if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
+            return f"sqlite:///{self.path(url.removeprefix('sqlite:///'))}"
+        return url
 
 
 def load_platform(path: str | Path, overlay: str | Path | None = None) -> Platform:

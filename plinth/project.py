@@ -127,6 +127,8 @@ def _write_overlay(path: Path, base: Platform, name: str) -> None:
             "registry": f"data/{name}/registry",
             "tracking": None,
             "tracking_env": None,
+            "online": f"sqlite:///data/{name}/online/online.db",
+            "online_env": None,
         },
         "sources": {SAMPLE_SOURCE: {"url": f"sqlite:///data/{name}/erp.sqlite", "url_env": None, "password_env": None}},
     }

@@ -122,6 +122,12 @@ class Database:
 def unavailable(address: Address, error: object) -> StoreUnavailable:
     """The error for a store that did not answer as a store does."""
     lines = str(error).strip().splitlines()
+    if isinstance(error, FileNotFoundError):
+        return StoreUnavailable(
+            "there is no online store yet, or it was taken away",
+            where=address.text,
+            remedy="publish into it: materialise serving/online (plinth run)",
+        )
     return StoreUnavailable(
         "the online store did not answer",
         found=f"{type(error).__name__}: {lines[0] if lines else ''}",

@@ -21,6 +21,7 @@ from plinth.online.publish import point_to, publish
 from plinth.online.reader import OnlineReader
 from plinth.online.reading import Reading
 from plinth.online.sweep import prune
+from plinth.platform import Platform
 
 
 class OnlineStore(OnlineReader):
@@ -47,6 +48,15 @@ class OnlineStore(OnlineReader):
             ConfigurationError: the store cannot be kept at this address.
         """
         return cls(url, read_only=read_only)
+
+    @classmethod
+    def of(cls, platform: Platform, *, read_only: bool = False) -> OnlineStore:
+        """The store that `stores.online` of a platform names.
+
+        Raises:
+            ConfigurationError: as `open`, or the environment variable that it names is not set.
+        """
+        return cls(platform.online_url(), read_only=read_only)
 
     def __enter__(self) -> OnlineStore:
         return self
