@@ -41,5 +41,5 @@ class Api(BaseModel):
     rows: int = Field(default=100, ge=1, le=1000)
     request_seconds: float = Field(default=10, gt=0)
     drain_seconds: float = Field(default=1, ge=0)
-    sessions: int = Field(default=50_000, ge=1)
+    sessions: int = Field(default=20_000, ge=1)
     tracing: Literal["otlp", "console"] | None = None

@@ -1,0 +1,81 @@
+"""uvicorn's HTTP/1.1 protocol with two limits that it lacks: how large the head of a request may be, and how long it may take to come.
+
+Without them a client that sends a header without end fills the memory, and one that sends a byte a minute holds a connection for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api.http.problems import HEADERS_TOO_LARGE, MALFORMED, TIMED_OUT, Kind, Problem, answer
+
+HEAD_BYTES = 32 * 1024
+HEAD_SECONDS = 10.0
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection. Its timer runs only while a head is incomplete, so a request that comes in one piece costs two comparisons."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._in_head = False
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._overdue)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self._refuse(HEADERS_TOO_LARGE)
+            elif self._head_timer is None:
+                self._head_timer = self.loop.call_later(HEAD_SECONDS, self._overdue)
+        elif self._head_timer is not None:
+            self._stop_timer()
+
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be parsed as HTTP gets a problem like everything else."""
+        self._refuse(MALFORMED, "This is no HTTP/1.1 request.")
+
+    def _overdue(self) -> None:
+        self._head_timer = None
+        if self._in_head:
+            self._refuse(TIMED_OUT, f"The head did not arrive within {HEAD_SECONDS:g} s.")
+        elif not self.transport.is_closing():
+            self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse(self, kind: Kind, detail: str | None = None) -> None:
+        self._stop_timer()
+        self._in_head = False
+        if self.transport.is_closing():
+            return
+        said = answer(Problem(kind, detail), "none")
+        head = b"".join(name + b": " + value + b"\r\n" for name, value in said.headers)
+        self.transport.write(
+            b"HTTP/1.1 %d %s\r\n%sconnection: close\r\n\r\n%s" % (said.status, kind.title.encode(), head, said.body)
+        )
+        self.transport.close()

@@ -1,0 +1,94 @@
+"""What is asked about a customer: recommendations, promotions, features."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response, Security
+
+from api.events.batch import COUNTRY_PATTERN
+from api.http.problems import NOT_FOUND, Problem
+from api.keys.ring import Held
+from api.routes.asked import NOT_MODIFIED, WITH_KEY, Asked, CustomerId, body, problems, reach, respond, served
+from api.routes.models import Features, Promotions, Recommendations
+from api.served.lists import body_of, first_rows, popular, stored
+from api.served.shelf import Ready, Shelf
+from api.worker import Worker
+
+router = APIRouter(prefix="/v1/customers/{id}", tags=["customers"])
+
+Limit = Annotated[int | None, Query(ge=1, le=1000, description="Rows; by default, and at most, what was published.")]
+InCountry = Annotated[
+    str | None,
+    Query(pattern=COUNTRY_PATTERN, description="Where a customer is of whom nothing is known.", examples=["France"]),
+]
+
+
+@router.get(
+    "/recommendations",
+    summary="What a customer is likely to want next",
+    description="The published list, with the events blended in that came since. A customer of whom nothing is known gets what is popular.",
+    responses={**body(Recommendations, "The list, best first."), **NOT_MODIFIED, **WITH_KEY, **problems(NOT_FOUND)},
+)
+async def recommendations(
+    request: Request,
+    worker: Asked,
+    id: CustomerId,
+    key: Annotated[Held, Security(reach, scopes=["recommendations:read"])],
+    limit: Limit = None,
+    country: InCountry = None,
+) -> Response:
+    shelf = served(worker)
+    found = await worker.fetch("recommendations", id)
+    ready = worker.live.list_of(id, shelf, found)
+    if ready is None and found is not None:
+        ready = shelf.answer("recommendations", id) or shelf.wrap(found)
+    if ready is None:
+        ready = _cold_start(shelf, id, country)
+    if limit is not None:
+        ready = shelf.wrap(first_rows(ready.body, min(limit, worker.settings.rows)))
+    return respond(request, worker, ready)
+
+
+def _cold_start(shelf: Shelf, customer: str, country: str | None) -> Ready:
+    chosen = popular(shelf, country)
+    if chosen is None:
+        raise Problem(NOT_FOUND)
+    return shelf.wrap(body_of({"customer": customer, "cold_start": True}, stored(chosen)))
+
+
+@router.get(
+    "/promotions",
+    summary="The offers that are planned for a customer",
+    responses={**body(Promotions, "The offers."), **NOT_MODIFIED, **WITH_KEY, **problems(NOT_FOUND)},
+)
+async def promotions(
+    request: Request,
+    worker: Asked,
+    id: CustomerId,
+    key: Annotated[Held, Security(reach, scopes=["promotions:read"])],
+) -> Response:
+    return respond(request, worker, await document(worker, "promotions", id))
+
+
+@router.get(
+    "/features",
+    summary="A customer's feature values",
+    responses={**body(Features, "Values by view."), **NOT_MODIFIED, **WITH_KEY, **problems(NOT_FOUND)},
+)
+async def features(
+    request: Request,
+    worker: Asked,
+    id: CustomerId,
+    key: Annotated[Held, Security(reach, scopes=["features:read"])],
+) -> Response:
+    return respond(request, worker, await document(worker, "features", id))
+
+
+async def document(worker: Worker, kind: str, key: str) -> Ready:
+    """A stored document as an answer, or the problem that there is none."""
+    shelf = served(worker)
+    found = await worker.fetch(kind, key)
+    if found is None:
+        raise Problem(NOT_FOUND)
+    return shelf.answer(kind, key) or shelf.wrap(found)

@@ -1,0 +1,73 @@
+"""One look at the store: which version is served, which keys there are, and which events other processes took.
+
+What belongs here: reading, on a thread that may block. What does not: acting on it (`api.worker`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from api.keys.key import Key
+from api.keys.table import KeyTable
+from plinth.online import OnlineStore, OnlineVersion, StoredEvent, StoreUnavailable
+
+PAGE = 1000
+_FARTHEST = 1 << 62
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look saw. `events` are those after the cursor that it was given, at most one page."""
+
+    version: OnlineVersion | None
+    keys: Sequence[Key]
+    events: Sequence[StoredEvent]
+
+
+def look(store: OnlineStore, keys: KeyTable, after: int | None) -> Look:
+    """Looks once.
+
+    Args:
+        after: the number of the last event that is known; None leaves events alone.
+
+    Raises:
+        StoreUnavailable: the store does not answer.
+    """
+    version = store.current()
+    return Look(version, keys.all(), [] if after is None else store.events(after=after, limit=PAGE))
+
+
+def set_up(store: OnlineStore, keys: KeyTable) -> bool:
+    """Makes what tables are missing; False where the store does not answer."""
+    try:
+        store.set_up()
+        keys.set_up()
+    except StoreUnavailable:
+        return False
+    return True
+
+
+def last_before(store: OnlineStore, moment: datetime) -> int:
+    """The number of the last event that was stored before a moment, found by halving: the log may hold years.
+
+    Raises:
+        StoreUnavailable: the store does not answer.
+    """
+    low, high = 0, 1
+    while high < _FARTHEST and _older(store, high, moment):
+        low, high = high, high * 2
+    while low < high:
+        middle = (low + high) // 2
+        if _older(store, middle, moment):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _older(store: OnlineStore, number: int, moment: datetime) -> bool:
+    """Whether the first event after a number was stored before the moment."""
+    found = store.events(after=number, limit=1)
+    return bool(found) and found[0].appended_at <= moment
