@@ -1,0 +1,132 @@
+"""The checks of a model: one step per model that reads the registry, so that they hold after a rollback by hand too.
+
+What belongs here: what is asked of every model. What does not: the decision itself (`plinth.registry`) and the figures (`plinth.training`).
+"""
+
+# No `from __future__ import annotations` here: Dagster does not resolve the texts that it makes of a step's parameters.
+import math
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+from dagster._core.definitions.metadata import RawMetadataValue
+
+from assets.faults import dagster_faults
+from assets.models import model_key
+from plinth.lakehouse.tables import Lakehouse
+from plinth.registry import RegisteredVersion
+from plinth.training.target import Target, is_plausible
+from plinth.training.targets import TARGETS
+from resources import LakehouseResource, RegistryResource
+
+BEATS, IN_RANGE, RECORDED = "challenger_beats_champion", "metrics_in_range", "inputs_recorded"
+
+
+def model_checks() -> Sequence[dg.AssetChecksDefinition]:
+    """The checks of each model."""
+    return [_checks(target) for target in TARGETS]
+
+
+def _checks(target: Target) -> dg.AssetChecksDefinition:
+    key = model_key(target.name)
+
+    @dg.multi_asset_check(
+        name=f"models__{target.name}__checks",
+        specs=[
+            dg.AssetCheckSpec(
+                BEATS,
+                asset=key,
+                description=f"The newest version has a better {target.metric} than the champion that it met.",
+            ),
+            dg.AssetCheckSpec(
+                IN_RANGE,
+                asset=key,
+                description="The figures of the served version are numbers that such figures can be.",
+            ),
+            dg.AssetCheckSpec(
+                RECORDED,
+                asset=key,
+                description="Every table that the served version was made from is recorded with its version.",
+            ),
+        ],
+        can_subset=True,
+        description=f"Looks at what the registry says of {target.name}.",
+    )
+    def look(
+        context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource, registry: RegistryResource
+    ) -> Iterator[dg.AssetCheckResult]:
+        with dagster_faults(context):
+            versions = registry.models().versions(target.name)
+            champion = next((each for each in versions if each.is_champion), None)
+            results = {
+                BEATS: lambda: _beats(target, versions),
+                IN_RANGE: lambda: _in_range(target, champion),
+                RECORDED: lambda: _recorded(target, champion, lakehouse.tables()),
+            }
+            for name, found in results.items():
+                if dg.AssetCheckKey(key, name) in context.selected_asset_check_keys:
+                    yield found()
+
+    return look
+
+
+def _beats(target: Target, versions: Sequence[RegisteredVersion]) -> dg.AssetCheckResult:
+    if not versions:
+        return _result(target, BEATS, True, {"decision": "nothing was trained"})
+    newest = versions[0]
+    decision = newest.decision
+    if decision is None:
+        return _result(
+            target, BEATS, False, {"decision": f"{newest} was not compared yet: materialise models/{target.name} again"}
+        )
+    facts: dict[str, RawMetadataValue] = {
+        "version": newest.version,
+        "decision": decision.reason,
+        "snapshot": decision.evaluated_on,
+    }
+    for name, value in (("challenger", decision.challenger_value), ("champion", decision.champion_value)):
+        if value is not None:
+            facts[f"{name}_{decision.metric}"] = value
+    return _result(target, BEATS, decision.promoted, facts)
+
+
+def _in_range(target: Target, champion: RegisteredVersion | None) -> dg.AssetCheckResult:
+    if champion is None:
+        return _result(target, IN_RANGE, True, {"figures": "nothing is served"})
+    wrong = {name: value for name, value in champion.metrics.items() if not is_plausible(target, name, value)}
+    if not math.isfinite(champion.metrics.get(target.metric, math.nan)):
+        wrong[target.metric] = math.nan
+    facts: dict[str, RawMetadataValue] = {"version": champion.version, "figures": len(champion.metrics)}
+    if wrong:
+        facts["out_of_range"] = ", ".join(f"{name} {value:g}" for name, value in wrong.items())
+    return _result(target, IN_RANGE, not wrong, facts)
+
+
+def _recorded(target: Target, champion: RegisteredVersion | None, lakehouse: Lakehouse) -> dg.AssetCheckResult:
+    if champion is None:
+        return _result(target, RECORDED, True, {"inputs": "nothing is served"})
+    missing = sorted({str(table) for table in target.inputs} - set(champion.inputs))
+    newest = {str(table): lakehouse.find(table) for table in target.inputs}
+    ahead = [
+        name
+        for name, version in champion.inputs.items()
+        if name in newest and ((now := newest[name]) is None or now.version < version)
+    ]
+    facts: dict[str, RawMetadataValue] = {"version": champion.version}
+    for name, version in champion.inputs.items():
+        facts[f"input/{name}"] = version
+    if missing:
+        facts["not_recorded"] = ", ".join(missing)
+    if ahead:
+        # A table that was dropped and made anew begins at version 0: what the model was made from is no more.
+        facts["no_longer_there"] = ", ".join(ahead)
+    return _result(target, RECORDED, not missing and not ahead, facts)
+
+
+def _result(target: Target, name: str, passed: bool, facts: dict[str, RawMetadataValue]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=model_key(target.name),
+        check_name=name,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=facts,
+    )

@@ -1,0 +1,151 @@
+"""Models: each as an asset `models/<name>`, which is one training round and says who is champion after it.
+
+What belongs here: what Dagster is told of a model, and what a round reports. What does not: the round (`plinth.training`), the record of versions
+(`plinth.registry`), checks (`assets.model_checks`), and when a round is due (`sensors.retraining`).
+
+No automation condition stands here: gold changes every night, and a round takes a minute or more, so a model is trained by the clock, by drift, or
+by hand. A round on tables, code and seed of an earlier one trains nothing.
+"""
+
+# No postponed annotations here: Dagster reads that of a `Config` argument as it stands.
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.definitions.metadata import RawMetadataValue
+
+from assets.faults import dagster_faults
+from plinth.platform import Platform
+from plinth.registry import RegisteredVersion
+from plinth.training.code import code_of
+from plinth.training.target import Target
+from plinth.training.targets import TARGETS
+from plinth.training.work import SEED, Outcome, train
+from resources import LakehouseResource, RegistryResource
+
+GROUP = "models"
+POOL = "training"
+"""One training at a time: each uses all threads of its profile, and gradient boosting on oversubscribed threads takes ten times as long."""
+OWNER = "team:data-science"
+PROFILE_TAG, PROFILE = "plinth/profile", "memory"
+REASON_TAG = "plinth/reason"
+NOTHING = "nothing to train on"
+"""The data version of a model that today's tables hold nothing for."""
+
+
+class TrainConfig(dg.Config):
+    """How a round is to be done; the default is what schedules and sensors do."""
+
+    seed: int = SEED
+    """Of every draw; another seed is another model."""
+
+
+def model_key(name: str) -> dg.AssetKey:
+    """The asset key of a model."""
+    return dg.AssetKey([GROUP, name])
+
+
+def model_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
+    """One asset for each model."""
+    return [_asset(target, platform) for target in TARGETS]
+
+
+def _asset(target: Target, platform: Platform) -> dg.AssetsDefinition:
+    profile = PROFILE if PROFILE in platform.profiles else platform.default_profile
+
+    @dg.asset(
+        key=model_key(target.name),
+        deps=[dg.AssetKey([table.layer, table.name]) for table in target.inputs],
+        description=f"{target.description}\n\nA new version becomes champion, and is served, only if its {target.metric} beats the present "
+        "champion's on the same snapshot.",
+        group_name=GROUP,
+        owners=[OWNER],
+        kinds={"scikitlearn", "mlflow"},
+        tags={"plinth/metric": target.metric},
+        code_version=code_of(target.packages),
+        metadata=_metadata(target, platform),
+        pool=POOL,
+        op_tags={PROFILE_TAG: profile},
+    )
+    def trained(
+        context: dg.AssetExecutionContext,
+        config: TrainConfig,
+        lakehouse: LakehouseResource,
+        registry: RegistryResource,
+    ) -> dg.MaterializeResult[None]:
+        with dagster_faults(context):
+            outcome = train(
+                target,
+                lakehouse.tables(),
+                registry.models(),
+                profile=platform.profile(profile),
+                seed=config.seed,
+                reason=context.run.tags.get(REASON_TAG, ""),
+                run=context.run.run_id,
+                tell=context.log.info,
+            )
+        return dg.MaterializeResult(
+            metadata=round_metadata(target, outcome), data_version=dg.DataVersion(_served(outcome))
+        )
+
+    return trained
+
+
+def _metadata(target: Target, platform: Platform) -> dict[str, RawMetadataValue]:
+    sources = Path(__file__).resolve().parents[1] / "plinth" / "training" / f"{target.name}.py"
+    where = dg.LocalFileCodeReference(file_path=str(sources), line_number=1, label=f"round of {target.name}")
+    return {
+        "dagster/storage_kind": "mlflow",
+        "dagster/uri": str(platform.path(platform.stores.registry)),
+        "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[where]),
+        "decides": f"{target.metric}, the {'higher' if target.higher_is_better else 'lower'} the better",
+    }
+
+
+def _served(outcome: Outcome) -> str:
+    # What is made from a model is made from its champion: a challenger that lost changes nothing downstream, a rollback does.
+    return outcome.champion.digest if outcome.champion is not None else NOTHING
+
+
+def round_metadata(target: Target, outcome: Outcome) -> dict[str, RawMetadataValue]:
+    """What a round reports; figures stand as numbers, so that the asset's page plots them over time."""
+    metadata: dict[str, RawMetadataValue] = {
+        "inputs": _table(outcome.inputs, "table", "delta_version"),
+        "trained": outcome.trained,
+        "registered": outcome.registered,
+        "seconds": outcome.seconds,
+    }
+    if outcome.reason:
+        metadata["reason"] = outcome.reason
+    if outcome.champion is not None:
+        metadata["champion_version"] = outcome.champion.version
+        metadata["champion_digest"] = outcome.champion.digest
+    if outcome.version is not None:
+        metadata |= _of_version(outcome.version)
+    if outcome.decision is not None:
+        metadata["decision"] = outcome.decision.reason
+        metadata["promoted"] = outcome.decision.promoted
+    return metadata | {f"plot_{name}": _image(name, png) for name, png in outcome.plots.items()}
+
+
+def _of_version(version: RegisteredVersion) -> dict[str, RawMetadataValue]:
+    return {
+        **version.metrics,
+        "registry_version": version.version,
+        "digest": version.digest,
+        "seed": version.seed,
+        "judged_on": version.evaluated_on,
+        "settings": _table(version.parameters, "setting", "value"),
+        "files": _table(version.files, "file", "sha256"),
+    }
+
+
+def _table(values: Mapping[str, object], left: str, right: str) -> dg.TableMetadataValue:
+    records = [dg.TableRecord({left: name, right: str(value)}) for name, value in values.items()]
+    schema = dg.TableSchema([dg.TableColumn(left, "string"), dg.TableColumn(right, "string")])
+    return dg.TableMetadataValue(records, schema)
+
+
+def _image(name: str, png: bytes) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")

@@ -1,0 +1,37 @@
+"""The fingerprint of the code that a model comes from, without loading it.
+
+What belongs here: which sources and libraries decide what a training yields. What does not: the data and the settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "skops")
+"""Another release of one of these may give other bytes from the same code."""
+
+_ROOM = Path(__file__).resolve().parents[1]
+
+
+@cache
+def code_of(packages: Sequence[str]) -> str:
+    """A fingerprint of packages of `plinth`, by their names below it, and of the libraries that they compute with."""
+    hasher = hashlib.sha256()
+    for package in sorted(packages):
+        for path in sorted((_ROOM / package).rglob("*.py")):
+            hasher.update(f"{path.relative_to(_ROOM).as_posix()}\0".encode())
+            hasher.update(path.read_bytes())
+    for library in _LIBRARIES:
+        hasher.update(f"{library} {_version(library)}\0".encode())
+    return hasher.hexdigest()[:16]
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "none"

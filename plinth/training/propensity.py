@@ -1,0 +1,135 @@
+"""The propensity's round: trained on windows before the newest, calibrated on the last of them, judged on the newest.
+
+What belongs here: which cut-offs are learnt from and which one judges. What does not: features, learning and figures (`plinth.promote`).
+
+A version, and every earlier one, learnt only from windows that were over when the judging window began, so both are judged on what neither saw.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plinth.engine import connect
+from plinth.lakehouse.tables import TableId
+from plinth.training.moments import first_unseen
+from plinth.training.target import Desk, NotTrainable, Trained
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from plinth.promote import Propensity, PropensityMetrics
+
+# Value as it was when ordered: a later cancellation is not known at a cut-off.
+_ORDERS = """
+CREATE TEMP VIEW orders AS
+SELECT customer_no::BIGINT AS customer, order_no AS basket, ordered_at AS time, lines, items, units, goods_value AS value
+FROM {orders} WHERE items > 0
+"""
+_LEAST_HISTORY = timedelta(days=91)
+"""Before the oldest cut-off: with less, the windows that the features look back through are empty."""
+
+_RANGES = {"customers": (0.0, inf), "lift_at_10": (0.0, 10.0)}
+
+
+@dataclass(frozen=True)
+class PropensityTarget:
+    """Who is likely to buy at all."""
+
+    name: str = "propensity"
+    description: str = "The chance that a customer buys within the next 28 days, calibrated."
+    metric: str = "brier"
+    higher_is_better: bool = False
+    inputs: tuple[TableId, ...] = (TableId("gold", "customer_orders"),)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(_RANGES))
+    packages: tuple[str, ...] = ("promote", "training")
+
+    def open(self, desk: Desk) -> PropensityTask:
+        """Reads the orders as examples; see `Target.open`."""
+        from plinth.promote import HORIZON, cutoffs_before, examples
+
+        con = connect(desk.profile, extensions=("delta",), scratch=desk.scratch)
+        try:
+            con.execute(_ORDERS.format(orders=desk.versions["gold/customer_orders"].scan))
+            oldest, newest = con.execute("SELECT min(time), max(time) FROM orders").fetchone() or (None, None)
+            until = first_unseen(newest)
+            test = until - HORIZON
+            cutoffs = cutoffs_before(test - HORIZON, oldest + _LEAST_HISTORY)
+            if len(cutoffs) < 2:
+                raise NotTrainable(
+                    f"the orders of {(until - oldest).days} days are too few: they need {(_LEAST_HISTORY + 4 * HORIZON).days}"
+                )
+            return PropensityTask(desk, examples(con, "orders", cutoffs), examples(con, "orders", [test]), test, until)
+        finally:
+            con.close()
+
+
+@dataclass(frozen=True)
+class PropensityTask:
+    """The round on examples; `test` is the cut-off that judges, and `until` the end of its window."""
+
+    desk: Desk
+    learnt: pa.Table
+    judged: pa.Table
+    test: datetime
+    until: datetime
+
+    @property
+    def snapshot(self) -> str:
+        """Names window and tables."""
+        contents = {name: version.content for name, version in sorted(self.desk.versions.items())}
+        digest = hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:12]
+        return f"orders of {self.test:%Y-%m-%d} to {self.until:%Y-%m-%d} (end left out), tables {digest}"
+
+    def train(self) -> Trained:
+        """Trains and judges; see `Task.train`.
+
+        Raises:
+            NotTrainable: nobody bought in a window, or everybody did.
+        """
+        from dataclasses import asdict
+
+        from plinth.promote import ExamplesUnusable, train_propensity
+
+        try:
+            made = train_propensity(self.learnt, seed=self.desk.seed, threads=self.desk.profile.threads)
+            metrics = self._judge(made)
+        except ExamplesUnusable as why:
+            raise NotTrainable(why.what, expected=why.expected, found=why.found) from why
+        return Trained(
+            parameters={**asdict(made.settings), "features": len(made.features), "threads": self.desk.profile.threads},
+            metrics=metrics.figures(),
+            plots={"reliability": self._plot(made)},
+            until=self.until,
+            save=made.save,
+        )
+
+    def value_of(self, folder: Path) -> float | None:
+        """The Brier score of an earlier version on this window; see `Task.value_of`."""
+        from plinth.promote import ExamplesUnusable, ModelFileRefused, Propensity
+
+        try:
+            return self._judge(Propensity.load(folder)).brier
+        except (ModelFileRefused, ExamplesUnusable):
+            return None
+
+    def _judge(self, model: Propensity) -> PropensityMetrics:
+        from plinth.promote import measure_propensity
+        from plinth.promote.columns import numbers
+
+        return measure_propensity(model.predict(self.judged), numbers(self.judged, "bought"))
+
+    def _plot(self, model: Propensity) -> bytes:
+        from plinth.promote.columns import numbers
+        from plinth.promote.measures import reliability
+        from plinth.training.plots import diagonal
+
+        groups = reliability(model.predict(self.judged), numbers(self.judged, "bought"))
+        points = [(group.mean_chance, group.bought) for group in groups]
+        return diagonal(f"{self.test:%d %b} to {self.until:%d %b %Y}", points, "predicted chance", "share that bought")

@@ -1,0 +1,104 @@
+"""What a model has to say to be trained in a round.
+
+What belongs here: the shape that `plinth.training.work` asks for, and what it hands over. What does not: any one model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from plinth.errors import PlinthError
+from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
+from plinth.platform import Profile
+
+
+class NotTrainable(PlinthError):
+    """The tables hold nothing that this model could be trained on; there is no fault in that."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a training may use.
+
+    Attributes:
+        versions: the pinned version of every input, by `<layer>/<name>`.
+        scratch: folder for what does not fit into memory.
+    """
+
+    lakehouse: Lakehouse
+    versions: Mapping[str, TableVersion]
+    profile: Profile
+    scratch: Path
+    seed: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model with its figures.
+
+    Attributes:
+        save: writes the model's files into a folder.
+        plots: PNG images by name.
+        until: the first moment that was not seen; drift is measured from it.
+    """
+
+    parameters: Mapping[str, object]
+    metrics: Mapping[str, float]
+    plots: Mapping[str, bytes]
+    until: datetime
+    save: Callable[[Path], None]
+
+
+class Task(Protocol):
+    """A model's training on tables that have been read."""
+
+    @property
+    def snapshot(self) -> str:
+        """Names the data and the window that versions are judged on."""
+        ...
+
+    def train(self) -> Trained:
+        """Trains on what was before the window, and measures on the window."""
+        ...
+
+    def value_of(self, folder: Path) -> float | None:
+        """The figure that decides, of an earlier version's files on the same window; None where today's code cannot use them."""
+        ...
+
+
+class Target(Protocol):
+    """A kind of model.
+
+    Attributes:
+        name: its name in the registry and of its asset.
+        metric: the figure that decides between two versions.
+        inputs: the tables that it reads.
+        packages: the packages of `plinth` that decide what a training yields.
+        ranges: least and most of the figures that are no shares of 0 to 1.
+    """
+
+    name: str
+    description: str
+    metric: str
+    higher_is_better: bool
+    inputs: tuple[TableId, ...]
+    packages: tuple[str, ...]
+    ranges: Mapping[str, tuple[float, float]]
+
+    def open(self, desk: Desk) -> Task:
+        """Reads the tables.
+
+        Raises:
+            NotTrainable: there is nothing to train on, and the message says why.
+        """
+        ...
+
+
+def is_plausible(target: Target, name: str, value: float) -> bool:
+    """Whether a figure is a number that such a figure can be."""
+    least, most = target.ranges.get(name, (0.0, 1.0))
+    return least <= value <= most  # never true of NaN
