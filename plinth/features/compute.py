@@ -1,0 +1,82 @@
+"""Features as of an instant, computed now: of all entities from the lakehouse, or of one from its events in memory.
+
+What belongs here: running a view's SQL and handing over the answer. What does not: keeping it (`store`), and matching it to training rows
+(`training`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from plinth.engine import connect, quote
+from plinth.features.declare import AS_OF, KNOWN_AT, FeatureView
+from plinth.features.query import Entity, instant, prepare, sql_of
+from plinth.features.rows import Inputs, given_rows, session
+from plinth.lakehouse.tables import Lakehouse
+from plinth.platform import Profile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ONLINE = Profile(cpu=1, memory=512 * 2**20, threads=1)
+
+
+def snapshot(lakehouse: Lakehouse, view: FeatureView, at: datetime, *, entity: Entity | None = None) -> pa.Table:
+    """A view's features of all entities as of an instant.
+
+    Args:
+        at: only rows that happened and were known before it count; the trade's local time, without a zone.
+        entity: only this entity, or those that share some key columns (`{"customer_no": 12345}`).
+
+    Returns:
+        the entity's columns, `as_of`, `known_at` and one column for each feature, in the order of the keys.
+
+    Raises:
+        TableMissing: a table of the view has not been made yet.
+        FeatureViewError: `entity` names no key column.
+    """
+    with session(lakehouse) as con:
+        sql = sql_of(view, Inputs.open(lakehouse, view).rows(), at, entity=entity)
+        return con.execute(f"SELECT {_shown(view)} FROM ({sql}) ORDER BY ALL").to_arrow_table()
+
+
+def values_of(view: FeatureView, events: Mapping[str, pa.Table], at: datetime, entity: Entity) -> dict[str, Any] | None:
+    """One entity's features as of an instant from its events in memory, by the SQL that snapshots are made by.
+
+    Args:
+        events: rows of each source: its declared columns, `event_time` and, where it differs, `known_time`. Of a source with a `scope`
+            those of the entity do.
+
+    Returns:
+        feature names and values; None where the entity has no row before the instant.
+
+    Raises:
+        FeatureViewError: a source's rows or columns are missing, or `entity` names no key column.
+    """
+    con = connect(_ONLINE)
+    try:
+        prepare(con)
+        found = con.execute(sql_of(view, given_rows(con, view, events), at, entity=entity)).to_arrow_table().to_pylist()
+    finally:
+        con.close()
+    return {name: found[0][name] for name in view.features} if found else None
+
+
+def events_of(lakehouse: Lakehouse, view: FeatureView, at: datetime, entity: Entity) -> dict[str, pa.Table]:
+    """The rows that `values_of` needs for an entity, read from the lakehouse."""
+    inputs, events = Inputs.open(lakehouse, view), {}
+    with session(lakehouse) as con:
+        for name, rows in inputs.rows().items():
+            condition = f"event_time < {instant(at)}"
+            wanted = [key for key in view.sources[name].scope if key in entity]
+            condition += "".join(f" AND {quote(key)} = ?" for key in wanted)
+            events[name] = con.execute(
+                f"SELECT * FROM {rows} WHERE {condition}", [entity[key] for key in wanted]
+            ).to_arrow_table()
+    return events
+
+
+def _shown(view: FeatureView) -> str:
+    return ", ".join(quote(name) for name in (*view.keys, AS_OF, KNOWN_AT, *view.features))
