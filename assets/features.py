@@ -1,0 +1,249 @@
+"""Features: each declared view as an asset `features/<view>` with a partition for each week, and its checks.
+
+What belongs here: the factory, what a materialisation reports, and the checks. What does not: what a view computes and which snapshots are due
+(`plinth.features`), and the declarations (`feature_views.yaml`). A run with partitions makes those, all in one step; a run without any, such as
+`refresh`, makes what is due, and reports each snapshot as its own partition.
+"""
+
+# No `from __future__ import annotations` here: Dagster does not resolve the texts that it makes of a step's parameters.
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+import dagster as dg
+from dagster._core.definitions.metadata import RawMetadataValue
+
+from assets.automation import downstream_condition
+from assets.faults import dagster_faults
+from plinth.features import FeatureViews, load_views
+from plinth.features.declare import FILE, FeatureView
+from plinth.features.query import columns_of
+from plinth.features.skew import Skew, measure_skew
+from plinth.features.store import Materialised, SnapshotOutcome, materialise, refresh
+from plinth.features.verify import Finding, Part, verify
+from plinth.lakehouse.tables import Lakehouse
+from plinth.platform import Platform
+from resources import LakehouseResource
+
+LAYER = "features"
+SKEW = "skew"
+_PART_CHECKS = {
+    Part.SCHEMA: "The table has the columns that the view declares, in their types.",
+    Part.KEYS: "No key column is null, and no entity has two rows of one instant.",
+    Part.CLOCKS: "Nothing in a row was known at or after the instant that it is as of.",
+}
+
+
+def feature_key(view: FeatureView | str) -> dg.AssetKey:
+    """The asset key of a view."""
+    return dg.AssetKey([LAYER, view if isinstance(view, str) else view.name])
+
+
+def weekly_partitions(views: FeatureViews) -> dg.WeeklyPartitionsDefinition:
+    """One partition for each Monday, named by it, from the first that the declarations allow; it can be made as soon as its day begins."""
+    return dg.WeeklyPartitionsDefinition(start_date=views.since.isoformat(), day_offset=1, end_offset=1)
+
+
+def feature_views_assets(platform: Platform) -> Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition]:
+    """One asset for each declared view, and its checks; none where the platform declares no views.
+
+    Raises:
+        FeatureViewError: a declaration is wrong.
+    """
+    views = load_views(platform)
+    made: list[dg.AssetsDefinition | dg.AssetChecksDefinition] = []
+    for view in views.views.values():
+        made += [_asset(view, views, platform), _checks(view)]
+    return made
+
+
+def _asset(view: FeatureView, views: FeatureViews, platform: Platform) -> dg.AssetsDefinition:
+    with warnings.catch_warnings():
+        # Backfill policies are beta in 1.13; without one every week of a backfill would be a run of its own (TRAPS).
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        single = dg.BackfillPolicy.single_run()
+
+        @dg.asset(
+            key=feature_key(view),
+            deps=[dg.AssetKey([table.layer, table.name]) for table in view.tables],
+            partitions_def=weekly_partitions(views),
+            backfill_policy=single,
+            description=_description(view),
+            group_name=LAYER,
+            owners=[view.owner],
+            kinds={"deltalake", "duckdb"},
+            tags={"plinth/zone": platform.layers["features"]},
+            code_version=view.fingerprint,
+            metadata=_metadata(view, platform),
+            automation_condition=dg.AutomationCondition.in_latest_time_window() & downstream_condition(),
+            # One writer per table, whatever started it: dagster.yaml gives every pool one slot.
+            pool=f"{LAYER}/{view.name}",
+        )
+        def make_snapshots(
+            context: dg.AssetExecutionContext, lakehouse: LakehouseResource
+        ) -> dg.MaterializeResult[None]:
+            with dagster_faults(context):
+                if context.has_partition_key or context.has_partition_key_range:
+                    days = [date.fromisoformat(key) for key in context.partition_keys]
+                    made = materialise(
+                        lakehouse.tables(), views, view.name, days, run=context.run.run_id, tell=context.log.info
+                    )
+                else:
+                    made = refresh(lakehouse.tables(), views, view.name, run=context.run.run_id, tell=context.log.info)
+                    _report_snapshots(context, made)
+            content = made.version.content if made.version is not None else ""
+            return dg.MaterializeResult(metadata=_made_metadata(made), data_version=dg.DataVersion(content))
+
+    return make_snapshots
+
+
+def _report_snapshots(context: dg.AssetExecutionContext, made: Materialised) -> None:
+    """What a run without partitions made, as the partitions that they are; also those that this instance has never heard of."""
+    key = feature_key(made.view)
+    unheard = set(map(str, made.there)) - set(context.instance.get_materialized_partitions(key))
+    found = {str(snapshot.monday): snapshot for snapshot in made.snapshots}
+    partitions = context.assets_def.partitions_def
+    for day in sorted(unheard | {name for name, snapshot in found.items() if snapshot.changed}):
+        if partitions is None or not partitions.has_partition_key(day):
+            continue
+        context.log_event(dg.AssetMaterialization(key, partition=day, metadata=_snapshot_metadata(found.get(day))))
+
+
+def _snapshot_metadata(snapshot: SnapshotOutcome | None) -> dict[str, RawMetadataValue]:
+    return {} if snapshot is None else {"dagster/partition_row_count": snapshot.rows, "changed": snapshot.changed}
+
+
+def _description(view: FeatureView) -> str:
+    keys = ", ".join(f"`{key}`" for key in view.keys)
+    return (
+        f"{view.description}\n\nOne row for each {keys} and Monday, computed from what happened and was known before the Monday. "
+        f"Declared in `{FILE}`. A run without partitions makes the newest {view.refresh_weeks} weeks and what changed inputs reach."
+    )
+
+
+def _metadata(view: FeatureView, platform: Platform) -> dict[str, RawMetadataValue]:
+    file = platform.path(FILE)
+    where = dg.LocalFileCodeReference(file_path=str(file), line_number=view.line, label=f"view {view.name}")
+    return {
+        "dagster/table_name": f"{LAYER}.{view.name}",
+        "dagster/storage_kind": "delta",
+        "dagster/uri": Lakehouse(platform).uri_of(view.table),
+        "dagster/column_schema": _column_schema(view),
+        "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[where]),
+    }
+
+
+def _column_schema(view: FeatureView) -> dg.TableSchema:
+    return dg.TableSchema(
+        [
+            dg.TableColumn(
+                column.name,
+                column.type,
+                column.comment,
+                dg.TableColumnConstraints(nullable=column.name not in view.keys, other=_said_of(column.name, view)),
+            )
+            for column in columns_of(view)
+        ],
+        dg.TableConstraints([f"one row for each ({', '.join(view.keys)}, as_of)"]),
+    )
+
+
+def _said_of(column: str, view: FeatureView) -> list[str]:
+    if column in view.keys:
+        return [f"key ({', '.join(view.keys)})"]
+    feature = view.features.get(column)
+    if feature is None:
+        return []
+    window = f" of at most {feature.window.days} days" if feature.window is not None else ""
+    return [f"{feature.expression} over {feature.rows}{window}"]
+
+
+def _made_metadata(made: Materialised) -> dict[str, RawMetadataValue]:
+    lineage = {
+        column: [dg.TableColumnDep(asset_key=dg.AssetKey(table.split("/")), column_name=name) for table, name in found]
+        for column, found in made.lineage.items()
+    }
+    version = made.version
+    return {
+        "dagster/row_count": version.rows if version is not None else 0,
+        "dagster/column_lineage": dg.TableColumnLineage(lineage),
+        "changed": made.changed,
+        "reason": made.reason,
+        "snapshots": len(made.there),
+        "snapshots_computed": len(made.snapshots),
+        "snapshots_changed": sum(snapshot.changed for snapshot in made.snapshots),
+        "first_snapshot": str(made.there[0]) if made.there else "",
+        "last_snapshot": str(made.there[-1]) if made.there else "",
+        "delta_version": version.version if version is not None else 0,
+        "content": version.content if version is not None else "",
+        "bytes": version.size if version is not None else 0,
+        "seconds": made.seconds,
+        "peak_memory_mb": round(made.peak_memory / 2**20, 1),
+    }
+
+
+def _checks(view: FeatureView) -> dg.AssetChecksDefinition:
+    specs = [
+        dg.AssetCheckSpec(part.value, asset=feature_key(view), description=text, blocking=True)
+        for part, text in _PART_CHECKS.items()
+    ]
+    specs.append(
+        dg.AssetCheckSpec(
+            SKEW,
+            asset=feature_key(view),
+            description="Some entities of the newest snapshot, computed again the way online values are, have the same values to the last digit.",
+            blocking=False,
+        )
+    )
+
+    @dg.multi_asset_check(
+        name=f"features__{view.name}__checks",
+        specs=specs,
+        can_subset=True,
+        description=f"Looks at features/{view.name}.",
+    )
+    def look(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
+        wanted = {key.name for key in context.selected_asset_check_keys}
+        with dagster_faults(context):
+            for finding in verify(lakehouse.tables(), view):
+                if finding.part.value in wanted:
+                    yield _part_result(view, finding)
+            if SKEW in wanted:
+                yield _skew_result(view, measure_skew(lakehouse.tables(), view))
+
+    return look
+
+
+def _part_result(view: FeatureView, finding: Finding) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=finding.broken == 0,
+        asset_key=feature_key(view),
+        check_name=finding.part.value,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=finding.found,
+        metadata={"broken": finding.broken},
+    )
+
+
+def _skew_result(view: FeatureView, skew: Skew) -> dg.AssetCheckResult:
+    metadata: dict[str, RawMetadataValue] = {
+        "snapshot": str(skew.monday),
+        "entities": skew.entities,
+        "values": skew.values,
+        "values_that_differ": len(skew.differences),
+    }
+    if skew.differences:
+        metadata["worst_relative_difference"] = min(skew.worst, 1e300)
+        metadata["differences"] = dg.MetadataValue.md(
+            "\n".join(
+                f"- {dict(each.entity)} {each.feature}: offline {each.offline}, online {each.online}"
+                for each in skew.differences[:20]
+            )
+        )
+    return dg.AssetCheckResult(
+        passed=not skew.differences,
+        asset_key=feature_key(view),
+        check_name=SKEW,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=metadata,
+    )

@@ -1,0 +1,150 @@
+"""Which weekly snapshots of a view have to be made: those that are missing, and those that a change of the inputs reaches.
+
+What belongs here: telling that from the Delta log and the changed rows alone. What does not: making them (`store`). A changed row reaches a
+snapshot when it counts there, by both clocks and the window, and only as far as a column that the view uses differs: a sale whose line is
+rewritten because of a later cancellation reaches none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+from plinth.engine import quote
+from plinth.features.declare import SNAPSHOT, FeatureSource, FeatureViews
+from plinth.features.query import instant, source_rows
+from plinth.features.rows import Inputs
+from plinth.lakehouse.changes import CHANGE, changes_since
+from plinth.lakehouse.tables import Lakehouse, TableVersion
+
+if TYPE_CHECKING:
+    import duckdb
+
+WEEK = timedelta(weeks=1)
+
+
+@dataclass(frozen=True)
+class Due:
+    """What there is to do.
+
+    Attributes:
+        missing: Mondays of the refresh's weeks without a snapshot.
+        touched: Mondays whose snapshots no longer follow from the inputs, or may not.
+        reason: why they were touched, in words.
+    """
+
+    missing: tuple[date, ...]
+    touched: tuple[date, ...]
+    reason: str
+
+    @property
+    def mondays(self) -> tuple[date, ...]:
+        """All of them, in order."""
+        return tuple(sorted({*self.missing, *self.touched}))
+
+
+def due_snapshots(
+    con: duckdb.DuckDBPyConnection,
+    lakehouse: Lakehouse,
+    inputs: Inputs,
+    held: TableVersion | None,
+    views: FeatureViews,
+    today: date,
+) -> Due:
+    """What a refresh has to make.
+
+    Args:
+        held: the feature table; None where there is none yet.
+        today: no snapshot is made of a Monday after it.
+    """
+    there = mondays_of(held)
+    touched, reason = touched_snapshots(con, lakehouse, inputs, held, there)
+    wanted = newest_mondays(inputs.newest(con), views.since, today, inputs.view.refresh_weeks)
+    return Due(tuple(day for day in wanted if day not in set(there)), touched, reason)
+
+
+def newest_mondays(span: tuple[datetime, datetime] | None, since: date, today: date, weeks: int) -> tuple[date, ...]:
+    """The newest Mondays that are worth a snapshot: from the first that any row counts on to the one that all rows count on, until today."""
+    if span is None:
+        return ()
+    first, last = max(since, monday_after(span[0])), min(monday_of(today), monday_after(span[1]))
+    days = [last - WEEK * number for number in range(weeks)]
+    return tuple(sorted(day for day in days if day >= first))
+
+
+def touched_snapshots(
+    con: duckdb.DuckDBPyConnection,
+    lakehouse: Lakehouse,
+    inputs: Inputs,
+    held: TableVersion | None,
+    there: Sequence[date],
+) -> tuple[tuple[date, ...], str]:
+    """Which of the snapshots that there are do not follow from the inputs any more, and why."""
+    if held is None or not there:
+        return (), "there is no snapshot yet"
+    if held.foreign or held.state.code != inputs.view.fingerprint:
+        return tuple(there), "another tool changed the table" if held.foreign else "the declaration changed"
+    touched: set[date] = set()
+    for source in inputs.view.sources.values():
+        version = inputs.versions[source.table_id]
+        seen = held.state.inputs.get(source.table)
+        if seen == version.content:
+            continue
+        changes = changes_since(lakehouse, version, seen) if seen is not None else None
+        if changes is None:
+            return tuple(there), f"what changed in {source.table} since then cannot be told"
+        touched |= _reached(con, source, changes.sql, there)
+    return tuple(sorted(touched)), "rows that count there changed" if touched else "no row that counts there changed"
+
+
+def _reached(con: duckdb.DuckDBPyConnection, source: FeatureSource, changes: str, there: Sequence[date]) -> set[date]:
+    columns = ", ".join(quote(name) for name in (*source.columns, "event_time", "known_time"))
+    side = [
+        f"({source_rows(source, f'(SELECT * FROM ({changes}) WHERE {CHANGE} = {kind!r})')})"
+        for kind in ("insert", "delete")
+    ]
+    changed = (
+        f"SELECT event_time, known_time FROM (SELECT {columns}, 1 AS side FROM {side[0]} UNION ALL SELECT {columns}, -1 FROM {side[1]}) "
+        f"GROUP BY {columns} HAVING sum(side) <> 0"
+    )
+    since = f" AND event_time >= at - INTERVAL {source.window.days} DAY" if source.window is not None else ""
+    instants = ", ".join(f"({instant(instant_of(day))})" for day in there)
+    found = con.execute(
+        f"WITH changed AS MATERIALIZED ({changed}) SELECT CAST(at AS DATE) FROM (VALUES {instants}) AS snapshots(at) "
+        f"WHERE EXISTS (SELECT 1 FROM changed WHERE event_time < at AND known_time < at{since})"
+    ).fetchall()
+    return {row[0] for row in found}
+
+
+def mondays_of(held: TableVersion | None) -> tuple[date, ...]:
+    """The snapshots that a feature table has, from its log."""
+    if held is None:
+        return ()
+    return tuple(sorted({as_date(file.partition[SNAPSHOT]) for file in held.files}))
+
+
+def as_date(value: object) -> date:
+    """A partition's value as a date; the log may give it as text."""
+    return value if isinstance(value, date) else date.fromisoformat(str(value))
+
+
+def instant_of(monday: date) -> datetime:
+    """The instant that the snapshot of a Monday is as of: its first moment."""
+    return datetime.combine(monday, time())
+
+
+def monday_of(day: date) -> date:
+    """The Monday of a day's week."""
+    return day - timedelta(days=day.weekday())
+
+
+def monday_after(moment: datetime) -> date:
+    """The first Monday at whose first moment something of that moment has happened."""
+    return monday_of(moment.date()) + WEEK
+
+
+def in_order(days: Iterable[date]) -> tuple[date, ...]:
+    """Each day once, in order."""
+    return tuple(sorted(set(days)))

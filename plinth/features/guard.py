@@ -1,0 +1,140 @@
+"""What a view's SQL may read, which columns its features come from, and how sensitive they therefore are.
+
+What belongs here: looking at the SQL of a declaration with sqlglot. What does not: running it. The time rule is put around the sources by
+`query`; a view that read a table by itself, or asked for the time of day, would step around it, and that is refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from plinth.contracts.naming import near
+from plinth.engine import quote
+from plinth.features.declare import AS_OF, FILE, KNOWN_AT, SNAPSHOT, FeatureView, FeatureViewError
+from plinth.features.query import source_rows, sql_of
+from plinth.features.rows import Inputs
+from plinth.lakehouse.schema import DeltaColumn
+from plinth.lineage import LineageUnknown, sources_of
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+Lineage = dict[str, list[tuple[str, str]]]
+"""For each column the (table, column) pairs that it is made from."""
+
+_SOME_INSTANT = datetime(2020, 1, 6)
+_LEVELS = ("public", "internal", "confidential", "restricted")
+# Functions whose answer is not the rows' alone: the clock, chance, the session, files and other tables.
+_WORDS = (
+    "now today current_date current_time current_timestamp get_current_timestamp transaction_timestamp localtime localtimestamp age rand random "
+    "uuid gen_random_uuid uuidv4 uuidv7 nextval currval setseed getvariable getenv query query_table read_text read_blob glob"
+)
+_FORBIDDEN = frozenset(_WORDS.split())
+
+
+def check_sql(view: FeatureView) -> None:
+    """Refuses SQL that could see more than the rows that count at the instant.
+
+    Raises:
+        FeatureViewError: a piece of the declaration is no SQL, reads something that is no source or query before it, or calls a function
+            whose answer does not follow from the rows.
+    """
+    for name, source in view.sources.items():
+        for part, sql in (
+            ("where", source.where),
+            ("event_time", source.event_time),
+            ("known_time", source.known),
+            *source.columns.items(),
+        ):
+            _check(view, f"sources.{name}.{part}", f"SELECT {sql}", ())
+    known = list(view.sources)
+    for name, sql in view.queries.items():
+        _check(view, f"queries.{name}", sql, known)
+        known.append(name)
+    for name, feature in view.features.items():
+        _check(view, f"features.{name}.expression", f"SELECT {feature.expression}", ())
+
+
+def lineage_of(inputs: Inputs) -> Lineage:
+    """Where each column comes from; empty where sqlglot cannot tell."""
+    view = inputs.view
+    rows = {}
+    for name, source in view.sources.items():
+        table = source.table_id
+        rows[name] = f"({source_rows(source, f'{quote(table.layer)}.{quote(table.name)}')})"
+    tables = {
+        str(table): {column.name: column.duckdb_type for column in version.columns}
+        for table, version in inputs.versions.items()
+    }
+    try:
+        found = sources_of(sql_of(view, rows, _SOME_INSTANT), tables)
+    except LineageUnknown:
+        return {}
+    return {name: found[name] for name in (*view.keys, *view.features) if name in found}
+
+
+def classified(columns: Sequence[DeltaColumn], lineage: Lineage, inputs: Inputs) -> tuple[DeltaColumn, ...]:
+    """The columns with the highest classification of what they are made from; of all that the tables hold where that is not known."""
+    levels = {
+        (str(table), column.name): column.classification
+        for table, version in inputs.versions.items()
+        for column in version.columns
+    }
+    own = {SNAPSHOT, AS_OF, KNOWN_AT}
+    return tuple(
+        column
+        if column.name in own
+        else replace(column, classification=_highest(_levels_of(column.name, lineage, levels)))
+        for column in columns
+    )
+
+
+def _levels_of(name: str, lineage: Lineage, levels: Mapping[tuple[str, str], str]) -> Iterator[str]:
+    if name in lineage:
+        return (levels[pair] for pair in lineage[name] if pair in levels)
+    return iter(levels.values())
+
+
+def _highest(levels: Iterator[str]) -> str:
+    return max(("internal", *levels), key=_LEVELS.index)
+
+
+def _check(view: FeatureView, where: str, sql: str, known: Sequence[str]) -> None:
+    from sqlglot import exp, parse
+    from sqlglot.errors import SqlglotError
+
+    place = f"{FILE}, views.{view.name}.{where}"
+    try:
+        trees = parse(sql, dialect="duckdb")
+    except SqlglotError as error:
+        raise FeatureViewError("a feature view's SQL cannot be parsed", found=error, where=place) from error
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+        raise FeatureViewError("a feature view's SQL is no single query", found=sql, where=place)
+    own = {cte.alias for cte in trees[0].find_all(exp.CTE)}
+    for table in trees[0].find_all(exp.Table):
+        if not isinstance(table.this, exp.Identifier) or table.db or table.name not in {*known, *own}:
+            allowed = [*known] or ["no table: it is an expression over the rows"]
+            raise FeatureViewError(
+                "a feature view reads what is none of its sources, so the time rule would not hold for it",
+                expected=", ".join(allowed) + near(table.name, known),
+                found=table.sql(dialect="duckdb"),
+                where=place,
+                remedy="declare it under sources, with its times",
+            )
+    for function in trees[0].find_all(exp.Func):
+        if (called := _name(function)) in _FORBIDDEN:
+            raise FeatureViewError(
+                f"a feature view calls {called}(), whose answer does not follow from the rows",
+                expected="$as_of for the instant; the column age for the days since a row",
+                found=function.sql(dialect="duckdb"),
+                where=place,
+            )
+
+
+def _name(function: exp.Func) -> str:
+    from sqlglot import exp
+
+    return (function.name if isinstance(function, exp.Anonymous) else function.sql_name()).lower()

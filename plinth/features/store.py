@@ -1,0 +1,239 @@
+"""A view's weekly snapshots as a Delta table, one partition for each Monday, each replaced as a whole.
+
+What belongs here: making snapshots and committing them. What does not: which ones are due (`due`) and what stands in them (`query`). A snapshot
+that comes out as it is already is left alone: its files stay, and nothing downstream starts.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from plinth.features.declare import SNAPSHOT, FeatureView, FeatureViewError, FeatureViews
+from plinth.features.due import as_date, due_snapshots, in_order, instant_of, mondays_of, touched_snapshots
+from plinth.features.guard import check_sql, classified, lineage_of
+from plinth.features.query import columns_of, sql_of
+from plinth.features.rows import Inputs, held_rows, session
+from plinth.lakehouse.changes import difference
+from plinth.lakehouse.door import Write, authorise, commit
+from plinth.lakehouse.files import read_files
+from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.staging import StagedFile, discard, stage
+from plinth.lakehouse.state import State
+from plinth.lakehouse.tables import DataFile, Lakehouse, TableVersion
+
+if TYPE_CHECKING:
+    import duckdb
+
+_PARTITION = (SNAPSHOT,)
+
+
+@dataclass(frozen=True)
+class SnapshotOutcome:
+    """One snapshot: whether its rows are others than before, and how many there are."""
+
+    monday: date
+    changed: bool
+    rows: int
+
+
+@dataclass(frozen=True)
+class Materialised:
+    """What came of making snapshots of a view.
+
+    Attributes:
+        snapshots: those that were computed, in order; others were left alone without a look.
+        there: all snapshots that the table has now.
+        lineage: for each feature the (table, column) pairs that it is made from.
+    """
+
+    view: FeatureView
+    version: TableVersion | None
+    snapshots: tuple[SnapshotOutcome, ...]
+    there: tuple[date, ...]
+    reason: str
+    lineage: dict[str, list[tuple[str, str]]]
+    seconds: float
+    peak_memory: int
+
+    @property
+    def changed(self) -> bool:
+        """Whether any row is another than before."""
+        return any(snapshot.changed for snapshot in self.snapshots)
+
+
+@dataclass(frozen=True)
+class _Made:
+    monday: date
+    staged: tuple[StagedFile, ...]
+    replaced: tuple[DataFile, ...]
+    rows: int
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.staged or self.replaced)
+
+
+def refresh(
+    lakehouse: Lakehouse,
+    views: FeatureViews,
+    name: str,
+    *,
+    run: str | None = None,
+    today: date | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Materialised:
+    """Makes the snapshots of a view that are due: the newest weeks that are missing, and those that changed inputs reach.
+
+    Raises:
+        TableMissing: a table of the view has not been made yet.
+        FeatureViewError: the view reads what it may not.
+    """
+    return _make(lakehouse, views, name, None, run=run, today=today, tell=tell)
+
+
+def materialise(
+    lakehouse: Lakehouse,
+    views: FeatureViews,
+    name: str,
+    mondays: Sequence[date],
+    *,
+    run: str | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Materialised:
+    """Makes the snapshots of the given Mondays anew, whatever the table holds, in one commit.
+
+    Raises:
+        TableMissing, FeatureViewError: as `refresh`; also where a day is no Monday.
+    """
+    for day in mondays:
+        if day.weekday() != 0:
+            raise FeatureViewError(
+                f"there are no snapshots of a {day:%A}", expected="Mondays", found=day, where=f"features/{name}"
+            )
+    return _make(lakehouse, views, name, tuple(mondays), run=run, today=None, tell=tell)
+
+
+def _make(
+    lakehouse: Lakehouse,
+    views: FeatureViews,
+    name: str,
+    asked: tuple[date, ...] | None,
+    *,
+    run: str | None,
+    today: date | None,
+    tell: Callable[[str], None],
+) -> Materialised:
+    began, view = time.monotonic(), views.view(name)
+    inputs, held = Inputs.open(lakehouse, view), lakehouse.find(view.table)
+    check_sql(view)
+    lineage = lineage_of(inputs)
+    columns = classified(columns_of(view), lineage, inputs)
+    authorise(lakehouse, view.table, columns)
+    there = mondays_of(held)
+    with session(lakehouse) as con:
+        if asked is None:
+            due = due_snapshots(con, lakehouse, inputs, held, views, today or datetime.now(UTC).date())
+            mondays, touched, reason = due.mondays, due.touched, due.reason
+        else:
+            touched, reason = touched_snapshots(con, lakehouse, inputs, held, there)
+            mondays = asked
+        if held is not None and _shape(held.columns) != _shape(columns):
+            # A table has one shape: what is there has to be made in it too.
+            mondays, touched = in_order((*mondays, *there)), there
+        tell(f"{len(mondays)} snapshots to make of {view.table}, {len(there)} there: {reason}")
+        made = _compute(con, lakehouse, inputs, columns, mondays, held, tell)
+    # Only when every snapshot follows from these inputs may the table say so; else the next refresh looks from the older ones again.
+    complete = held is None or set(touched) <= set(mondays)
+    version = _publish(lakehouse, view, columns, held, made, inputs.contents if complete else None, run)
+    return Materialised(
+        view,
+        version,
+        tuple(SnapshotOutcome(each.monday, each.changed, each.rows) for each in made),
+        mondays_of(version),
+        reason,
+        lineage,
+        round(time.monotonic() - began, 3),
+        _peak_memory(),
+    )
+
+
+def _compute(
+    con: duckdb.DuckDBPyConnection,
+    lakehouse: Lakehouse,
+    inputs: Inputs,
+    columns: Sequence[DeltaColumn],
+    mondays: Sequence[date],
+    held: TableVersion | None,
+    tell: Callable[[str], None],
+) -> list[_Made]:
+    if not mondays:
+        return []
+    days = in_order(mondays)
+    rows = held_rows(con, inputs, instant_of(days[0]), instant_of(days[-1])) if len(days) > 1 else inputs.rows()
+    uri, made = lakehouse.uri_of(inputs.view.table), []
+    for number, day in enumerate(days, start=1):
+        staged = stage(con, sql_of(inputs.view, rows, instant_of(day)), uri, columns, _PARTITION)
+        made.append(_against(con, day, staged, columns, held))
+        tell(f"snapshot {day} of {inputs.view.table}, {number} of {len(days)}: {made[-1].rows} rows")
+    return made
+
+
+def _against(
+    con: duckdb.DuckDBPyConnection,
+    day: date,
+    staged: tuple[StagedFile, ...],
+    columns: Sequence[DeltaColumn],
+    held: TableVersion | None,
+) -> _Made:
+    """What was staged, or nothing where the table holds the same rows of that day already."""
+    rows = sum(file.rows for file in staged)
+    old = [file for file in held.files if as_date(file.partition[SNAPSHOT]) == day] if held is not None else []
+    if held is not None and old and rows == sum(file.rows for file in old) and _shape(held.columns) == _shape(columns):
+        new_rows = read_files([file.uri for file in staged], columns)
+        differing = con.execute(
+            f"SELECT 1 FROM ({difference(new_rows, read_files(old, columns), columns)}) LIMIT 1"
+        ).fetchone()
+        if differing is None:
+            discard(staged)
+            return _Made(day, (), (), rows)
+    return _Made(day, staged, tuple(old), rows)
+
+
+def _publish(
+    lakehouse: Lakehouse,
+    view: FeatureView,
+    columns: tuple[DeltaColumn, ...],
+    held: TableVersion | None,
+    made: Sequence[_Made],
+    inputs: dict[str, str] | None,
+    run: str | None,
+) -> TableVersion | None:
+    before = held.state if held is not None else State()
+    changed = any(each.changed for each in made)
+    said = {} if inputs is None else {"inputs": inputs, "code": view.fingerprint}
+    if held is not None and not changed and all(getattr(before, key) == value for key, value in said.items()):
+        return held
+    state = before.next(changed=changed or held is None, asset=str(view.table), run=run, **said)
+    write = Write(
+        held,
+        columns,
+        replace(state, asset=str(view.table)),
+        tuple(file for each in made for file in each.staged),
+        tuple(file for each in made for file in each.replaced),
+        _PARTITION,
+    )
+    return commit(lakehouse, view.table, write)
+
+
+def _shape(columns: Sequence[DeltaColumn]) -> list[tuple[str, str]]:
+    return sorted((column.name, column.type) for column in columns)
+
+
+def _peak_memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
