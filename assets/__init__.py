@@ -7,7 +7,16 @@ See https://docs.dagster.io/guides/build/assets.
 
 from assets.bronze import bronze_assets, bronze_key
 from assets.checks import bronze_checks
+from assets.features import feature_views_assets, feature_views_checks
 from assets.legacy import legacy_specs
 from assets.transform import transform_assets
 
-__all__ = ["bronze_assets", "bronze_checks", "bronze_key", "legacy_specs", "transform_assets"]
+__all__ = [
+    "bronze_assets",
+    "bronze_checks",
+    "bronze_key",
+    "feature_views_assets",
+    "feature_views_checks",
+    "legacy_specs",
+    "transform_assets",
+]

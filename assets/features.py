@@ -44,17 +44,23 @@ def weekly_partitions(views: FeatureViews) -> dg.WeeklyPartitionsDefinition:
     return dg.WeeklyPartitionsDefinition(start_date=views.since.isoformat(), day_offset=1, end_offset=1)
 
 
-def feature_views_assets(platform: Platform) -> Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition]:
-    """One asset for each declared view, and its checks; none where the platform declares no views.
+def feature_views_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
+    """One asset for each declared view; none where the platform declares no views.
 
     Raises:
         FeatureViewError: a declaration is wrong.
     """
     views = load_views(platform)
-    made: list[dg.AssetsDefinition | dg.AssetChecksDefinition] = []
-    for view in views.views.values():
-        made += [_asset(view, views, platform), _checks(view)]
-    return made
+    return [_asset(view, views, platform) for view in views.views.values()]
+
+
+def feature_views_checks(platform: Platform) -> Sequence[dg.AssetChecksDefinition]:
+    """The checks of each declared view.
+
+    Raises:
+        FeatureViewError: a declaration is wrong.
+    """
+    return [_checks(view) for view in load_views(platform).views.values()]
 
 
 def _asset(view: FeatureView, views: FeatureViews, platform: Platform) -> dg.AssetsDefinition:
