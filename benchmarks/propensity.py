@@ -1,0 +1,124 @@
+"""Who buys within 28 days, and whom a promotion moves: the propensity on Online Retail II, the uplift on the sample with its truth.
+
+`python -m benchmarks.propensity [--small] [--validation] [--plot FOLDER]`. The protocol: every customer who bought before the cut-off, the lines
+filtered as `retail_protocol` says; the models learn from cut-offs 28 days apart that end before the tested one, and are calibrated on the last of them.
+The test's cut-off is 2011-11-11; choices are made with `--validation` (2011-10-14), never on the test. Figures: `roc_auc`, `pr_auc`, `brier`, `ece`,
+`lift_at_10`, and `qini_vs_truth`. Beside them: the recency rule, logistic regression on recency, frequency and value, and the classifier uncalibrated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.compute as pc
+
+from benchmarks.report import Bar, finish
+from benchmarks.retail_protocol import TEST, VALIDATION, WINDOW, load_lines, load_sample_lines
+from plinth.engine import connect
+from plinth.platform import Profile
+from plinth.promote import Propensity, PropensityMetrics, cutoffs_before, examples, measure_propensity, train_propensity
+from plinth.promote.columns import Array, matrix, numbers
+from plinth.promote.measures import reliability
+from plinth.promote.propensity import platt
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+BARS = {
+    "roc_auc": Bar(">=", 0.81),
+    "pr_auc": Bar(">=", 0.63),
+    "brier": Bar("<=", 0.14),
+    "ece": Bar("<=", 0.04),
+    "lift_at_10": Bar(">=", 3.05),
+}
+FIRST = datetime(2010, 5, 28)  # half a year after the data begin: before it every customer looks new
+SEED = 7
+ORDERS = """
+CREATE OR REPLACE VIEW orders AS SELECT customer, basket, min(time) AS time, count(*) AS lines, count(DISTINCT item) AS items,
+    sum(quantity) AS units, sum(quantity * price) AS value FROM lines GROUP BY customer, basket
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--small", action="store_true", help="a tiny sample, no bars: only to see that it works")
+    parser.add_argument(
+        "--validation", action="store_true", help="the cut-off on which choices are made, not the test's"
+    )
+    parser.add_argument("--data", type=Path, help="online_retail_ii.parquet")
+    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="where to write the pictures")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="plinth-benchmark-") as folder:
+        con = connect(Profile(cpu=2, memory=2 * 2**30, threads=2), scratch=folder)
+        if options.small:
+            cutoff = load_sample_lines(con, Path(folder)) - WINDOW
+            first = cutoff - 6 * WINDOW
+        else:
+            load_lines(con, options.data)
+            cutoff, first = VALIDATION if options.validation else TEST, FIRST
+        figures = propensity_figures(con, cutoff, first)
+    return finish("propensity", figures, {} if options.small else BARS, {"cutoff": cutoff.isoformat()})
+
+
+def propensity_figures(con: duckdb.DuckDBPyConnection, cutoff: datetime, first: datetime) -> dict[str, float]:
+    """Trains before a cut-off, judges at it, prints what stands beside, and gives the figures."""
+    con.execute(ORDERS)
+    con.execute("CREATE OR REPLACE TABLE order_log AS FROM orders")
+    started = time.perf_counter()
+    table = examples(con, "order_log", cutoffs_before(cutoff, first))
+    learn = table.filter(pc.less(table["at"], pc.scalar(cutoff)))
+    test = table.filter(pc.equal(table["at"], pc.scalar(cutoff)))
+    model = train_propensity(learn, seed=SEED, threads=2)
+    seconds = time.perf_counter() - started
+    bought = numbers(test, "bought")
+    chances = {"calibrated": model.predict(test), "uncalibrated": model.uncalibrated(test), **_baselines(learn, test)}
+    results = {name: measure_propensity(chance, bought) for name, chance in chances.items()}
+    _print_results(f"{test.num_rows:,} customers at {cutoff:%Y-%m-%d}, {bought.mean():.3f} of them buy", results)
+    _print_reliability(model, test, bought)
+    best = results["calibrated"]
+    return {
+        **{name: best.figures()[name] for name in ("roc_auc", "pr_auc", "brier", "ece", "lift_at_10")},
+        "uncalibrated_ece": results["uncalibrated"].ece,
+        "recency_roc_auc": results["recency rule"].roc_auc,
+        "rfm_pr_auc": results["RFM logistic regression"].pr_auc,
+        "train_seconds": seconds,
+    }
+
+
+def _baselines(learn: pa.Table, test: pa.Table) -> dict[str, Array]:
+    """The recency rule as a curve over the days since the last order, and logistic regression on recency, frequency and value."""
+    from sklearn.linear_model import LogisticRegression
+
+    bought = numbers(learn, "bought")
+    recency = [-np.log1p(numbers(each, "recency")) for each in (learn, test)]
+    slope, intercept = platt(recency[0], bought)
+    rfm = [np.log1p(matrix(each, ("recency", "orders", "value_all"))) for each in (learn, test)]
+    regression = LogisticRegression(max_iter=1000).fit(rfm[0], bought)
+    return {
+        "recency rule": 1 / (1 + np.exp(-(intercept + slope * recency[1]))),
+        "RFM logistic regression": regression.predict_proba(rfm[1])[:, 1],
+    }
+
+
+def _print_results(title: str, results: dict[str, PropensityMetrics]) -> None:
+    print(f"\n{title}\n{'':26}{'ROC-AUC':>9}{'PR-AUC':>9}{'Brier':>9}{'ECE':>9}{'lift@10%':>9}")
+    for name, each in results.items():
+        print(f"{name:26}{each.roc_auc:9.4f}{each.pr_auc:9.4f}{each.brier:9.4f}{each.ece:9.4f}{each.lift_at_10:9.3f}")
+
+
+def _print_reliability(model: Propensity, test: pa.Table, bought: Array) -> None:
+    print(f"\n{'reliability by tenths':26}{'customers':>10}{'chance':>9}{'bought':>9}")
+    for number, group in enumerate(reliability(model.predict(test), bought), start=1):
+        print(f"{number:>26}{group.customers:10,}{group.mean_chance:9.3f}{group.bought:9.3f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

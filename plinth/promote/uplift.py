@@ -1,0 +1,285 @@
+"""The uplift of a promotion: by how much a contact changes a customer's chance to buy in its days, learnt from trials with a randomised hold-out.
+
+What belongs here: the choice among the learners, the bootstrap over customers, prediction with its spread, and the model's files. What does not: the
+learners (`learners`), the rows (`trial`), what an uplift is worth (`offers`).
+
+The kind and its strength are chosen by the Qini coefficient on promotions that the learner has not seen (folds by promotion: a plan always asks about
+a new one). The model is then an ensemble: each member learns from the same rows with random weights by customer (the Bayesian bootstrap), the mean is the
+estimate, and the members' spread is its uncertainty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plinth.promote import learners
+from plinth.promote.columns import Array, feature_names, matrix, numbers, require
+from plinth.promote.errors import ExamplesUnusable, ModelFileRefused
+from plinth.promote.estimators import read_model, write_model
+from plinth.promote.learners import LINEAR, Arms, Scaling
+from plinth.promote.qini import UpliftMetrics, measure_uplift, qini_curve
+from plinth.promote.trial import KEYS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+KIND = "uplift"
+_NEEDED = ("customer_no", "promotion_id", "treated", "bought", "orders_within", "redeemed")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A learner that may be chosen: its kind, and how much a linear one is held back."""
+
+    kind: str
+    strength: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.strength:g}" if self.kind in LINEAR else self.kind
+
+
+@dataclass(frozen=True)
+class UpliftSettings:
+    """What is tried, and how often the bootstrap draws."""
+
+    candidates: tuple[Candidate, ...] = (
+        *(Candidate(kind, strength) for kind in LINEAR for strength in (0.01, 0.03, 0.1, 0.3, 1.0)),
+        Candidate("two_models"),
+        Candidate("x_learner"),
+    )
+    folds: int = 4
+    members: int = 20
+    smallest_arm: int = 50
+    most_rows: int = 200_000
+
+
+@dataclass(frozen=True)
+class UpliftPrediction:
+    """For each row: the chance to buy untreated and treated, their difference, the chance to redeem if treated, and each member's difference."""
+
+    untreated: Array
+    treated: Array
+    uplift: Array
+    redemption: Array
+    draws: Array
+
+
+@dataclass(frozen=True)
+class Uplift:
+    """A trained uplift model.
+
+    Attributes:
+        redeem: for each promotion type (`percent_off`, `free_shipping`, `amount_off`) the share of treated buyers who redeem.
+        tried: the Qini coefficient of each candidate on unseen promotions.
+        metrics: of the chosen one, on unseen promotions.
+    """
+
+    chosen: Candidate
+    members: tuple[tuple[Any, ...], ...]
+    scaling: Scaling
+    features: tuple[str, ...]
+    treated_share: float
+    redeem: Mapping[str, float]
+    tried: Mapping[str, float]
+    metrics: UpliftMetrics
+    seed: int
+
+    def predict(self, pairs: pa.Table) -> UpliftPrediction:
+        """What a contact would change for each pair of `trial.pair_features`, in the rows' order.
+
+        Raises:
+            ExamplesUnusable: the table lacks a column that the model was trained on.
+        """
+        features = matrix(pairs, self.features)
+        if self.chosen.kind in LINEAR:
+            features = self.scaling(features)
+        both = [
+            learners.chances(self.chosen.kind, list(each), features, self.chosen.strength, self.treated_share)
+            for each in self.members
+        ]
+        untreated, treated = (np.mean([each[arm] for each in both], axis=0) for arm in (0, 1))
+        draws = np.array([each[1] - each[0] for each in both])
+        rate = np.array([self.redeem[name] for name in _types(pairs)])
+        return UpliftPrediction(untreated, treated, treated - untreated, treated * rate, draws)
+
+    def save(self, folder: Path) -> None:
+        """Writes `estimators.skops` and `settings.json` into a folder; the same model gives the same bytes."""
+        about = {
+            "kind": KIND,
+            "chosen": asdict(self.chosen),
+            "features": list(self.features),
+            "treated_share": self.treated_share,
+            "redeem": dict(self.redeem),
+            "tried": dict(self.tried),
+            "metrics": self.metrics.figures(),
+            "seed": self.seed,
+            "members": len(self.members),
+            "scaling": {name: value.tolist() for name, value in vars(self.scaling).items()},
+        }
+        write_model(folder, [each for member in self.members for each in member], about)
+
+    @classmethod
+    def load(cls, folder: Path) -> Uplift:
+        """Reads what `save` has written.
+
+        Raises:
+            ModelFileRefused: a file is missing or broken, holds a type that is not trusted, or another model.
+        """
+        every = tuple({each for kind in learners.KINDS for each in learners.allowed(kind)})
+        found, about = read_model(folder, KIND, every)
+        try:
+            return cls._of(found, about)
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+            raise ModelFileRefused("the model's files contradict each other", found=problem, where=folder) from problem
+
+    @classmethod
+    def _of(cls, found: list[Any], about: dict[str, Any]) -> Uplift:
+        chosen = Candidate(**about["chosen"])
+        size, rest = divmod(len(found), int(about["members"]))
+        if rest or not found or any(type(each) not in learners.allowed(chosen.kind) for each in found):
+            raise ValueError(f"{len(found)} estimators for {about['members']} members of kind {chosen.kind}")
+        counts = ("rows", "treated", "held_out")
+        return cls(
+            chosen=chosen,
+            members=tuple(tuple(found[place : place + size]) for place in range(0, len(found), size)),
+            scaling=Scaling(**{name: np.array(value, dtype=np.float64) for name, value in about["scaling"].items()}),
+            features=tuple(about["features"]),
+            treated_share=float(about["treated_share"]),
+            redeem={str(name): float(value) for name, value in about["redeem"].items()},
+            tried={str(name): float(value) for name, value in about["tried"].items()},
+            metrics=UpliftMetrics(**{n: int(v) if n in counts else float(v) for n, v in about["metrics"].items()}),
+            seed=int(about["seed"]),
+        )
+
+
+def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSettings | None = None) -> Uplift:
+    """Chooses a learner on unseen promotions, then trains the ensemble on all rows.
+
+    Args:
+        trial: rows of `trial.trial_rows`.
+        threads: how many threads the learners may use.
+
+    Raises:
+        ExamplesUnusable: there are too few promotions, or too few rows in an arm, to learn from.
+    """
+    from threadpoolctl import threadpool_limits
+
+    settings = settings or UpliftSettings()
+    require(trial, _NEEDED)
+    trial = _at_most(trial, settings.most_rows, seed)
+    names = feature_names(trial, without=KEYS)
+    arms = Arms(matrix(trial, names), *(numbers(trial, name) for name in ("treated", "bought", "orders_within")))
+    folds = _folds(numbers(trial, "promotion_id"), arms, settings, seed)
+    scaling = Scaling.of(arms.features)
+    with threadpool_limits(limits=threads):
+        unseen = {each: _unseen(each, arms, scaling, folds, seed) for each in settings.candidates}
+        tried = _tried(unseen, arms, folds)
+        chosen = max(settings.candidates, key=lambda each: tried[each])
+        members = _members(chosen, arms, scaling, numbers(trial, "customer_no"), settings.members, seed)
+    score = unseen[chosen][1] - unseen[chosen][0]
+    metrics = measure_uplift(score, arms.treated, arms.bought, numbers(trial, "customer_no"), seed=seed)
+    return Uplift(
+        chosen=chosen,
+        members=members,
+        scaling=scaling,
+        features=names,
+        treated_share=float(arms.treated.mean()),
+        redeem=_redeem(trial, arms),
+        tried={str(each): value for each, value in tried.items()},
+        metrics=metrics,
+        seed=seed,
+    )
+
+
+def _at_most(trial: pa.Table, most: int, seed: int) -> pa.Table:
+    if trial.num_rows <= most:
+        return trial
+    chosen = np.random.default_rng(seed).choice(trial.num_rows, most, replace=False)
+    return trial.take(np.sort(chosen))
+
+
+def _folds(promotion: Array, arms: Arms, settings: UpliftSettings, seed: int) -> Array:
+    """The fold of each row, by its promotion."""
+    arm = min(arms.treated.sum(), (1 - arms.treated).sum())
+    promotions = np.unique(promotion)
+    if len(promotions) < 2 or arm < settings.smallest_arm:
+        raise ExamplesUnusable(
+            "there is too little campaign history to learn an uplift from",
+            expected=f"2 ended promotions and {settings.smallest_arm} rows in each arm",
+            found=f"{len(promotions)} promotions, {int(arm)} rows in the smaller arm",
+            remedy="wait for more promotions with a hold-out; without an uplift nobody can say whom an offer moves",
+        )
+    shuffled = np.random.default_rng(seed).permutation(len(promotions))
+    return np.asarray((shuffled % min(settings.folds, len(promotions)))[np.searchsorted(promotions, promotion)])
+
+
+def _unseen(candidate: Candidate, arms: Arms, scaling: Scaling, folds: Array, seed: int) -> tuple[Array, Array]:
+    """Each row's chances, untreated and treated, by a learner that has not seen its promotion."""
+    features = scaling(arms.features) if candidate.kind in LINEAR else arms.features
+    rows = Arms(features, arms.treated, arms.bought, arms.orders)
+    share = float(arms.treated.mean())
+    found = np.empty(len(folds)), np.empty(len(folds))
+    for fold in np.unique(folds):
+        inside = folds == fold
+        seen = rows.rows(~inside)
+        models = learners.fit(candidate.kind, seen, np.ones(len(seen.bought)), candidate.strength, seed)
+        found[0][inside], found[1][inside] = learners.chances(
+            candidate.kind, models, features[inside], candidate.strength, share
+        )
+    return found
+
+
+def _tried(unseen: Mapping[Candidate, tuple[Array, Array]], arms: Arms, folds: Array) -> dict[Candidate, float]:
+    """Each candidate's mean Qini coefficient over the folds.
+
+    Buying is taken less the chance that all candidates together gave it, which is the same for both arms: that moves no expectation and takes
+    away much of the noise by which a choice among close candidates would be drawn.
+    """
+    share = float(arms.treated.mean())
+    expected = np.mean([share * treated + (1 - share) * untreated for untreated, treated in unseen.values()], axis=0)
+    rest = arms.bought - expected
+    parts = [folds == fold for fold in np.unique(folds)]
+    return {
+        each: float(
+            np.mean([qini_curve((treated - untreated)[p], arms.treated[p], rest[p]).coefficient for p in parts])
+        )
+        for each, (untreated, treated) in unseen.items()
+    }
+
+
+def _members(
+    chosen: Candidate, arms: Arms, scaling: Scaling, customer: Array, count: int, seed: int
+) -> tuple[tuple[Any, ...], ...]:
+    if chosen.kind in LINEAR:
+        arms = Arms(scaling(arms.features), arms.treated, arms.bought, arms.orders)
+    people, of_row = np.unique(customer, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(count):
+        weights = rng.exponential(size=len(people))[of_row]
+        found.append(tuple(learners.fit(chosen.kind, arms, weights, chosen.strength, seed + number)))
+    return tuple(found)
+
+
+def _types(pairs: pa.Table) -> list[str]:
+    percent, shipping = numbers(pairs, "is_percent_off"), numbers(pairs, "is_free_shipping")
+    return [
+        "percent_off" if p else "free_shipping" if s else "amount_off" for p, s in zip(percent, shipping, strict=True)
+    ]
+
+
+def _redeem(trial: pa.Table, arms: Arms) -> dict[str, float]:
+    """The share of treated buyers who redeem, by type; a type with few of them leans on the share of all (as if 20 more had been seen)."""
+    types = np.array(_types(trial))
+    redeemed = numbers(trial, "redeemed")
+    buyers = (arms.treated == 1) & (arms.bought == 1)
+    overall = float(redeemed[buyers].mean()) if buyers.any() else 1.0
+    return {
+        name: float((redeemed[buyers & (types == name)].sum() + 20 * overall) / ((buyers & (types == name)).sum() + 20))
+        for name in ("percent_off", "amount_off", "free_shipping")
+    }
