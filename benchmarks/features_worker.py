@@ -1,0 +1,163 @@
+"""The steps of `benchmarks.features`, each as a process of its own: `python -m benchmarks.features_worker STEP FOLDER [ARGUMENTS]`.
+
+`data ENTITIES ROWS`: a feature table through the lakehouse's door, and entity rows. `plinth RESULT`, `duckdb RESULT`: the training set by
+`plinth.features.training_set`, and by a bare ASOF JOIN. Both write what the call itself took and, beside it, what came out. `equal RESULT …`:
+compares results with the rule worked out by a window over every pair.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.measure import ROOT
+from plinth.engine import connect
+from plinth.features import load_views, training_set
+from plinth.features.query import columns_of
+from plinth.lakehouse.door import Write, commit
+from plinth.lakehouse.files import read_files
+from plinth.lakehouse.staging import stage
+from plinth.lakehouse.state import State
+from plinth.lakehouse.tables import Lakehouse, TableId
+from plinth.platform import load_platform
+
+FEATURES = [f"f{number}" for number in range(1, 7)]
+_TABLE = TableId("features", "bench")
+# Every row is known up to two hours after its event, by the entity: so no order is turned around, and one clock that shows when a row counts,
+# which is all that the peers know, gives the same answer as two.
+_ROWS = """
+SELECT k, CAST(as_of AS DATE) AS snapshot_date, as_of, as_of + to_seconds(CAST(hash(k, 'delay') % 7200 AS BIGINT)) AS known_at, {features}
+FROM (SELECT i % {entities} AS k, i // {entities} AS n, TIMESTAMP '2024-01-01' + to_seconds(CAST(
+    (i // {entities}) * {gap} + hash(i, 'as of') % {gap} AS BIGINT)) AS as_of, i FROM range({rows}) t(i))
+"""
+_ENTITIES = """
+SELECT CAST(hash(i, 'whom') % ({entities} + {entities} // 50) AS BIGINT) AS k, TIMESTAMP '2024-01-01'
+    + to_seconds(CAST(hash(i, 'when') % 31536000 AS BIGINT)) AS at, i AS label FROM range({entities}) t(i)
+"""
+
+
+def lakehouse(folder: Path) -> Lakehouse:
+    """A lakehouse below a folder, with a view of six features."""
+    (folder / "platform.yaml").write_text(
+        f"zones:\n  on_prem: {{root: {folder}/on_prem}}\n  cloud: {{root: {folder}/cloud}}\n"
+        f"stores: {{report: {folder}/report.json, scratch: {folder}/scratch}}\ndefault_profile: memory\n"
+    )
+    return Lakehouse(load_platform(ROOT / "platform.yaml", folder / "platform.yaml"))
+
+
+def declared(folder: Path) -> Path:
+    """The declaration of that view."""
+    features = "".join(
+        f"      {name}: {{from: events, expression: max(value), description: A value.}}\n" for name in FEATURES
+    )
+    file = folder / "feature_views.yaml"
+    file.write_text(
+        "since: 2024-01-01\nviews:\n  bench:\n    owner: team:bench\n    description: Six values.\n"
+        "    entity:\n      k: {type: long, description: Entity.}\n    sources:\n      events:\n        table: silver/events\n"
+        f"        event_time: at\n        columns: {{k: k, value: value}}\n    features:\n{features}"
+    )
+    return file
+
+
+def data(folder: Path, entities: int, rows: int) -> None:
+    """Feature rows in a Delta table of one partition a month, the same for Feast, and entity rows of which some have no history."""
+    house, view = lakehouse(folder), load_views(declared(folder)).view("bench")
+    con = connect(house.platform.profile(), scratch=folder / "scratch")
+    features = ", ".join(f"(hash(i, '{name}') % 1000000) / 1000.0 AS {name}" for name in FEATURES)
+    sql = _ROWS.format(features=features, entities=entities, rows=rows, gap=31_536_000 * entities // rows)
+    sql = f"SELECT * REPLACE (CAST(date_trunc('month', snapshot_date) AS DATE) AS snapshot_date) FROM ({sql})"
+    columns = columns_of(view)
+    files = stage(con, sql, house.uri_of(_TABLE), columns, ("snapshot_date",))
+    commit(house, _TABLE, Write(None, columns, State(data_version=1), files, partition_by=("snapshot_date",)))
+    held = read_files([file.uri for file in files], columns)
+    con.execute(
+        f"COPY (SELECT k, {', '.join(FEATURES)}, CAST(greatest(as_of, known_at) AS TIMESTAMPTZ) AS counts_from FROM ({held})) "
+        f"TO '{folder}/feast_rows.parquet' (COMPRESSION zstd, COMPRESSION_LEVEL 1)"
+    )
+    con.execute(f"COPY ({_ENTITIES.format(entities=entities)}) TO '{folder}/entities.parquet'")
+
+
+def by_plinth(folder: Path, result: Path) -> None:
+    """The training set as users ask for it."""
+    house, views, entities = lakehouse(folder), load_views(declared(folder)), pq.read_table(folder / "entities.parquet")
+    found = measured(result, lambda: training_set(house, views, entities, ["bench"]))
+    named = {f"bench__{name}": name for name in FEATURES}
+    keep(result, found.rename_columns([named.get(name, name) for name in found.column_names]))
+
+
+def by_duckdb(folder: Path, result: Path) -> None:
+    """The same files and rows in one ASOF JOIN, without ordering the result or looking at the second clock by itself."""
+    house, view = lakehouse(folder), load_views(declared(folder)).view("bench")
+    entities, version = pq.read_table(folder / "entities.parquet"), house.open(_TABLE)
+    con = connect(house.platform.profile(), scratch=folder / "scratch")
+
+    def join() -> pa.Table:
+        con.register("entities", entities)
+        return con.execute(
+            f"SELECT e.*, {', '.join(FEATURES)} FROM entities AS e ASOF LEFT JOIN ({read_files(version.files, columns_of(view))}) AS f "
+            "ON e.k = f.k AND e.at >= greatest(f.as_of, f.known_at)"
+        ).to_arrow_table()
+
+    keep(result, measured(result, join))
+
+
+def measured(result: Path, work: Callable[[], pa.Table]) -> pa.Table:
+    """Runs the work and writes the seconds that it took: loading Python's packages is nobody's work."""
+    began, before = time.monotonic(), _cpu()
+    found = work()
+    result.write_text(json.dumps({"cpu": _cpu() - before, "wall": time.monotonic() - began, "rows": found.num_rows}))
+    return found
+
+
+def keep(result: Path, found: pa.Table) -> None:
+    """What came out, for the comparison."""
+    pq.write_table(found.select(["label", *FEATURES]), result.with_suffix(".parquet"))
+
+
+def equal(folder: Path, results: list[str]) -> None:
+    """Prints the share of results that are, row for row, what the rule gives."""
+    house, view = lakehouse(folder), load_views(declared(folder)).view("bench")
+    con = connect(house.platform.profile(), scratch=folder / "scratch")
+    names = ", ".join(FEATURES)
+    con.execute(
+        f"CREATE TEMP TABLE reference AS WITH pairs AS (SELECT e.label, f.* FROM '{folder}/entities.parquet' e "
+        f"JOIN ({read_files(house.open(_TABLE).files, columns_of(view))}) f ON e.k = f.k AND f.as_of <= e.at AND f.known_at <= e.at "
+        "QUALIFY row_number() OVER (PARTITION BY e.label ORDER BY f.as_of DESC, f.known_at DESC) = 1) "
+        f"SELECT e.label, {names} FROM '{folder}/entities.parquet' e LEFT JOIN pairs USING (label)"
+    )
+    same = 0
+    for result in results:
+        theirs = f"SELECT label, {names} FROM '{Path(result).with_suffix('.parquet')}'"
+        found = con.execute(
+            f"SELECT (SELECT count(*) FROM ({theirs} EXCEPT ALL FROM reference)) + (SELECT count(*) FROM (FROM reference EXCEPT ALL {theirs}))"
+        ).fetchone()
+        same += found == (0,)
+    (folder / "equal.json").write_text(json.dumps(same / len(results)))
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    step, folder, arguments = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
+    steps: dict[str, Callable[[], Any]] = {
+        "data": lambda: data(folder, int(arguments[0]), int(arguments[1])),
+        "plinth": lambda: by_plinth(folder, Path(arguments[0])),
+        "duckdb": lambda: by_duckdb(folder, Path(arguments[0])),
+        "equal": lambda: equal(folder, arguments),
+    }
+    steps[step]()
+
+
+if __name__ == "__main__":
+    main()
