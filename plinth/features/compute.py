@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from plinth.engine import connect, quote
 from plinth.features.declare import AS_OF, KNOWN_AT, FeatureView
 from plinth.features.query import Entity, instant, prepare, sql_of
-from plinth.features.rows import Inputs, given_rows, session
+from plinth.features.rows import Inputs, explained, given_rows, session
 from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Profile
 
@@ -37,7 +37,7 @@ def snapshot(lakehouse: Lakehouse, view: FeatureView, at: datetime, *, entity: E
         TableMissing: a table of the view has not been made yet.
         FeatureViewError: `entity` names no key column.
     """
-    with session(lakehouse) as con:
+    with session(lakehouse) as con, explained(view):
         sql = sql_of(view, Inputs.open(lakehouse, view).rows(), at, entity=entity)
         return con.execute(f"SELECT {_shown(view)} FROM ({sql}) ORDER BY ALL").to_arrow_table()
 
@@ -58,7 +58,9 @@ def values_of(view: FeatureView, events: Mapping[str, pa.Table], at: datetime, e
     con = connect(_ONLINE)
     try:
         prepare(con)
-        found = con.execute(sql_of(view, given_rows(con, view, events), at, entity=entity)).to_arrow_table().to_pylist()
+        with explained(view):
+            sql = sql_of(view, given_rows(con, view, events), at, entity=entity)
+            found = con.execute(sql).to_arrow_table().to_pylist()
     finally:
         con.close()
     return {name: found[0][name] for name in view.features} if found else None
@@ -67,7 +69,7 @@ def values_of(view: FeatureView, events: Mapping[str, pa.Table], at: datetime, e
 def events_of(lakehouse: Lakehouse, view: FeatureView, at: datetime, entity: Entity) -> dict[str, pa.Table]:
     """The rows that `values_of` needs for an entity, read from the lakehouse."""
     inputs, events = Inputs.open(lakehouse, view), {}
-    with session(lakehouse) as con:
+    with session(lakehouse) as con, explained(view):
         for name, rows in inputs.rows().items():
             condition = f"event_time < {instant(at)}"
             wanted = [key for key in view.sources[name].scope if key in entity]

@@ -109,11 +109,11 @@ def _reached(con: duckdb.DuckDBPyConnection, source: FeatureSource, changes: str
         f"SELECT event_time, known_time FROM (SELECT {columns}, 1 AS side FROM {side[0]} UNION ALL SELECT {columns}, -1 FROM {side[1]}) "
         f"GROUP BY {columns} HAVING sum(side) <> 0"
     )
-    since = f" AND event_time >= at - INTERVAL {source.window.days} DAY" if source.window is not None else ""
+    since = f" AND event_time >= moment - INTERVAL {source.window.days} DAY" if source.window is not None else ""
     instants = ", ".join(f"({instant(instant_of(day))})" for day in there)
     found = con.execute(
-        f"WITH changed AS MATERIALIZED ({changed}) SELECT CAST(at AS DATE) FROM (VALUES {instants}) AS snapshots(at) "
-        f"WHERE EXISTS (SELECT 1 FROM changed WHERE event_time < at AND known_time < at{since})"
+        f"WITH changed AS MATERIALIZED ({changed}) SELECT CAST(moment AS DATE) FROM (VALUES {instants}) AS snapshots(moment) "
+        f"WHERE EXISTS (SELECT 1 FROM changed WHERE event_time < moment AND known_time < moment{since})"
     ).fetchall()
     return {row[0] for row in found}
 

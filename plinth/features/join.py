@@ -48,6 +48,8 @@ def join(con: duckdb.DuckDBPyConnection, entities: pa.Table, at: str, rows: Feat
         entities: the keys, the time stamp and whatever else.
         at: name of the time stamp's column.
     """
+    # DuckDB takes an Arrow table for one row, and would compare every pair of rows, as it does below this threshold.
+    con.execute("SET asof_loop_join_threshold = 0")
     con.register(_ENTITIES, _narrow(entities, at, rows))
     try:
         if not rows.one_a_time:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from plinth.engine import connect, quote
 from plinth.errors import TableMissing
-from plinth.features.declare import FeatureView, FeatureViewError
+from plinth.features.declare import FILE, FeatureView, FeatureViewError
 from plinth.features.query import instant, prepare, source_rows
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
@@ -116,6 +116,27 @@ def given_rows(con: duckdb.DuckDBPyConnection, view: FeatureView, events: Mappin
 
 
 @contextmanager
+def explained(view: FeatureView) -> Iterator[None]:
+    """Turns what DuckDB says of a declaration's SQL into the error of the declaration.
+
+    Raises:
+        FeatureViewError: an expression or query names a column, function or type that there is not, or is no SQL.
+    """
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
+        raise FeatureViewError(
+            f"the SQL of the feature view {view.name} cannot be run",
+            expected="columns that its sources declare, and DuckDB's functions",
+            found=str(error).strip(),
+            where=f"{FILE}, views.{view.name} (line {view.line})",
+            remedy="mend the expression or query that the message shows",
+        ) from error
+
+
+@contextmanager
 def session(lakehouse: Lakehouse) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection within the default profile's limits that knows the functions of declarations."""
     platform = lakehouse.platform
@@ -133,7 +154,7 @@ def now_of(lakehouse: Lakehouse, view: FeatureView) -> datetime:
     Raises:
         TableMissing: a table of the view has not been made yet, or has no row.
     """
-    with session(lakehouse) as con:
+    with session(lakehouse) as con, explained(view):
         span = Inputs.open(lakehouse, view).newest(con)
     if span is None:
         raise TableMissing(

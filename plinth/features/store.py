@@ -18,7 +18,7 @@ from plinth.features.declare import SNAPSHOT, FeatureView, FeatureViewError, Fea
 from plinth.features.due import as_date, due_snapshots, in_order, instant_of, mondays_of, touched_snapshots
 from plinth.features.guard import check_sql, classified, lineage_of
 from plinth.features.query import columns_of, sql_of
-from plinth.features.rows import Inputs, held_rows, session
+from plinth.features.rows import Inputs, explained, held_rows, session
 from plinth.lakehouse.changes import difference
 from plinth.lakehouse.door import Write, authorise, commit
 from plinth.lakehouse.files import read_files
@@ -136,7 +136,7 @@ def _make(
     columns = classified(columns_of(view), lineage, inputs)
     authorise(lakehouse, view.table, columns)
     there = mondays_of(held)
-    with session(lakehouse) as con:
+    with session(lakehouse) as con, explained(view):
         if asked is None:
             due = due_snapshots(con, lakehouse, inputs, held, views, today or datetime.now(UTC).date())
             mondays, touched, reason = due.mondays, due.touched, due.reason

@@ -1,0 +1,1 @@
+"""Features: declarations, clocks, snapshots, joins."""
