@@ -19,7 +19,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from plinth.online.address import Address
 from plinth.online.errors import StoreConflict, StoreUnavailable
-from plinth.online.schema import CHANGE_COUNTER, EVENT_COUNTER, VERSION_COUNTER, counters, metadata
+from plinth.online.schema import CHANGE_COUNTER, EVENT_COUNTER, LOG_NAME, VERSION_COUNTER, counters, metadata
 from plinth.online.statements import Writes, writes
 
 T = TypeVar("T")
@@ -99,6 +99,7 @@ class Database:
             for index in sorted(table.indexes, key=lambda each: str(each.name)):
                 self._make(CreateIndex(index, if_not_exists=True))
         rows = [{"name": name, "value": 0} for name in _COUNTERS]
+        rows.append({"name": LOG_NAME, "value": random.SystemRandom().getrandbits(62)})
         self._attempt(lambda connection: connection.execute(self.writes.seed_counter, rows).rowcount, _LOST)
 
     def _make(self, statement: ExecutableDDLElement) -> None:
@@ -110,7 +111,7 @@ class Database:
         def work(connection: Connection) -> bool:
             if not inspect(connection).has_table(counters.name):
                 return False
-            return bool(connection.execute(self.writes.counted).scalar_one() >= len(_COUNTERS))
+            return bool(connection.execute(self.writes.counted).scalar_one() > len(_COUNTERS))
 
         return self._attempt(work, _LOST)
 

@@ -78,3 +78,5 @@ events = Table(
 SLOT = "online"
 WRITING, PUBLISHED, ABANDONED, PRUNED = "writing", "published", "abandoned", "pruned"
 VERSION_COUNTER, CHANGE_COUNTER, EVENT_COUNTER = "version", "change", "event"
+LOG_NAME = "log"
+"""Not counted: drawn once, to tell this log of events from that of another store at the same address."""

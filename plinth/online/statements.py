@@ -111,6 +111,7 @@ READS: Mapping[str, Select[Any]] = {
     "next_kind": select(func.min(documents.c.kind)).where(documents.c.kind > bindparam("after")),
     "digests": _page(documents.c.digest, bindparam("version"), from_start=False),
     "digests_from_start": _page(documents.c.digest, bindparam("version"), from_start=True),
+    "counter": select(counters.c.value).where(counters.c.name == bindparam("counter")),
     "events_after": select(events)
     .where(events.c.sequence > bindparam("after"))
     .order_by(events.c.sequence)

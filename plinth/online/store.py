@@ -20,6 +20,7 @@ from plinth.online.model import AppendResult, Document, Event, OnlineVersion, St
 from plinth.online.publish import point_to, publish
 from plinth.online.reader import OnlineReader
 from plinth.online.reading import Reading
+from plinth.online.schema import EVENT_COUNTER, LOG_NAME
 from plinth.online.sweep import prune
 from plinth.platform import Platform
 
@@ -143,9 +144,21 @@ class OnlineStore(OnlineReader):
         """The newest `limit` events of a customer, or of a session where no customer is given, oldest first."""
         return log.of(self._reading, customer, session, since, limit)
 
+    def last_event(self) -> int:
+        """The highest number that the log has given out."""
+        return self._counter(EVENT_COUNTER)
+
+    def log_name(self) -> str:
+        """Tells this log from any other, also from one that takes its place at the same address."""
+        return f"{self._counter(LOG_NAME):016x}"
+
     def forget_events(self, *, up_to: int, before: datetime) -> int:
         """Removes events numbered up to `up_to` and stored before a time; gives how many. Their ids would be taken as new again."""
         return log.forget(self._writing(), up_to, before)
+
+    def _counter(self, name: str) -> int:
+        rows = self._reading.rows("counter", {"counter": name})
+        return int(rows[0][0]) if rows else 0
 
     def _writing(self) -> Database:
         if self._database is None:

@@ -1,0 +1,68 @@
+"""`bronze/online_events`: what the API took from its callers, back in the lakehouse.
+
+What belongs here: what Dagster is told of it, and what a copy reports. What does not: the copy (`plinth.online.archive`).
+"""
+
+# No `from __future__ import annotations` here: Dagster does not resolve the texts that it makes of a step's parameters.
+from collections.abc import Sequence
+
+import dagster as dg
+
+from assets.columns import CLASSIFICATION_TAG
+from assets.faults import dagster_faults
+from plinth.lakehouse.tables import Lakehouse
+from plinth.online.archive import COLUMNS, DESCRIPTION, PARTITION, TABLE, archive
+from plinth.platform import Platform
+from plinth.serving.catalogue import OWNER
+from resources import LakehouseResource, OnlineStoreResource
+
+EVENTS = dg.AssetKey([TABLE.layer, TABLE.name])
+
+
+def event_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
+    """The table of events; each run appends what is new. No sensor is needed for its safety: what one run misses, the next brings."""
+
+    @dg.asset(
+        key=EVENTS,
+        description=f"{DESCRIPTION}\n\nEach run appends what the online store's log has beyond the last number that the table holds.",
+        group_name=TABLE.layer,
+        owners=[OWNER],
+        kinds={"deltalake", "duckdb"},
+        tags={"plinth/zone": platform.layers["bronze"], CLASSIFICATION_TAG: "confidential"},
+        metadata={
+            "dagster/table_name": str(TABLE).replace("/", "."),
+            "dagster/storage_kind": "delta",
+            "dagster/uri": Lakehouse(platform).uri_of(TABLE),
+            "dagster/column_schema": dg.TableSchema(
+                [
+                    dg.TableColumn(
+                        column.name, column.type, column.comment, tags={CLASSIFICATION_TAG: column.classification}
+                    )
+                    for column in COLUMNS
+                ]
+            ),
+            "partitioned_by": PARTITION,
+        },
+        pool=str(TABLE),
+    )
+    def copied(
+        context: dg.AssetExecutionContext, lakehouse: LakehouseResource, online: OnlineStoreResource
+    ) -> dg.MaterializeResult[None]:
+        with dagster_faults(context), online.store() as store:
+            outcome = archive(lakehouse.tables(), store, run=context.run.run_id, tell=context.log.info)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": outcome.version.rows,
+                "changed": outcome.added > 0,
+                "inserted": outcome.added,
+                "watermark": outcome.watermark,
+                "commits": outcome.commits,
+                "delta_version": outcome.version.version,
+                "content": outcome.version.content,
+                "bytes": outcome.version.size,
+                "seconds": outcome.seconds,
+            },
+            data_version=dg.DataVersion(outcome.version.content),
+        )
+
+    return [copied]

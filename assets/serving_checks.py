@@ -1,0 +1,107 @@
+"""The checks of what is served: lists are lists, nobody is contacted who did not consent, and the store says what the tables say.
+
+What belongs here: specs and results. What does not: the rules (`plinth.serving.examine`, `plinth.serving.sample`).
+"""
+
+# No `from __future__ import annotations` here: Dagster does not resolve the texts that it makes of a step's parameters.
+from collections.abc import Sequence
+
+import dagster as dg
+
+from assets.faults import dagster_faults
+from assets.serving import MADE, ONLINE, profile_of, serving_key
+from plinth.platform import Platform
+from plinth.serving.examine import Broken, broken_lists, without_consent
+from plinth.serving.lists import Setting
+from plinth.serving.sample import compare
+from plinth.serving.tables import PROMOTION_PLAN, ServingTable
+from resources import LakehouseResource, OnlineStoreResource, RegistryResource
+
+LISTS, CONSENT, EQUAL = "lists_are_whole", "no_consent_no_contact", "documents_equal_tables"
+
+
+def serving_checks(platform: Platform) -> Sequence[dg.AssetChecksDefinition]:
+    """The checks of the serving tables and of what is published."""
+    return [*(_lists(made.table, platform) for made in MADE), _consent(), _equal(platform)]
+
+
+def _lists(table: ServingTable, platform: Platform) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        name=LISTS,
+        asset=serving_key(table),
+        description="Ranks begin at 1 and have no gaps, no item comes twice in a list, and each is in the catalogue.",
+        blocking=True,
+        additional_deps=[dg.AssetKey(["gold", "item_catalog"])],
+    )
+    def look(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> dg.AssetCheckResult:
+        with dagster_faults(context):
+            return result_of(broken_lists(lakehouse.tables(), platform.profile(profile_of(platform)), table))
+
+    return look
+
+
+def _consent() -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        name=CONSENT,
+        asset=serving_key(PROMOTION_PLAN),
+        description="No consent, no contact: every customer of the plan consents to marketing by today's silver/customers, and may order.",
+        blocking=True,
+        additional_deps=[dg.AssetKey(["silver", "customers"])],
+    )
+    def look(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> dg.AssetCheckResult:
+        with dagster_faults(context):
+            found = without_consent(lakehouse.tables())
+        rows = [dg.TableRecord({name: str(value) for name, value in row.items()}) for row in found[:20].to_pylist()]
+        return dg.AssetCheckResult(
+            passed=found.num_rows == 0,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description="holds" if found.num_rows == 0 else f"{found.num_rows:,} contacts without consent",
+            metadata={"rows_broken": found.num_rows, **({"first": dg.MetadataValue.table(rows)} if rows else {})},
+        )
+
+    return look
+
+
+def result_of(broken: Broken) -> dg.AssetCheckResult:
+    """The result of a rule of which no row may break it."""
+    return dg.AssetCheckResult(
+        passed=broken.rows == 0,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description="holds" if broken.rows == 0 else f"{broken.rows:,} rows break it",
+        metadata={
+            "rows_broken": broken.rows,
+            "delta_version": broken.version,
+            "query": dg.MetadataValue.md(f"```sql\n{broken.sql}\n```"),
+        },
+    )
+
+
+def _equal(platform: Platform) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        name=EQUAL,
+        asset=ONLINE,
+        description="A sample of documents, read back from the store, says what the rows say that they were made from; none is missing.",
+    )
+    def look(
+        context: dg.AssetCheckExecutionContext,
+        lakehouse: LakehouseResource,
+        registry: RegistryResource,
+        online: OnlineStoreResource,
+    ) -> dg.AssetCheckResult:
+        with dagster_faults(context), online.store() as store:
+            setting = Setting(lakehouse.tables(), registry.models(), platform.profile(profile_of(platform)))
+            finding = compare(setting, store)
+        differing = [dg.TableRecord({"kind": kind, "key": key}) for kind, key in finding.differing[:20]]
+        return dg.AssetCheckResult(
+            passed=finding.passed,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=f"{finding.compared} documents compared, {len(finding.differing)} differ",
+            metadata={
+                "compared": finding.compared,
+                "differing": len(finding.differing),
+                **({"first_that_differ": dg.MetadataValue.table(differing)} if differing else {}),
+                **{f"served_and_rows/{kind}": f"{a:,} of {b:,}" for kind, (a, b) in finding.counts.items()},
+            },
+        )
+
+    return look

@@ -1,0 +1,159 @@
+"""From serving tables to documents: each body is the JSON that the API sends, byte for byte.
+
+What belongs here: the SQL that makes bodies, and its inputs. What does not: the catalogue's documents (`catalogue`) and publishing
+(`publish`). DuckDB writes the JSON, keys in alphabetical order and without spaces: equal rows give equal bytes, and a hundred thousand lists
+take a second or two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from plinth.engine import literal, quote
+from plinth.lakehouse.door import authorise
+from plinth.lakehouse.files import rows_of
+from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
+from plinth.online import Document
+
+if TYPE_CHECKING:
+    import duckdb
+
+ONLINE = TableId("serving", "online")
+CATALOG = TableId("gold", "item_catalog")
+RECOMMENDATIONS = TableId("serving", "recommendations")
+SIMILAR = TableId("serving", "similar_items")
+POPULAR = TableId("serving", "popular_items")
+PLAN = TableId("serving", "promotion_plan")
+
+_FETCH = 2000
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of document: `sql` yields key and body in the order of the keys, from the tables that it uses and their columns."""
+
+    name: str
+    sql: str
+    uses: Mapping[TableId, Sequence[str]]
+
+
+RECOMMENDED = Kind(
+    "recommendations",
+    """
+    SELECT r.customer_no::VARCHAR AS key, to_json({'customer': r.customer_no::VARCHAR, 'items': list(
+        {'description': c.description, 'item': r.item_code, 'reason': r.reason, 'score': r.score} ORDER BY r.rank)}) AS body
+    FROM "serving/recommendations" r LEFT JOIN "gold/item_catalog" c ON c.item_code = r.item_code
+    GROUP BY r.customer_no ORDER BY key
+    """,
+    {RECOMMENDATIONS: ("customer_no", "rank", "item_code", "score", "reason"), CATALOG: ("item_code", "description")},
+)
+ALIKE = Kind(
+    "similar",
+    """
+    SELECT r.item_code AS key, to_json({'item': r.item_code, 'items': list(
+        {'description': c.description, 'item': r.similar_item_code, 'score': r.score} ORDER BY r.rank)}) AS body
+    FROM "serving/similar_items" r LEFT JOIN "gold/item_catalog" c ON c.item_code = r.similar_item_code
+    GROUP BY r.item_code ORDER BY key
+    """,
+    {SIMILAR: ("item_code", "rank", "similar_item_code", "score"), CATALOG: ("item_code", "description")},
+)
+BOUGHT_MOST = Kind(
+    "popular",
+    """
+    SELECT r.country AS key, to_json({'country': nullif(r.country, ''), 'items': list(
+        {'description': c.description, 'item': r.item_code, 'score': r.score} ORDER BY r.rank)}) AS body
+    FROM "serving/popular_items" r LEFT JOIN "gold/item_catalog" c ON c.item_code = r.item_code
+    GROUP BY r.country ORDER BY key
+    """,
+    {POPULAR: ("country", "rank", "item_code", "score"), CATALOG: ("item_code", "description")},
+)
+ITEMS = Kind(
+    "item",
+    """
+    SELECT c.item_code AS key, to_json({'description': c.description, 'item': c.item_code,
+        'price': coalesce(c.list_price::DOUBLE, round(c.average_price::DOUBLE, 2))}) AS body
+    FROM "gold/item_catalog" c ORDER BY key
+    """,
+    {CATALOG: ("item_code", "description", "list_price", "average_price")},
+)
+OFFERS = Kind(
+    "promotions",
+    """
+    SELECT r.customer_no::VARCHAR AS key, to_json({'customer': r.customer_no::VARCHAR, 'offers': list(
+        {'ends_on': r.ends_on, 'expected_profit': r.expected_profit, 'name': r.promotion_name, 'promotion': r.promotion_id::VARCHAR,
+         'starts_on': r.starts_on, 'type': r.promotion_type} ORDER BY r.place)}) AS body
+    FROM "serving/promotion_plan" r
+    GROUP BY r.customer_no ORDER BY key
+    """,
+    {
+        PLAN: (
+            *("customer_no", "promotion_id", "promotion_name", "promotion_type"),
+            *("starts_on", "ends_on", "place", "expected_profit"),
+        )
+    },
+)
+KINDS = (RECOMMENDED, ALIKE, BOUGHT_MOST, ITEMS, OFFERS)
+
+
+def features_kind(views: Mapping[str, TableVersion], features: Mapping[str, Sequence[str]], as_of: str) -> Kind:
+    """The features of customers as of one snapshot, view by view.
+
+    Args:
+        views: the tables of the views whose entity is the customer.
+        features: the feature columns of each.
+        as_of: date of the snapshot, `YYYY-MM-DD`.
+    """
+    names = sorted(views)
+    parts = [
+        f"{literal(name)}: CASE WHEN {quote(name)}.customer_no IS NULL THEN NULL ELSE {_struct(name, views[name], features[name])} END"
+        for name in names
+    ]
+    first = quote(names[0])
+    joins = "".join(
+        f" FULL JOIN (SELECT * FROM {quote(str(views[name].id))} WHERE snapshot_date = {literal(as_of)}) {quote(name)} USING (customer_no)"
+        for name in names[1:]
+    )
+    sql = (
+        f"SELECT customer_no::VARCHAR AS key, to_json({{'as_of': {literal(as_of)}, 'customer': customer_no::VARCHAR, "
+        f"'features': {{{', '.join(parts)}}}}}) AS body FROM (SELECT * FROM {quote(str(views[names[0]].id))} "
+        f"WHERE snapshot_date = {literal(as_of)}) {first}{joins} ORDER BY key"
+    )
+    return Kind("features", sql, {views[name].id: ("customer_no", "snapshot_date", *features[name]) for name in names})
+
+
+def _struct(view: str, table: TableVersion, features: Sequence[str]) -> str:
+    types = {column.name: column.type for column in table.columns}
+    fields = []
+    for name in sorted(features):
+        value = f"{quote(view)}.{quote(name)}"
+        if types[name] in ("double", "float"):
+            # JSON has no word for them, and DuckDB writes one that no reader takes.
+            value = f"CASE WHEN isfinite({value}) THEN {value} END"
+        fields.append(f"{literal(name)}: {value}")
+    return f"{{{', '.join(fields)}}}"
+
+
+def open_kind(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse, kind: Kind, read: Mapping[TableId, TableVersion]
+) -> None:
+    """Gives a connection the tables of a kind, at the versions given and with no column more than it uses.
+
+    Raises:
+        ResidencyViolation: a column may not be where the serving layer is.
+    """
+    for table, wanted in kind.uses.items():
+        version = read[table]
+        columns = [column for column in version.columns if column.name in wanted]
+        authorise(lakehouse, ONLINE, columns)
+        names = ", ".join(quote(name) for name in wanted)
+        con.execute(f"CREATE OR REPLACE TEMP VIEW {quote(str(table))} AS SELECT {names} FROM {rows_of(version)}")
+
+
+def documents_of(con: duckdb.DuckDBPyConnection, kind: Kind) -> Iterator[Document]:
+    """The documents of a kind whose tables are open, in the order of their keys."""
+    con.execute(kind.sql)
+    while rows := con.fetchmany(_FETCH):
+        for key, body in rows:
+            yield Document(kind.name, key, body.encode("utf-8"))

@@ -1,0 +1,134 @@
+"""The tables that the recommender fills: lists of customers, of items and of countries.
+
+What belongs here: asking the champion, portion by portion, and handing its rows to the writer. What does not: ranking (`plinth.recommend`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from plinth.engine import connect
+from plinth.lakehouse.files import rows_of
+from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
+from plinth.platform import Profile
+from plinth.registry import RegisteredVersion, Registry
+from plinth.serving.champion import RECOMMENDER, input_name, input_text, open_recommender
+from plinth.serving.tables import (
+    EVERYWHERE,
+    LIST_LENGTH,
+    POPULAR_ITEMS,
+    POPULAR_LENGTH,
+    RECOMMENDATIONS,
+    SIMILAR_ITEMS,
+    ServingTable,
+)
+from plinth.serving.write import Origin, Served, write
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from plinth.recommend.recommender import Recommender
+
+CUSTOMERS = TableId("gold", "customer_360")
+_PORTION = 5000
+_DIGITS = 6
+"""Of a score: what lies beyond differs between machines, and would make equal lists look changed."""
+
+_CODE = "1"
+"""Grows when the same model and tables give other rows."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a serving table is made: the lakehouse, the models, what the work may take, and the run that does it."""
+
+    lakehouse: Lakehouse
+    registry: Registry
+    profile: Profile
+    run: str | None = None
+
+
+Rows = Callable[["Recommender", "duckdb.DuckDBPyConnection"], Iterator[pa.Table]]
+
+
+def make_recommendations(setting: Setting) -> Served:
+    """Brings serving/recommendations up to the champion and today's customers.
+
+    Raises:
+        TableMissing: gold/customer_360 has not been made yet.
+        CommitConflict, StorageFailure, ModelTampered, ModelRefused: the table is as it was.
+    """
+    customers = setting.lakehouse.open(CUSTOMERS)
+    return _make(setting, RECOMMENDATIONS, lambda model, con: _of_customers(model, con, customers), customers)
+
+
+def make_similar_items(setting: Setting) -> Served:
+    """Brings serving/similar_items up to the champion; raises as `make_recommendations`."""
+    return _make(setting, SIMILAR_ITEMS, lambda model, con: _of_items(model))
+
+
+def make_popular_items(setting: Setting) -> Served:
+    """Brings serving/popular_items up to the champion; raises as `make_recommendations`."""
+    return _make(setting, POPULAR_ITEMS, lambda model, con: _of_countries(model))
+
+
+def _make(setting: Setting, table: ServingTable, rows: Rows, *inputs: TableVersion) -> Served:
+    champion = setting.registry.champion(RECOMMENDER)
+    read: Mapping[str, str] = {str(each.id): each.content for each in inputs}
+    origin = Origin({input_name(RECOMMENDER): input_text(champion), **read}, _CODE, setting.run)
+    base = setting.lakehouse.find(table.id)
+    if base is not None and origin.made(base):
+        return Served(table, base)
+    platform = setting.lakehouse.platform
+    con = connect(setting.profile, scratch=platform.path(platform.stores.scratch))
+    try:
+        return write(con, setting.lakehouse, table, base, _portions(setting, champion, rows, con), origin)
+    finally:
+        con.close()
+
+
+def _portions(
+    setting: Setting, champion: RegisteredVersion | None, rows: Rows, con: duckdb.DuckDBPyConnection
+) -> Iterator[pa.Table]:
+    # Where there was nothing to train on there is no champion, and the lists are empty.
+    if champion is not None:
+        yield from rows(open_recommender(setting.registry, champion, setting.profile.threads), con)
+
+
+def _of_customers(model: Recommender, con: duckdb.DuckDBPyConnection, customers: TableVersion) -> Iterator[pa.Table]:
+    sql = f"SELECT customer_no::BIGINT AS customer_no, country FROM {rows_of(customers)} ORDER BY customer_no"
+    people = con.execute(sql).to_arrow_table()
+    for start in range(0, people.num_rows, _PORTION):
+        part = people.slice(start, _PORTION)
+        numbers = part["customer_no"].to_pylist()
+        homes = {number: home for number, home in zip(numbers, part["country"].to_pylist(), strict=True) if home}
+        found = model.recommend(numbers, LIST_LENGTH, countries=homes)
+        yield _table(
+            customer_no=found["customer"].cast(pa.int64()),
+            rank=found["rank"],
+            item_code=found["item"],
+            score=found["score"],
+            reason=found["reason"],
+        )
+
+
+def _of_items(model: Recommender) -> Iterator[pa.Table]:
+    found = model.similar(LIST_LENGTH)
+    yield _table(
+        item_code=found["item"], rank=found["rank"], similar_item_code=found["similar_item"], score=found["score"]
+    )
+
+
+def _of_countries(model: Recommender) -> Iterator[pa.Table]:
+    found = model.popular(POPULAR_LENGTH)
+    country = pc.fill_null(found["country"], EVERYWHERE)
+    yield _table(country=country, rank=found["rank"], item_code=found["item"], score=found["score"])
+
+
+def _table(**columns: pa.ChunkedArray) -> pa.Table:
+    return pa.table({**columns, "score": pc.round(columns["score"], _DIGITS)})

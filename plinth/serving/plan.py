@@ -1,0 +1,133 @@
+"""`serving/promotion_plan`: who gets which offer, by the champion of the uplift.
+
+What belongs here: giving the planner its tables at pinned versions, and its plan to the writer. What does not: the plan (`plinth.promote`).
+The day of the plan is the one after the newest order: what is known, not what the clock says, decides it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from plinth.engine import connect, quote
+from plinth.lakehouse.files import rows_of
+from plinth.lakehouse.tables import TableId, TableVersion
+from plinth.serving.champion import UPLIFT, input_name, input_text
+from plinth.serving.lists import Setting
+from plinth.serving.tables import PROMOTION_PLAN
+from plinth.serving.write import Origin, Served, write
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from plinth.promote.plan import PlanSummary
+    from plinth.registry import RegisteredVersion
+
+ORDERS, CATALOG = TableId("gold", "customer_orders"), TableId("gold", "item_catalog")
+CUSTOMERS, CONTACTS = TableId("silver", "customers"), TableId("silver", "campaign_contacts")
+PROMOTIONS = TableId("silver", "promotions")
+INPUTS = (ORDERS, CATALOG, CUSTOMERS, CONTACTS, PROMOTIONS)
+
+_MONEY = ("order_value", "expected_gain", "expected_cost", "expected_profit")
+_SHARES = ("untreated", "uplift", "redemption")
+_CODE = "1"
+"""Grows when the same model and tables give another plan."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What became of the plan; `summary` is None where it stood already, or there was nothing to plan."""
+
+    served: Served
+    summary: PlanSummary | None
+
+
+def make_promotion_plan(setting: Setting) -> Planned:
+    """Brings serving/promotion_plan up to the champion and today's customers, offers and contacts.
+
+    Where there is no champion, because no campaign history is there to learn from, or nobody ever ordered, the plan is empty.
+
+    Raises:
+        TableMissing: a table has not been made yet.
+        PlanImpossible: the terms or the tables contradict each other.
+        CommitConflict, StorageFailure, ModelTampered, ModelFileRefused: the table is as it was.
+    """
+    champion = setting.registry.champion(UPLIFT)
+    read = {table: setting.lakehouse.open(table) for table in INPUTS}
+    contents = {str(table): version.content for table, version in read.items()}
+    origin = Origin({input_name(UPLIFT): input_text(champion), **contents}, _CODE, setting.run)
+    base = setting.lakehouse.find(PROMOTION_PLAN.id)
+    if base is not None and origin.made(base):
+        return Planned(Served(PROMOTION_PLAN, base), None)
+    platform = setting.lakehouse.platform
+    con = connect(setting.profile, scratch=platform.path(platform.stores.scratch))
+    try:
+        _open(con, read)
+        day = _day(con)
+        if champion is None or day is None:
+            rows, summary = [], None
+        else:
+            table, summary = _plan(con, setting, champion, day)
+            rows = [_rounded(table)]
+        return Planned(write(con, setting.lakehouse, PROMOTION_PLAN, base, rows, origin), summary)
+    finally:
+        con.close()
+
+
+def _open(con: duckdb.DuckDBPyConnection, read: Mapping[TableId, TableVersion]) -> None:
+    """Gives the connection the tables under the names that the planner knows."""
+    from plinth.promote.trial import GOLD_ORDERS
+
+    views = {
+        "orders": GOLD_ORDERS.format(scan=rows_of(read[ORDERS])),
+        "catalogue": f"FROM {rows_of(read[CATALOG])}",
+        "customers": f"FROM {rows_of(read[CUSTOMERS])}",
+        "contacts": f"FROM {rows_of(read[CONTACTS])}",
+        "promotions": f"FROM {rows_of(read[PROMOTIONS])}",
+    }
+    for name, sql in views.items():
+        con.execute(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {sql}")
+
+
+def _day(con: duckdb.DuckDBPyConnection) -> date | None:
+    found = con.execute("SELECT max(time) FROM orders").fetchone()
+    newest = found[0] if found else None
+    return newest.date() + timedelta(days=1) if isinstance(newest, datetime) else None
+
+
+def _plan(
+    con: duckdb.DuckDBPyConnection, setting: Setting, champion: RegisteredVersion, day: date
+) -> tuple[pa.Table, PlanSummary]:
+    from plinth.promote.candidates import find_candidates
+    from plinth.promote.offers import PlanTerms, margin_share, plannable_offers
+    from plinth.promote.plan import plan_promotions
+    from plinth.promote.trial import Shop
+    from plinth.promote.uplift import Uplift
+
+    margin = margin_share(con, "catalogue")
+    terms = PlanTerms() if margin is None else PlanTerms(margin=margin)
+    offers = plannable_offers(con, "promotions", on=day)
+    model = Uplift.load(setting.registry.fetch(champion))
+    candidates = find_candidates(con, Shop(), model, offers, terms, on=day)
+    customers = con.execute("SELECT customer_no, has_marketing_consent, is_active FROM customers").to_arrow_table()
+    made = con.execute(
+        "SELECT customer_no, contacted_on FROM contacts WHERE trial_group = 'treatment'"
+    ).to_arrow_table()
+    plan = plan_promotions(
+        candidates.table, offers, customers, on=day, terms=terms, contacts=made, draws=candidates.draws
+    )
+    return plan.table, plan.summary
+
+
+def _rounded(plan: pa.Table) -> pa.Table:
+    """What lies beyond a hundredth of a penny differs between machines, and would make equal plans look changed."""
+    for names, digits in ((_MONEY, 4), (_SHARES, 6)):
+        for name in names:
+            place = plan.schema.get_field_index(name)
+            plan = plan.set_column(place, name, pc.round(plan[name], digits))
+    return plan

@@ -1,0 +1,145 @@
+"""Publishing: the serving tables, the items, the features, the catalogue and the session's model as one version of the online store.
+
+What belongs here: which versions belong together, and in which order their documents come. What does not: how a document is made
+(`documents`, `catalogue`) and how a version appears at once (`plinth.online`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from plinth.engine import connect
+from plinth.features.declare import SNAPSHOT, load_views
+from plinth.lakehouse.files import rows_of
+from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
+from plinth.online import Document, OnlineStore, OnlineVersion
+from plinth.registry import RegisteredVersion
+from plinth.serving.catalogue import catalogue_documents, compact
+from plinth.serving.champion import RECOMMENDER, input_name, input_text, named_version, open_recommender
+from plinth.serving.documents import KINDS, RECOMMENDATIONS, Kind, documents_of, features_kind, open_kind
+from plinth.serving.lists import Setting
+
+if TYPE_CHECKING:
+    import duckdb
+
+ENTITY = ("customer_no",)
+"""Of the views whose features a customer's document holds."""
+ITEM_MODEL, ABOUT = "item_model", "about"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publish came to."""
+
+    version: OnlineVersion
+    before: OnlineVersion | None
+    pruned: int
+    seconds: float
+
+    @property
+    def changed(self) -> bool:
+        """Whether readers see something else than before."""
+        return self.before is None or self.before.id != self.version.id
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What one version is made from: kinds whose tables exist, these tables at one version each, and the model of the lists."""
+
+    kinds: Sequence[Kind]
+    tables: Mapping[TableId, TableVersion]
+    model: RegisteredVersion | None
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Each table with its Delta version, and each model with its number and digest."""
+        tables = {str(table): str(version.version) for table, version in self.tables.items()}
+        return {**tables, input_name(RECOMMENDER): input_text(self.model)}
+
+
+def publish(setting: Setting, store: OnlineStore, *, keep: int, label: str = "") -> Published:
+    """Publishes what the tables hold now, and takes away all but the newest `keep` versions.
+
+    Raises:
+        ResidencyViolation: a column may not be where the serving layer is; nothing was published.
+        ModelMissing: the model that the tables were made from is gone.
+        StoreUnavailable, StoreConflict, PublishSuperseded: passing faults; readers see what they saw.
+    """
+    began = time.perf_counter()
+    platform = setting.lakehouse.platform
+    store.set_up()
+    before = store.current()
+    con = connect(setting.profile, scratch=platform.path(platform.stores.scratch))
+    try:
+        sources = find_sources(con, setting)
+        version = store.publish(_documents(con, setting, sources), inputs=sources.inputs, label=label)
+    finally:
+        con.close()
+    pruned = store.prune(keep)
+    return Published(version, before, pruned, round(time.perf_counter() - began, 3))
+
+
+def find_sources(con: duckdb.DuckDBPyConnection, setting: Setting) -> Sources:
+    """The newest versions of the tables. A kind of which a table was never made is left out.
+
+    Raises:
+        ModelMissing: as `publish`.
+    """
+    lakehouse = setting.lakehouse
+    features = _features(con, lakehouse)
+    kinds = [*KINDS, *([features] if features is not None else [])]
+    tables: dict[TableId, TableVersion] = {}
+    there = []
+    for kind in kinds:
+        found = {table: tables.get(table) or lakehouse.find(table) for table in kind.uses}
+        if all(version is not None for version in found.values()):
+            there.append(kind)
+            tables.update({table: version for table, version in found.items() if version is not None})
+    lists = tables.get(RECOMMENDATIONS)
+    text = lists.state.inputs.get(input_name(RECOMMENDER)) if lists is not None else None
+    return Sources(there, tables, named_version(setting.registry, RECOMMENDER, text))
+
+
+def _features(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse) -> Kind | None:
+    views = {name: view for name, view in load_views(lakehouse.platform).views.items() if view.keys == ENTITY}
+    tables = {name: lakehouse.find(view.table) for name, view in views.items()}
+    made = {name: version for name, version in tables.items() if version is not None}
+    if not made:
+        return None
+    dates = " UNION ALL ".join(f"SELECT {SNAPSHOT}::VARCHAR AS day FROM {rows_of(each)}" for each in made.values())
+    newest = con.execute(f"SELECT max(day) FROM ({dates})").fetchone()
+    if newest is None or newest[0] is None:
+        return None
+    features = {
+        name: [feature for feature in views[name].features if feature in {column.name for column in version.columns}]
+        for name, version in made.items()
+    }
+    return features_kind(made, features, str(newest[0]))
+
+
+def _documents(con: duckdb.DuckDBPyConnection, setting: Setting, sources: Sources) -> Iterator[Document]:
+    for kind in sources.kinds:
+        open_kind(con, setting.lakehouse, kind, sources.tables)
+        yield from documents_of(con, kind)
+    yield from catalogue_documents(setting.lakehouse)
+    yield Document("model", ABOUT, compact(_about(sources.model)))
+    if sources.model is not None:
+        model = open_recommender(setting.registry, sources.model, setting.profile.threads)
+        yield Document("model", ITEM_MODEL, model.item_model.to_bytes())
+
+
+def _about(model: RegisteredVersion | None) -> dict[str, object]:
+    if model is None:
+        return {}
+    return {
+        RECOMMENDER: {
+            "version": model.version,
+            "digest": model.digest,
+            "registered_at": model.created_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "metrics": dict(model.metrics),
+            "evaluated_on": model.evaluated_on,
+        }
+    }

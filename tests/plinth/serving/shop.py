@@ -1,0 +1,141 @@
+"""A small shop with a trained recommender: gold tables, a champion in a registry, and an online store, all in one folder.
+
+Customers buy in two circles of taste, so lists, neighbours and popularity all have something to say.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from plinth.engine import connect
+from plinth.lakehouse.door import Write, commit
+from plinth.lakehouse.schema import DeltaColumn, columns_of
+from plinth.lakehouse.staging import stage
+from plinth.lakehouse.state import State
+from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
+from plinth.online import OnlineStore
+from plinth.platform import Platform, Profile, Zone
+from plinth.recommend import RecommenderSettings, train_recommender
+from plinth.registry import RegisteredVersion, Registry
+from plinth.serving.champion import RECOMMENDER
+from plinth.serving.lists import Setting
+
+AT = datetime(2024, 6, 3)
+CUSTOMERS, ITEMS = 60, 24
+
+
+@dataclass
+class Shop:
+    """The folder, and what stands in it."""
+
+    folder: Path
+    platform: Platform
+
+    @property
+    def lakehouse(self) -> Lakehouse:
+        return Lakehouse(self.platform)
+
+    @property
+    def registry(self) -> Registry:
+        return Registry.of(self.platform)
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(self.lakehouse, self.registry, self.platform.profile(), "run-1")
+
+    def store(self) -> OnlineStore:
+        return OnlineStore.of(self.platform)
+
+    def write(self, table: TableId, sql: str, **classified: str) -> TableVersion:
+        """Makes a table hold what a query yields; `classified` are classifications of its columns."""
+        con = connect(self.platform.profile(), scratch=self.folder / "scratch")
+        columns = tuple(
+            DeltaColumn(each.name, each.type, classified.get(each.name, "internal")) for each in columns_of(con, sql)
+        )
+        base = self.lakehouse.find(table)
+        staged = stage(con, sql, self.lakehouse.uri_of(table), columns)
+        con.close()
+        state = (base.state if base is not None else State()).next(changed=True)
+        removed = base.files if base is not None else ()
+        return commit(self.lakehouse, table, Write(base, columns, state, staged, removed))
+
+    def train(self, seed: int) -> RegisteredVersion:
+        """Trains and registers a recommender, and makes it the champion."""
+        model = train_recommender(
+            events(seed), items(), at=AT, threads=1, seed=seed, settings=RecommenderSettings(cutoffs=1)
+        )
+        saved = self.folder / f"saved-{seed}"
+        model.save(saved)
+        version = self.registry.log(
+            RECOMMENDER, files=saved, parameters={}, metrics={"recall": 0.1 * seed}, plots={}, inputs={}, seed=seed
+        )
+        return self.registry.promote(RECOMMENDER, version.version)
+
+
+def platform_in(folder: Path) -> Platform:
+    """The settings of a shop."""
+    zones = {
+        "on_prem": Zone(root="on_prem", clearance=("public", "internal", "confidential", "restricted")),
+        "cloud": Zone(root="cloud", clearance=("public", "internal")),
+    }
+    layers = {
+        "bronze": "on_prem", "silver": "cloud", "gold": "on_prem", "features": "cloud", "serving": "cloud", "ops": "on_prem",
+    }  # fmt: skip
+    profiles = {"small": Profile(cpu=1, memory=256 * 2**20, threads=1)}
+    return Platform(zones=zones, layers=layers, profiles=profiles, default_profile="small", home=folder)  # type: ignore[arg-type]
+
+
+def make_shop(folder: Path) -> Shop:
+    """A shop without a model."""
+    shop = Shop(folder, platform_in(folder))
+    people(shop, CUSTOMERS)
+    shop.write(
+        TableId("gold", "item_catalog"),
+        f"SELECT 'I' || lpad(i::VARCHAR, 3, '0') AS item_code, 'ITEM NUMBER ' || i AS description, (1 + i)::DECIMAL(10, 2) AS list_price, "
+        f"1.5::DECIMAL(12, 4) AS average_price FROM range({ITEMS}) t(i)",
+    )
+    return shop
+
+
+def people(shop: Shop, number: int) -> TableVersion:
+    """Makes gold/customer_360 hold the first customers; every third one consents."""
+    return shop.write(
+        TableId("gold", "customer_360"),
+        "SELECT (100 + i)::INTEGER AS customer_no, CASE WHEN i % 2 = 0 THEN 'France' ELSE 'United Kingdom' END AS country, "
+        f"i % 3 = 0 AS has_marketing_consent FROM range({number}) t(i)",
+    )
+
+
+def events(seed: int) -> pa.Table:
+    """Baskets of two circles, over half a year."""
+    chance = random.Random(seed)
+    rows = []
+    for customer in range(CUSTOMERS - 5):
+        for visit in range(chance.randint(2, 7)):
+            time = AT - timedelta(days=chance.uniform(1, 180))
+            circle = range(0, ITEMS // 2) if customer % 2 == 0 else range(ITEMS // 2, ITEMS)
+            basket = (100 + customer, f"{customer}-{visit}")
+            rows += [(*basket, f"I{item:03}", time, "France") for item in chance.sample(list(circle), 4)]
+    columns = list(zip(*rows, strict=True))
+    return pa.table(
+        {
+            "customer": pa.array(columns[0], pa.int64()),
+            "basket": columns[1],
+            "item": columns[2],
+            "time": pa.array(columns[3], pa.timestamp("us")),
+            "country": columns[4],
+        }
+    )
+
+
+def items() -> pa.Table:
+    """The items with texts and prices."""
+    return duckdb.sql(
+        f"SELECT 'I' || lpad(i::VARCHAR, 3, '0') AS item, 'ITEM NUMBER ' || i AS description, (1 + i)::DOUBLE AS price FROM range({ITEMS}) t(i)"
+    ).to_arrow_table()
