@@ -9,26 +9,45 @@ how offers reach customers (`plinth.online`, `api`).
     table = examples(con, "orders", cutoffs_before(last, first))
     propensity = train_propensity(table, seed=7, threads=2)
     propensity.predict(history_features(con, "points", "orders"))
+
+    from plinth.promote.gold import PLAN_INPUTS, TRIAL_INPUTS, plan_of_day, trials, versions_of
+    uplift = train_uplift(trials(con, versions_of(lakehouse, TRIAL_INPUTS)), seed=7, threads=2)
+    plan = plan_of_day(con, versions_of(lakehouse, PLAN_INPUTS), uplift)      # .table is serving/promotion_plan, .summary what it is worth
 """
 
 from __future__ import annotations
 
+from plinth.promote.consent import consent_violations
 from plinth.promote.errors import ExamplesUnusable, ModelFileRefused, PlanImpossible
 from plinth.promote.history import HORIZON, cutoffs_before, examples, history_features
 from plinth.promote.measures import PropensityMetrics, measure_propensity
+from plinth.promote.offers import PlanTerms
+from plinth.promote.plan import PlanSummary, PromotionPlan, plan_promotions
 from plinth.promote.propensity import Propensity, PropensitySettings, train_propensity
+from plinth.promote.qini import UpliftMetrics, measure_uplift
+from plinth.promote.uplift import Uplift, UpliftSettings, train_uplift
 
 __all__ = [
     "HORIZON",
     "ExamplesUnusable",
     "ModelFileRefused",
     "PlanImpossible",
+    "PlanSummary",
+    "PlanTerms",
+    "PromotionPlan",
     "Propensity",
     "PropensityMetrics",
     "PropensitySettings",
+    "Uplift",
+    "UpliftMetrics",
+    "UpliftSettings",
+    "consent_violations",
     "cutoffs_before",
     "examples",
     "history_features",
     "measure_propensity",
+    "measure_uplift",
+    "plan_promotions",
     "train_propensity",
+    "train_uplift",
 ]

@@ -68,7 +68,7 @@ SELECT n.customer_no::BIGINT AS customer_no, n.promotion_id::BIGINT AS promotion
        (p.ends_on - p.starts_on + 1)::DOUBLE AS days, (n.channel = 'sms')::DOUBLE AS is_sms, (n.channel = 'post')::DOUBLE AS is_post,
        (year(n.at) - c.birth_year)::DOUBLE AS age, (year(n.at) - c.birth_year) * (n.channel = 'sms')::DOUBLE AS age_by_sms,
        (year(n.at) - c.birth_year) * (n.channel = 'post')::DOUBLE AS age_by_post, h.* EXCLUDE (customer, "at")
-FROM {pairs} n JOIN {promotions} p ON p.promotion_id = n.promotion_id JOIN response r ON r.customer_no = n.customer_no AND r.promotion_id = n.promotion_id
+FROM {pairs} n JOIN {offers} p ON p.promotion_id = n.promotion_id JOIN response r ON r.customer_no = n.customer_no AND r.promotion_id = n.promotion_id
     LEFT JOIN {customers} c ON c.customer_no = n.customer_no JOIN {history} h ON h.customer = n.customer_no AND h.at = n.at
 ORDER BY n.promotion_id, n.customer_no
 """
@@ -87,14 +87,20 @@ class Shop:
         return {name: quote(getattr(self, name)) for name in ("orders", "contacts", "promotions", "customers")}
 
 
-def pair_features(con: duckdb.DuckDBPyConnection, pairs: str, shop: Shop) -> pa.Table:
-    """One row for each pair with its features, in the order of promotion and customer."""
+def pair_features(con: duckdb.DuckDBPyConnection, pairs: str, shop: Shop, offers: str | None = None) -> pa.Table:
+    """One row for each pair with its features, in the order of promotion and customer.
+
+    Args:
+        offers: a table to read the pairs' promotions from in place of the shop's, where a plan has other days than were announced.
+    """
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE plinth_pair_points AS SELECT n.customer_no::BIGINT AS customer, n.at FROM {quote(pairs)} n"
     )
     con.register("plinth_pair_history", history_features(con, "plinth_pair_points", shop.orders))
     try:
-        sql = _PAIR_FEATURES.format(pairs=quote(pairs), history="plinth_pair_history", **shop.quoted())
+        sql = _PAIR_FEATURES.format(
+            pairs=quote(pairs), history="plinth_pair_history", offers=quote(offers or shop.promotions), **shop.quoted()
+        )
         return con.execute(sql).to_arrow_table()
     finally:
         con.unregister("plinth_pair_history")

@@ -75,6 +75,8 @@ class Uplift:
 
     Attributes:
         redeem: for each promotion type (`percent_off`, `free_shipping`, `amount_off`) the share of treated buyers who redeem.
+        shrink, centre: predicted differences are drawn towards `centre`, the mean on unseen promotions, by the slope that the trial's outcomes have
+            over them there, and never stretched: a plan picks the highest predictions, and those are the most exaggerated.
         tried: the Qini coefficient of each candidate on unseen promotions.
         metrics: of the chosen one, on unseen promotions.
     """
@@ -85,6 +87,8 @@ class Uplift:
     features: tuple[str, ...]
     treated_share: float
     redeem: Mapping[str, float]
+    shrink: float
+    centre: float
     tried: Mapping[str, float]
     metrics: UpliftMetrics
     seed: int
@@ -102,10 +106,13 @@ class Uplift:
             learners.chances(self.chosen.kind, list(each), features, self.chosen.strength, self.treated_share)
             for each in self.members
         ]
-        untreated, treated = (np.mean([each[arm] for each in both], axis=0) for arm in (0, 1))
-        draws = np.array([each[1] - each[0] for each in both])
-        rate = np.array([self.redeem[name] for name in _types(pairs)])
-        return UpliftPrediction(untreated, treated, treated - untreated, treated * rate, draws)
+        untreated = np.mean([each[0] for each in both], axis=0)
+        raw = np.array([each[1] - each[0] for each in both])
+        draws = self.metrics.uplift + self.shrink * (raw - self.centre)
+        uplift = np.clip(draws.mean(axis=0), -untreated, 1 - untreated)
+        treated = untreated + uplift
+        rate = np.array([self.redeem[name] for name in _types(pairs)], dtype=np.float64)
+        return UpliftPrediction(untreated, treated, uplift, treated * rate, draws)
 
     def save(self, folder: Path) -> None:
         """Writes `estimators.skops` and `settings.json` into a folder; the same model gives the same bytes."""
@@ -115,6 +122,8 @@ class Uplift:
             "features": list(self.features),
             "treated_share": self.treated_share,
             "redeem": dict(self.redeem),
+            "shrink": self.shrink,
+            "centre": self.centre,
             "tried": dict(self.tried),
             "metrics": self.metrics.figures(),
             "seed": self.seed,
@@ -143,7 +152,8 @@ class Uplift:
         size, rest = divmod(len(found), int(about["members"]))
         if rest or not found or any(type(each) not in learners.allowed(chosen.kind) for each in found):
             raise ValueError(f"{len(found)} estimators for {about['members']} members of kind {chosen.kind}")
-        counts = ("rows", "treated", "held_out")
+        figures: dict[str, Any] = about["metrics"]
+        counts = {name: int(figures[name]) for name in ("rows", "treated", "held_out")}
         return cls(
             chosen=chosen,
             members=tuple(tuple(found[place : place + size]) for place in range(0, len(found), size)),
@@ -151,8 +161,10 @@ class Uplift:
             features=tuple(about["features"]),
             treated_share=float(about["treated_share"]),
             redeem={str(name): float(value) for name, value in about["redeem"].items()},
+            shrink=float(about["shrink"]),
+            centre=float(about["centre"]),
             tried={str(name): float(value) for name, value in about["tried"].items()},
-            metrics=UpliftMetrics(**{n: int(v) if n in counts else float(v) for n, v in about["metrics"].items()}),
+            metrics=UpliftMetrics(**{**figures, **counts}),
             seed=int(about["seed"]),
         )
 
@@ -190,6 +202,8 @@ def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSe
         features=names,
         treated_share=float(arms.treated.mean()),
         redeem=_redeem(trial, arms),
+        shrink=min(1.0, max(0.0, metrics.slope)),
+        centre=float(score.mean()),
         tried={str(each): value for each, value in tried.items()},
         metrics=metrics,
         seed=seed,
