@@ -74,7 +74,7 @@ class FastLane:
             return await self._app(scope, receive, send)
         started = time.perf_counter()
         parts = scope["path"].split("/")
-        if len(parts) != 5 or parts[1] != "v1":
+        if len(parts) != 5 or parts[1] != "v1" or b"%" in scope["raw_path"]:
             return await self._app(scope, receive, send)
         lane, name = _BY_ENDS.get((parts[2], parts[4])), parts[3]
         if lane is None and parts[2] == "tables":

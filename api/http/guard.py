@@ -13,7 +13,7 @@ from typing import Any
 
 from api.http.body import ClientGone, read_body
 from api.http.fast import App, Receive, RequestNumbers, Scope, Send
-from api.http.problems import BUSY, Problem, answer
+from api.http.problems import BUSY, NOT_FOUND, Problem, answer
 from api.telemetry.counters import ROUTES
 from api.worker import Worker
 
@@ -43,6 +43,9 @@ class Guard:
     async def _answer(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
         settings = self._worker.settings
         try:
+            if b"%2f" in scope["raw_path"].lower():
+                # One path has one spelling: what stands before us may read a hidden slash in another way than we do.
+                raise Problem(NOT_FOUND, "There is no such path.")
             if scope["method"] in ("POST", "PUT", "PATCH"):
                 receive = _replay(await read_body(scope["headers"], receive, settings))
             async with asyncio.timeout(settings.request_seconds + 1):

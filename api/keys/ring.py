@@ -37,9 +37,9 @@ class Held:
         self.filled_at = time.monotonic()
         self.ends = _NEVER if key.expires_at is None else key.expires_at.timestamp()
 
-    def take(self, tokens: float = 1.0) -> bool:
-        """Takes from the bucket, or False where too little is left."""
-        now = time.monotonic()
+    def take(self, tokens: float = 1.0, now: float | None = None) -> bool:
+        """Takes from the bucket, or False where too little is left; `now` is the monotonic clock's."""
+        now = time.monotonic() if now is None else now
         left = min(self.burst, self.tokens + (now - self.filled_at) * self.rate)
         self.filled_at = now
         if left < tokens:

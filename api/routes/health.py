@@ -43,9 +43,8 @@ def readiness(worker: Worker) -> Readiness:
     stale = None if worker.stale_since is None else round(time.monotonic() - worker.stale_since, 1)
     if shelf is None:
         return Readiness(status="nothing published" if stale is None else "store away", stale_seconds=stale)
-    state = "stale" if stale is not None else "ready"
     return Readiness(
-        status="draining" if worker.draining else state,
+        status="draining" if worker.draining else "ready" if stale is None else "stale",
         version=shelf.version.id,
         label=shelf.version.label,
         published_at=shelf.version.published_at,

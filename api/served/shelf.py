@@ -138,12 +138,12 @@ def _fill(shelf: Shelf, store: OnlineStore, kind: str) -> bool:
     while True:
         page = store.scan(kind, after, _PAGE, version=shelf.version.id)
         for key, body in page:
+            if shelf.size + _cost(key, body) > shelf.limit:
+                return False
             held[key] = body
             shelf.size += _cost(key, body)
         if len(page) < _PAGE:
             break
-        if shelf.size >= shelf.limit:
-            return False
         after = page[-1][0]
         # Requests are answered by the same interpreter: they go first.
         time.sleep(_PAUSE_SECONDS)

@@ -1,0 +1,165 @@
+"""What is answered: the bytes that were published, ETags, first rows, pages, cold starts, and the same from both lanes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from plinth.online import Document, OnlineStore
+from tests.api.conftest import Served, problem, serve_here
+from tests.api.published import documents, publish
+
+BY_KEY = {
+    "/v1/customers/1/recommendations": ("recommendations", "1"),
+    "/v1/customers/1/promotions": ("promotions", "1"),
+    "/v1/customers/1/features": ("features", "1"),
+    "/v1/items/10001/similar": ("similar", "10001"),
+    "/v1/tables/gold/interactions": ("table", "gold/interactions"),
+}
+
+
+@pytest.mark.parametrize("path", BY_KEY)
+def test_a_stored_body_goes_out_byte_for_byte(served: Served, path: str) -> None:
+    wanted = next(each.body for each in documents() if (each.kind, each.key) == BY_KEY[path])
+    response = served.client.get(path)
+    assert (response.status_code, response.content) == (200, wanted)
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["plinth-version"] == "1"
+    assert "plinth-stale" not in response.headers
+
+
+@pytest.mark.parametrize("path", BY_KEY)
+def test_the_fast_lane_and_the_routes_answer_the_same(served: Served, path: str) -> None:
+    # A query takes a request past the fast lane, and means nothing to these routes.
+    fast, slow = served.client.get(path), served.client.get(path, params={"unknown": "1"})
+    assert (fast.status_code, fast.content) == (slow.status_code, slow.content)
+    differing = {"x-request-id"}
+    assert {k: v for k, v in fast.headers.items() if k not in differing} == {
+        k: v for k, v in slow.headers.items() if k not in differing
+    }
+
+
+@pytest.mark.parametrize("query", [{}, {"unknown": "1"}])
+@pytest.mark.parametrize("path", BY_KEY)
+def test_an_etag_that_is_sent_back_costs_no_body(served: Served, path: str, query: dict[str, str]) -> None:
+    etag = served.client.get(path).headers["etag"]
+    for sent in (etag, f'W/{etag}, "other"', "*"):
+        response = served.client.get(path, params=query, headers={"If-None-Match": sent})
+        assert (response.status_code, response.content) == (304, b"")
+        assert response.headers["etag"] == etag
+    assert served.client.get(path, params=query, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_an_etag_outlives_a_version_that_does_not_change_the_body(served: Served, store_url: str) -> None:
+    before = served.client.get("/v1/customers/1/features").headers["etag"]
+    list_before = served.client.get("/v1/customers/1/recommendations").headers["etag"]
+    publish(store_url, "second")
+    wait_for_version(served, 2)
+    assert served.client.get("/v1/customers/1/features").headers["etag"] == before
+    assert served.client.get("/v1/customers/1/recommendations").headers["etag"] != list_before
+
+
+def test_a_new_version_is_served_soon_and_a_rollback_too(served: Served, store_url: str) -> None:
+    publish(store_url, "second")
+    wait_for_version(served, 2)
+    assert "bought before (second)" in served.client.get("/v1/customers/1/recommendations").text
+    with OnlineStore.open(store_url) as store:
+        store.rollback()
+    wait_for_version(served, 1)
+    assert "bought before (first)" in served.client.get("/v1/customers/1/recommendations").text
+
+
+def test_a_limit_gives_the_first_rows(served: Served) -> None:
+    for path in ("/v1/customers/1/recommendations", "/v1/items/10001/similar"):
+        whole = served.client.get(path).json()["items"]
+        assert served.client.get(path, params={"limit": 2}).json()["items"] == whole[:2]
+        assert served.client.get(path, params={"limit": 1000}).json()["items"] == whole
+        for wrong in ("0", "1001", "x", "1e3", ""):
+            problem(served.client.get(path, params={"limit": wrong}), 422, "invalid")
+
+
+def test_a_customer_of_whom_nothing_is_known_gets_what_is_popular_where_they_are(served: Served) -> None:
+    answer = served.client.get("/v1/customers/new/recommendations").json()
+    assert answer["customer"] == "new"
+    assert answer["cold_start"] is True
+    assert answer["items"][0]["reason"] == "popular in all countries"
+    there = served.client.get("/v1/customers/new/recommendations", params={"country": "France"}).json()
+    assert there["items"][0]["reason"] == "popular in France"
+    nowhere = served.client.get("/v1/customers/new/recommendations", params={"country": "Atlantis"}).json()
+    assert nowhere["items"] == answer["items"]
+
+
+def test_what_is_not_published_is_not_found(served: Served) -> None:
+    for path in (
+        "/v1/customers/9/promotions",
+        "/v1/customers/9/features",
+        "/v1/items/none/similar",
+        "/v1/tables/gold/none",
+    ):
+        problem(served.client.get(path), 404, "not-found")
+
+
+def test_the_catalogue_comes_in_pages_that_follow_each_other(served: Served) -> None:
+    names, path = [], "/v1/tables?limit=1"
+    while path is not None:
+        response = served.client.get(path)
+        page = response.json()
+        names += [each["table"] for each in page["tables"]]
+        path = page["next"]
+        assert (path is None) == ("link" not in response.headers)
+    assert names == ["gold/customer_360", "gold/interactions", "gold/item_catalog"]
+    assert served.client.get("/v1/tables", params={"after": "gold/interactions"}).json()["tables"][0]["version"] == 3
+    assert served.client.get("/v1/tables", params={"after": "zzz"}).json() == {"tables": [], "next": None}
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Served]:
+    """A worker whose copy cannot hold the version: 300 documents of 8 KB, and a bound of 1 MB."""
+    url = f"sqlite:///{tmp_path / 'large.db'}"
+    large = [
+        Document(
+            "features",
+            f"{number:04}",
+            json.dumps({"customer": f"{number:04}", "as_of": "x", "features": {"f": "v" * 8000}}).encode(),
+        )
+        for number in range(300)
+    ]
+    with OnlineStore.open(url) as store:
+        store.publish([*documents(), *(each for each in large)], inputs={})
+    yield from serve_here(url, tmp_path, memory="1MiB")
+
+
+def test_what_does_not_fit_into_the_copy_is_read_from_the_store_and_the_copy_stays_bounded(small: Served) -> None:
+    shelf = small.application.worker.shelf
+    assert shelf is not None
+    assert "features" not in shelf.whole
+    assert "recommendations" in shelf.whole
+    for number in range(300):
+        assert small.client.get(f"/v1/customers/{number:04}/features").json()["customer"] == f"{number:04}"
+    assert shelf.size <= shelf.limit
+    problem(small.client.get("/v1/customers/9999/features"), 404, "not-found")
+
+
+def test_nothing_published_is_said_with_503_and_served_once_it_is(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'empty.db'}"
+    for served in serve_here(url, tmp_path):
+        assert served.client.get("/health/ready").json()["status"] == "nothing published"
+        assert served.client.get("/health/ready").status_code == 503
+        assert served.client.get("/health/live").status_code == 200
+        response = served.client.get("/v1/customers/1/recommendations")
+        problem(response, 503, "nothing-published")
+        assert int(response.headers["retry-after"]) >= 1
+        publish(url)
+        wait_for_version(served, 1)
+        assert served.client.get("/v1/customers/1/recommendations").status_code == 200
+
+
+def wait_for_version(served: Served, version: int) -> None:
+    """Returns once the worker serves a version."""
+    for _ in range(2000):
+        if served.client.get("/health/ready").json()["version"] == version:
+            return
+    raise AssertionError(f"version {version} was not served")
