@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-_ROW, _AT, _KNOWN = "_row", "_at", "_known"
+_ROW, _AT, _LATER = "_row", "_at", "_later"
 _ENTITIES, _LATE = "plinth_entities", "plinth_late_entities"
 
 
@@ -70,10 +70,14 @@ def _narrow(entities: pa.Table, at: str, rows: FeatureRows) -> pa.Table:
 
 
 def _newest(rows: FeatureRows) -> str:
-    """The newest row by event time, with the time at which it was known."""
+    """The newest row by event time, and whether it may count only by the rule in full.
+
+    That is where it was not known yet, and where the entity row has no time: for an ASOF JOIN that is later than every row (tried with 1.5.5).
+    """
+    late = f"e.{_AT} IS NULL OR f.{AS_OF} IS NOT NULL AND (f.{KNOWN_AT} IS NULL OR f.{KNOWN_AT} > e.{_AT})"
     values = ", ".join(f"f.{quote(name)} AS {quote(named)}" for name, named in rows.features.items())
     return (
-        f"SELECT e.{_ROW}, f.{KNOWN_AT} > e.{_AT} AS {_KNOWN}, {values} FROM {_ENTITIES} AS e ASOF LEFT JOIN {rows.relation} AS f "
+        f"SELECT e.{_ROW}, {late} AS {_LATER}, {values} FROM {_ENTITIES} AS e ASOF LEFT JOIN {rows.relation} AS f "
         f"ON {_equal(rows)} AND e.{_AT} >= f.{AS_OF}"
     )
 
@@ -83,8 +87,8 @@ def _with_late_rows(con: duckdb.DuckDBPyConnection, found: pa.Table, rows: Featu
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    late = pc.fill_null(found[_KNOWN], False)
-    found = found.drop([_KNOWN])
+    late = pc.fill_null(found[_LATER], False)
+    found = found.drop([_LATER])
     if not pc.any(late).as_py():
         return found
     con.register(_LATE, found.filter(late).select([_ROW]))

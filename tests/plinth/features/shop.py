@@ -141,10 +141,17 @@ class FeatureShop:
 
 def make_shop(folder: Path) -> FeatureShop:
     """A lakehouse without tables, and the declaration as it stands above."""
-    (folder / "platform.yaml").write_text(
-        f"zones:\n  on_prem: {{root: {folder}/on_prem}}\n  cloud: {{root: {folder}/cloud}}\n"
-        f"stores: {{report: {folder}/report.json, scratch: {folder}/scratch}}\n"
-    )
-    made = FeatureShop(folder, Lakehouse(load_platform(ROOT / "platform.yaml", folder / "platform.yaml")))
+    settings = {
+        "zones": {
+            "on_prem": {"root": "on_prem", "clearance": ["public", "internal", "confidential", "restricted"]},
+            "cloud": {"root": "cloud", "clearance": ["public", "internal"]},
+        },
+        "layers": {"bronze": "on_prem", "silver": "cloud", "gold": "cloud", "features": "cloud", "ops": "on_prem"},
+        "stores": {"report": "report.json", "scratch": "scratch"},
+        "profiles": {"small": {"cpu": 2, "memory": "1GiB", "threads": 2}},
+        "default_profile": "small",
+    }
+    (folder / "platform.yaml").write_text(yaml.safe_dump(settings))
+    made = FeatureShop(folder, Lakehouse(load_platform(folder / "platform.yaml")))
     made.declare(declaration())
     return made

@@ -156,7 +156,8 @@ def offline(view: FeatureView, events: list[Event], at: datetime) -> dict[int, d
     return {row["who"]: row for row in rows}
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=50, deadline=None)
 @given(_events, _moments)
 def test_any_events_give_what_working_them_out_by_hand_gives_and_online_is_offline(
     events: list[Event], at: datetime
