@@ -59,6 +59,7 @@ class Worker:
         self._pool = ThreadPoolExecutor(4, "plinth-store")
         self._writer = EventWriter(self.store)
         self._own: set[str] = set()
+        self._set_up = False
         self._cursor: int | None = None
         self._looking: asyncio.Future[Look] | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -68,7 +69,6 @@ class Worker:
         """Loads what is served, and begins to look out for what changes. Without a store it starts too, and is not ready."""
         try:
             async with asyncio.timeout(_FIRST_SECONDS):
-                await self.on_pool(partial(set_up, self.store, self.keys))
                 await self._look_once()
                 if self._loading is not None:
                     await self._loading
@@ -166,8 +166,7 @@ class Worker:
     async def _look_once(self) -> bool:
         """Looks, and acts on it; True where more events wait. Only one look is under way: a store that hangs holds one thread."""
         if self._looking is None:
-            work = partial(look, self.store, self.keys, self._cursor)
-            self._looking = asyncio.ensure_future(self.on_pool(work))
+            self._looking = asyncio.ensure_future(self.on_pool(self._look))
         try:
             seen = await asyncio.wait_for(asyncio.shield(self._looking), _LOOK_SECONDS)
         except TimeoutError:
@@ -188,6 +187,13 @@ class Worker:
             self._cursor = event.sequence
         self._follow(seen.version)
         return len(seen.events) == PAGE
+
+    def _look(self) -> Look:
+        # Once in a worker's life: a store that was there before has its tables.
+        if not self._set_up and set_up(self.store, self.keys):
+            self._set_up = True
+            self._writer.opened()
+        return look(self.store, self.keys, self._cursor)
 
     def _follow(self, version: OnlineVersion | None) -> None:
         serves = self.shelf is not None and version is not None and self.shelf.version.id == version.id

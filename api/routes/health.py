@@ -81,6 +81,7 @@ class _Gauges(Collector):
         values = {
             "served_version": ("Version that is served; 0 for none.", said.version or 0),
             "served_age_seconds": ("Since the served version was published.", said.age_seconds or 0),
+            "store_answers": ("1 while the store answers, 0 while it does not.", said.stale_seconds is None),
             "store_stale_seconds": ("Since when the store does not answer; 0 while it does.", said.stale_seconds or 0),
             "copy_bytes": ("Size of the copy of the served version.", 0 if shelf is None else shelf.size),
             "visitors": (

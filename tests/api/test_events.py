@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,6 +121,7 @@ class SlowStore:
     """A store whose transactions can be held up; it notes how many events each one had."""
 
     def __init__(self) -> None:
+        self.address = SimpleNamespace(file=None)
         self.go = threading.Event()
         self.groups: list[list[str]] = []
         self.refused: str | None = None
