@@ -1,0 +1,95 @@
+"""The store is away, comes back, or is another one: readers are told so, and find it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from plinth.online import Document, OnlineStore, StoreUnavailable
+from tests.plinth.online.appending import event
+from tests.servers import PostgresServer
+
+
+def filled(url: str, body: bytes = b"x") -> None:
+    """Publishes one document."""
+    with OnlineStore.open(url) as store:
+        store.publish([Document("list", "1", body)], inputs={"body": body.hex()})
+
+
+def test_opening_needs_no_store_and_the_first_read_says_that_there_is_none(sqlite_url: str) -> None:
+    with OnlineStore.open(sqlite_url, read_only=True) as store:
+        with pytest.raises(StoreUnavailable, match="no online store yet") as raised:
+            store.current()
+        assert raised.value.transient
+        filled(sqlite_url)
+        assert store.read("list", "1") == b"x"
+
+
+def test_a_file_that_is_taken_away_is_not_read_on_and_found_when_it_is_back(sqlite_url: str, tmp_path: Path) -> None:
+    filled(sqlite_url)
+    file = tmp_path / "online" / "online.db"
+    with OnlineStore.open(sqlite_url) as store:
+        assert store.read("list", "1") == b"x"
+        file.rename(tmp_path / "away.db")
+        with pytest.raises(StoreUnavailable):
+            store.read("list", "1")
+        (tmp_path / "away.db").rename(file)
+        assert store.read("list", "1") == b"x"
+
+
+def test_another_file_in_its_place_is_read_from_then_on(sqlite_url: str, tmp_path: Path) -> None:
+    filled(sqlite_url)
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    filled(other, b"other")
+    with OnlineStore.open(sqlite_url) as store:
+        assert store.read("list", "1") == b"x"
+        for end in ("-wal", "-shm"):
+            (tmp_path / "online" / f"online.db{end}").unlink(missing_ok=True)
+        (tmp_path / "other.db").rename(tmp_path / "online" / "online.db")
+        assert store.read("list", "1") == b"other"
+
+
+def test_a_file_that_is_no_database_is_told_of(sqlite_url: str, tmp_path: Path) -> None:
+    (tmp_path / "online").mkdir()
+    (tmp_path / "online" / "online.db").write_bytes(b"this is no database at all" * 100)
+    with OnlineStore.open(sqlite_url) as store:
+        with pytest.raises(StoreUnavailable):
+            store.current()
+        with pytest.raises(StoreUnavailable):
+            store.append_events([event("a")])
+
+
+def test_every_thread_reads_by_a_connection_of_its_own(store: OnlineStore) -> None:
+    store.publish([Document("list", str(number), b"%d" % number) for number in range(50)], inputs={})
+    wrong: list[int] = []
+
+    def read() -> None:
+        wrong.extend(each for each in range(200) if store.read("list", str(each % 50)) != b"%d" % (each % 50))
+
+    threads = [Thread(target=read) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_and_comes_back(postgres_server: PostgresServer, postgres_db: str) -> None:
+    filled(postgres_db)
+    with OnlineStore.open(postgres_db) as store:
+        assert store.read("list", "1") == b"x"
+        store.append_events([event("a")])
+        postgres_server.kill()
+        try:
+            with pytest.raises(StoreUnavailable) as raised:
+                store.read("list", "1")
+            assert "s3cr3t" not in str(raised.value)
+            with pytest.raises(StoreUnavailable):
+                store.append_events([event("b")])
+        finally:
+            postgres_server.start()
+        assert store.read("list", "1") == b"x"
+        assert store.append_events([event("a"), event("b")]).repeated == ["a"]
