@@ -1,0 +1,67 @@
+"""The commands over a store: versions, rollback, show, prune."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from plinth.cli import app
+from plinth.online import Document, OnlineStore
+
+PLATFORM = """
+zones: {here: {root: data, clearance: [public, internal]}}
+layers: {bronze: here, silver: here, gold: here, ops: here}
+profiles: {small: {cpu: 1, memory: 256MiB}}
+default_profile: small
+stores: {online: "sqlite:///online.db"}
+"""
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Path:
+    """Settings with a store of two versions."""
+    file = tmp_path / "platform.yaml"
+    file.write_text(PLATFORM, encoding="utf-8")
+    with OnlineStore.open(f"sqlite:///{tmp_path / 'online.db'}") as store:
+        for number in (1, 2):
+            documents = [Document("list", "12347", b'{"n":%d}' % number), Document("model", "m", b"\xff\x00")]
+            store.publish(documents, inputs={"gold/x": str(number)})
+    return file
+
+
+def said(*arguments: str, code: int = 0) -> str:
+    """What a command prints."""
+    result = CliRunner().invoke(app, ["online", *arguments], env={"COLUMNS": "200"})
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_versions_names_the_one_that_is_served(platform: Path) -> None:
+    lines = said("versions", "--platform", str(platform)).splitlines()
+    assert [line for line in lines if "served" in line and "2" in line.split()[1]]
+    assert sum("gold/x" in line for line in lines) == 2
+
+
+def test_rollback_serves_the_version_before_and_show_prints_it_as_the_api_would(platform: Path) -> None:
+    assert said("show", "list", "12347", "--platform", str(platform)) == '{"n":2}\n'
+    assert "Version 1" in said("rollback", "--platform", str(platform))
+    assert said("show", "list", "12347", "--platform", str(platform)) == '{"n":1}\n'
+    assert said("show", "list", "12347", "--version", "2", "--platform", str(platform)) == '{"n":2}\n'
+    assert "Version 2" in said("rollback", "2", "--platform", str(platform))
+
+
+def test_show_lists_keys_and_says_what_is_no_text(platform: Path) -> None:
+    assert said("show", "list", "--platform", str(platform)) == "'12347': 7 bytes\n"
+    assert said("show", "model", "m", "--platform", str(platform)) == "2 bytes, no text\n"
+
+
+def test_what_is_not_there_is_an_error_that_says_what_to_do(platform: Path) -> None:
+    assert "plinth online versions" in said("show", "list", "9", "--platform", str(platform), code=1)
+    assert "VersionMissing" in said("rollback", "9", "--platform", str(platform), code=1)
+
+
+def test_prune_keeps_as_many_as_it_is_told(platform: Path) -> None:
+    assert said("prune", "1", "--platform", str(platform)) == "1 versions removed.\n"
+    assert sum("gold/x" in line for line in said("versions", "--platform", str(platform)).splitlines()) == 1
