@@ -12,14 +12,15 @@ contacts as there are budgets, so what is lost is a few contacts' profit of thou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from plinth.promote.columns import Array
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 EXACT = 2_000
 _SLACK = 1e-9
@@ -67,6 +68,8 @@ class Solution:
 
 def solve(problem: Problem, exact: int = EXACT) -> Solution:
     """The best choice that can be found, with its bound. The same problem gives the same choice."""
+    from scipy.optimize import linprog
+
     useful = np.flatnonzero((problem.profit > 0) & _possible(problem))
     chosen = np.zeros(len(problem.profit), dtype=np.bool_)
     if len(useful) == 0:
@@ -121,6 +124,8 @@ def _possible(problem: Problem) -> Flags:
 
 def _constraints(problem: Problem, useful: Places) -> tuple[sparse.csr_matrix, Array]:
     """First a row for each promotion's budget and one for the total, then one for each customer's window that could overflow."""
+    from scipy import sparse
+
     size, count = len(useful), len(problem.budgets)
     cost, promotion = problem.cost[useful], problem.promotion[useful]
     finite = np.append(problem.budgets, problem.total)
@@ -132,7 +137,8 @@ def _constraints(problem: Problem, useful: Places) -> tuple[sparse.csr_matrix, A
     people, of_row = np.unique(problem.customer[useful], return_inverse=True)
     for p in range(count):
         inside = np.flatnonzero(problem.windows[p, promotion])
-        room = problem.capacity[people, p]
+        # Who has had more than his limit already has no room, and no less than that.
+        room = np.maximum(problem.capacity[people, p], 0)
         crowded = np.bincount(of_row[inside], minlength=len(people)) > room
         inside = inside[crowded[of_row[inside]]]
         place = np.cumsum(crowded) - 1
@@ -152,6 +158,8 @@ def _to_the_end(
     problem: Problem, useful: Places, rows: sparse.csr_matrix, limits: Array, chosen: Flags, bound: float
 ) -> tuple[Flags, float, str]:
     """The mixed integer program; what was found without it stands where its nodes run out before it is better."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
     result = milp(
         -problem.profit[useful],
         constraints=LinearConstraint(rows, ub=limits),

@@ -1,0 +1,161 @@
+"""A propensity learns, is calibrated on the last cut-off, and its files hold the model and nothing that runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from plinth.promote import ExamplesUnusable, ModelFileRefused, Propensity, measure_propensity, train_propensity
+from plinth.promote.columns import numbers
+from plinth.promote.estimators import ESTIMATORS, SETTINGS, estimators_to_bytes
+from plinth.promote.propensity import PropensitySettings, platt
+from tests.plinth.promote.worlds import buyers
+
+QUICK = PropensitySettings(iterations=40)
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def model() -> Propensity:
+    return train_propensity(buyers(1).table, seed=3, threads=1, settings=QUICK)
+
+
+def test_it_finds_the_chances_of_customers_it_has_not_seen(model: Propensity) -> None:
+    other = buyers(2)
+    chance = model.predict(other.table)
+    bought = numbers(other.table, "bought")
+    assert np.corrcoef(chance, other.chance)[0, 1] > 0.9
+    assert measure_propensity(chance, bought).ece < 0.03
+    assert measure_propensity(chance, bought).roc_auc > measure_propensity(other.chance, bought).roc_auc - 0.03
+
+
+def test_a_last_window_with_more_trade_lifts_the_chances() -> None:
+    table = buyers(4).table
+    last = np.asarray(table["at"].to_numpy()) == max(table["at"].to_numpy())
+    more = np.where(last & (np.random.default_rng(5).random(table.num_rows) < 0.3), True, numbers(table, "bought") > 0)
+    made = train_propensity(table.set_column(2, "bought", pa.array(more)), seed=3, threads=1, settings=QUICK)
+    window = table.filter(pa.array(last))
+    assert made.predict(window).mean() == pytest.approx(more[last].mean(), abs=0.01)
+    assert made.uncalibrated(window).mean() < more[last].mean() - 0.1
+
+
+def test_calibration_keeps_the_order(model: Propensity) -> None:
+    table = buyers(6).table
+    assert model.slope > 0
+    assert np.array_equal(
+        np.argsort(model.predict(table), kind="stable"), np.argsort(model.uncalibrated(table), kind="stable")
+    )
+
+
+def test_platt_finds_the_curve_that_made_the_outcomes() -> None:
+    rng = np.random.default_rng(7)
+    odds = rng.normal(size=60_000)
+    bought = (rng.random(60_000) < 1 / (1 + np.exp(-(0.5 + 1.7 * odds)))).astype(float)
+    slope, intercept = platt(odds, bought)
+    assert (slope, intercept) == (pytest.approx(1.7, abs=0.06), pytest.approx(0.5, abs=0.05))
+
+
+def test_saved_and_loaded_it_predicts_the_same(model: Propensity, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [ESTIMATORS, SETTINGS]
+    again = Propensity.load(tmp_path)
+    table = buyers(8).table
+    assert np.array_equal(again.predict(table), model.predict(table))
+    assert (again.features, again.trained_until, again.settings, again.seed) == (
+        model.features,
+        model.trained_until,
+        QUICK,
+        3,
+    )
+
+
+_TRAIN = """
+import sys
+from pathlib import Path
+from plinth.promote import train_propensity
+from tests.plinth.promote.worlds import buyers
+from tests.plinth.promote.test_propensity import QUICK
+train_propensity(buyers(1).table, seed=3, threads=1, settings=QUICK).save(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+def test_the_same_examples_and_seed_give_the_same_bytes_in_another_process(model: Propensity, tmp_path: Path) -> None:
+    model.save(tmp_path / "here")
+    subprocess.run([sys.executable, "-c", _TRAIN, str(tmp_path / "there")], cwd=ROOT, check=True)
+    for name in (ESTIMATORS, SETTINGS):
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
+    other = train_propensity(buyers(1).table, seed=4, threads=1, settings=QUICK)
+    other.save(tmp_path / "other")
+    assert (tmp_path / "other" / ESTIMATORS).read_bytes() != (tmp_path / "here" / ESTIMATORS).read_bytes()
+
+
+class Intruder:
+    """A type that no model is made of."""
+
+    def __init__(self) -> None:
+        self.run = "whatever stands here"
+
+
+def test_a_file_with_a_foreign_type_is_refused_before_it_is_opened(model: Propensity, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    (tmp_path / ESTIMATORS).write_bytes(estimators_to_bytes([Intruder()]))
+    with pytest.raises(ModelFileRefused, match="not trusted") as refused:
+        Propensity.load(tmp_path)
+    assert "Intruder" in str(refused.value.found)
+
+
+def test_other_estimators_than_its_own_are_refused(model: Propensity, tmp_path: Path) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    model.save(tmp_path)
+    (tmp_path / ESTIMATORS).write_bytes(estimators_to_bytes([LogisticRegression()]))
+    with pytest.raises(ModelFileRefused, match="other estimators"):
+        Propensity.load(tmp_path)
+
+
+@pytest.mark.parametrize("place", [0, 200, -40])
+def test_a_file_cut_short_or_changed_is_refused(model: Propensity, tmp_path: Path, place: int) -> None:
+    model.save(tmp_path)
+    body = (tmp_path / ESTIMATORS).read_bytes()
+    (tmp_path / ESTIMATORS).write_bytes(body[:place])
+    with pytest.raises(ModelFileRefused, match="broken"):
+        Propensity.load(tmp_path)
+
+
+def test_settings_of_other_features_or_another_model_are_refused(model: Propensity, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    text = (tmp_path / SETTINGS).read_text(encoding="utf-8")
+    (tmp_path / SETTINGS).write_text(text.replace('"f0",\n', ""), encoding="utf-8")
+    with pytest.raises(ModelFileRefused, match="contradict"):
+        Propensity.load(tmp_path)
+    (tmp_path / SETTINGS).write_text(text.replace('"propensity"', '"uplift"'), encoding="utf-8")
+    with pytest.raises(ModelFileRefused, match="another kind"):
+        Propensity.load(tmp_path)
+    (tmp_path / SETTINGS).unlink()
+    with pytest.raises(ModelFileRefused, match="cannot be read"):
+        Propensity.load(tmp_path)
+
+
+def test_a_missing_column_is_named(model: Propensity) -> None:
+    with pytest.raises(ExamplesUnusable) as refused:
+        model.predict(buyers(1).table.drop_columns(["f1"]))
+    assert refused.value.expected == "f1"
+
+
+def test_nobody_to_ask_about_is_no_error(model: Propensity) -> None:
+    assert model.predict(buyers(1).table.slice(0, 0)).shape == (0,)
+
+
+def test_one_cutoff_or_no_buyer_is_too_little() -> None:
+    table = buyers(1, rows=200).table
+    with pytest.raises(ExamplesUnusable, match="two cut-offs"):
+        train_propensity(table.slice(0, 200), seed=1, threads=1, settings=QUICK)
+    nobody = table.set_column(2, "bought", pa.array([False] * table.num_rows))
+    with pytest.raises(ExamplesUnusable, match="nothing to tell apart"):
+        train_propensity(nobody, seed=1, threads=1, settings=QUICK)
