@@ -20,6 +20,7 @@ from plinth.errors import PlinthError
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.platform import Platform
 from plinth.registry import RegisteredVersion, Registry
+from plinth.training.contents import content_of
 from plinth.training.drift import Limits, hits_since, moved_since
 from plinth.training.recommender import RecommenderTarget
 from plinth.training.targets import TARGETS
@@ -150,7 +151,7 @@ def _data_sight(platform: Platform, limits: Limits, lakehouse: Lakehouse, regist
     until = _until(newest)
     if newest is None or until is None or interactions is None:
         return f"nothing was trained yet: materialise models/{target.name} first"
-    if _contents(newest).get(str(INTERACTIONS)) == interactions.content:
+    if _contents(newest).get(str(INTERACTIONS)) == content_of(interactions):
         return f"version {newest.version} was trained on what {INTERACTIONS} holds"
 
     def look() -> str:
@@ -160,7 +161,7 @@ def _data_sight(platform: Platform, limits: Limits, lakehouse: Lakehouse, regist
         finally:
             con.close()
 
-    return Sight(f"{interactions.content}-after-{newest.version}", look)
+    return Sight(f"{content_of(interactions)}-after-{newest.version}", look)
 
 
 def _quality_sight(platform: Platform, limits: Limits, lakehouse: Lakehouse, registry: Registry) -> Sight | str:
@@ -179,7 +180,7 @@ def _quality_sight(platform: Platform, limits: Limits, lakehouse: Lakehouse, reg
         finally:
             con.close()
 
-    return Sight(f"{interactions.content}-{lists.content}-of-{champion.version}", look)
+    return Sight(f"{content_of(interactions)}-{content_of(lists)}-of-{champion.version}", look)
 
 
 def _until(version: RegisteredVersion | None) -> datetime | None:

@@ -54,7 +54,7 @@ WITH sold AS (SELECT DISTINCT item_code FROM {table} WHERE bought_at < $until),
 bought AS (
     SELECT DISTINCT customer_no AS customer, item_code AS item FROM {table} SEMI JOIN sold USING (item_code) WHERE bought_at >= $until
 ), lists AS (
-    SELECT DISTINCT CAST(customer AS BIGINT) AS customer, CAST(item AS VARCHAR) AS item FROM {lists} WHERE rank <= $k
+    SELECT DISTINCT customer_no AS customer, item_code AS item FROM {lists} WHERE rank <= $k
 ), found AS (
     SELECT b.customer, avg(CASE WHEN l.item IS NULL THEN 0.0 ELSE 1.0 END) AS recall
     FROM bought b SEMI JOIN (SELECT DISTINCT customer FROM lists) c ON c.customer = b.customer

@@ -60,12 +60,10 @@ def history(versions: Sequence[RegisteredVersion], metric: str) -> bytes:
         ordered = sorted((each for each in versions if metric in each.metrics), key=lambda each: each.version)
         numbers = [each.version for each in ordered]
         axes.plot(numbers, [each.metrics[metric] for each in ordered], "o-", color=_MINE, label="version", markersize=4)
-        met = [each for each in ordered if each.decision is not None and each.decision.champion_value is not None]
-        axes.plot(
-            [each.version for each in met],
-            [each.decision.champion_value for each in met if each.decision is not None],
-            "x", color=_OTHER, label="champion on the same snapshot",
-        )  # fmt: skip
+        decided = [(each.version, each.decision.champion_value) for each in ordered if each.decision is not None]
+        met = [(number, value) for number, value in decided if value is not None]
+        label = "champion on the same snapshot"
+        axes.plot([number for number, _ in met], [value for _, value in met], "x", color=_OTHER, label=label)
         served = [each for each in ordered if each.is_champion]
         axes.plot(
             [each.version for each in served],

@@ -7,8 +7,6 @@ A version, and every earlier one, learnt only from windows that were over when t
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from plinth.engine import connect
 from plinth.lakehouse.tables import TableId
+from plinth.training.contents import digest_of_contents
 from plinth.training.moments import first_unseen
 from plinth.training.target import Desk, NotTrainable, Trained
 
@@ -83,9 +82,7 @@ class PropensityTask:
     @property
     def snapshot(self) -> str:
         """Names window and tables."""
-        contents = {name: version.content for name, version in sorted(self.desk.versions.items())}
-        digest = hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:12]
-        return f"orders of {self.test:%Y-%m-%d} to {self.until:%Y-%m-%d} (end left out), tables {digest}"
+        return f"orders of {self.test:%Y-%m-%d} to {self.until:%Y-%m-%d} (end left out), tables {digest_of_contents(self.desk.versions)}"
 
     def train(self) -> Trained:
         """Trains and judges; see `Task.train`.

@@ -10,8 +10,6 @@ before the window when they are judged, and all purchases when they are stored.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from plinth.engine import connect
 from plinth.lakehouse.tables import TableId
+from plinth.training.contents import digest_of_contents
 from plinth.training.moments import first_unseen
 from plinth.training.target import Desk, NotTrainable, Trained
 
@@ -99,9 +98,7 @@ class RecommenderTask:
     @cached_property
     def snapshot(self) -> str:
         """Names window and tables."""
-        contents = {name: version.content for name, version in sorted(self.desk.versions.items())}
-        digest = hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:12]
-        return f"purchases of {self.start:%Y-%m-%d} to {self.until:%Y-%m-%d} (end left out), tables {digest}"
+        return f"purchases of {self.start:%Y-%m-%d} to {self.until:%Y-%m-%d} (end left out), tables {digest_of_contents(self.desk.versions)}"
 
     def train(self) -> Trained:
         """Trains, judges and moves to the newest moment; see `Task.train`.

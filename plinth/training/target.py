@@ -71,23 +71,42 @@ class Task(Protocol):
 
 
 class Target(Protocol):
-    """A kind of model.
+    """A kind of model."""
 
-    Attributes:
-        name: its name in the registry and of its asset.
-        metric: the figure that decides between two versions.
-        inputs: the tables that it reads.
-        packages: the packages of `plinth` that decide what a training yields.
-        ranges: least and most of the figures that are no shares of 0 to 1.
-    """
+    @property
+    def name(self) -> str:
+        """Its name in the registry and of its asset."""
+        ...
 
-    name: str
-    description: str
-    metric: str
-    higher_is_better: bool
-    inputs: tuple[TableId, ...]
-    packages: tuple[str, ...]
-    ranges: Mapping[str, tuple[float, float]]
+    @property
+    def description(self) -> str:
+        """What it says, in one sentence."""
+        ...
+
+    @property
+    def metric(self) -> str:
+        """The figure that decides between two versions."""
+        ...
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether the higher figure wins."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[TableId, ...]:
+        """The tables that it reads."""
+        ...
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages of `plinth` that decide what a training yields."""
+        ...
+
+    @property
+    def ranges(self) -> Mapping[str, tuple[float, float]]:
+        """Least and most of the figures that are no shares of 0 to 1."""
+        ...
 
     def open(self, desk: Desk) -> Task:
         """Reads the tables.

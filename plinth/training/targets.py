@@ -9,8 +9,9 @@ from plinth.errors import ConfigurationError
 from plinth.training.propensity import PropensityTarget
 from plinth.training.recommender import RecommenderTarget
 from plinth.training.target import Target
+from plinth.training.uplift import UpliftTarget
 
-TARGETS: tuple[Target, ...] = (RecommenderTarget(), PropensityTarget())
+TARGETS: tuple[Target, ...] = (RecommenderTarget(), PropensityTarget(), UpliftTarget())
 
 
 def target_of(name: str) -> Target:

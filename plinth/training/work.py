@@ -17,6 +17,7 @@ from plinth.lakehouse.tables import Lakehouse, TableVersion
 from plinth.platform import Profile
 from plinth.registry import Decision, RegisteredVersion, Registry
 from plinth.training.code import code_of
+from plinth.training.contents import contents_of
 from plinth.training.plots import history
 from plinth.training.target import Desk, NotTrainable, Target, Task
 
@@ -124,15 +125,15 @@ def train(
                 UNTIL: trained.until.isoformat(),
                 REASON: reason,
                 RUN: run,
-                CONTENTS: json.dumps({name: each.content for name, each in versions.items()}),
+                CONTENTS: json.dumps(contents_of(versions)),
             },
         )
     registered = version.version not in before
     decision = _challenge(target, task, registry, version)
     tell(f"{version}: {decision.reason}")
     plots["history"] = history(registry.versions(target.name), target.metric)
-    why = "" if registered else f"the model is version {version.version}, byte for byte"
-    return outcome(version, trained=True, registered=registered, reason=why, decision=decision, plots=plots)
+    same = "" if registered else f"the model is version {version.version}, byte for byte"
+    return outcome(version, trained=True, registered=registered, reason=same, decision=decision, plots=plots)
 
 
 def _challenge(target: Target, task: Task, registry: Registry, version: RegisteredVersion) -> Decision:
@@ -146,9 +147,7 @@ def _challenge(target: Target, task: Task, registry: Registry, version: Register
 
 
 def _origin(versions: Mapping[str, TableVersion], code: str, seed: int, threads: int) -> str:
-    # The tables' contents and not their versions: a commit that changed no row gives no other model.
-    contents = {name: version.content for name, version in sorted(versions.items())}
-    text = json.dumps({"tables": contents, "code": code, "seed": seed, "threads": threads}, sort_keys=True)
+    text = json.dumps({"tables": contents_of(versions), "code": code, "seed": seed, "threads": threads}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
