@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.propensity_sample import uplift_on_sample
 from benchmarks.report import Bar, finish
 from benchmarks.retail_protocol import TEST, VALIDATION, WINDOW, load_lines, load_sample_lines
 from plinth.engine import connect
@@ -27,6 +28,7 @@ from plinth.platform import Profile
 from plinth.promote import Propensity, PropensityMetrics, cutoffs_before, examples, measure_propensity, train_propensity
 from plinth.promote.columns import Array, matrix, numbers
 from plinth.promote.measures import reliability
+from plinth.promote.plots import gains_plot, qini_plot, reliability_plot
 from plinth.promote.propensity import platt
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ BARS = {
 FIRST = datetime(2010, 5, 28)  # half a year after the data begin: before it every customer looks new
 SEED = 7
 ORDERS = """
-CREATE OR REPLACE VIEW orders AS SELECT customer, basket, min(time) AS time, count(*) AS lines, count(DISTINCT item) AS items,
+CREATE OR REPLACE TABLE order_log AS SELECT customer, basket, min(time) AS time, count(*) AS lines, count(DISTINCT item) AS items,
     sum(quantity) AS units, sum(quantity * price) AS value FROM lines GROUP BY customer, basket
 """
 
@@ -64,14 +66,23 @@ def main() -> int:
         else:
             load_lines(con, options.data)
             cutoff, first = VALIDATION if options.validation else TEST, FIRST
-        figures = propensity_figures(con, cutoff, first)
-    return finish("propensity", figures, {} if options.small else BARS, {"cutoff": cutoff.isoformat()})
+        figures = propensity_figures(con, cutoff, first, options.plot)
+        size = (400, 300) if options.small else (2000, 540)
+        uplift = uplift_on_sample(con, Path(folder), customers=size[0], days=size[1], seed=SEED)
+        if options.plot:
+            (options.plot / "qini.png").write_bytes(
+                qini_plot(uplift.curves, "Later promotions of the sample, by its truth")
+            )
+    figures["qini_vs_truth"] = uplift.qini_vs_truth
+    notes = {"cutoff": cutoff.isoformat(), "sample": {name: round(value, 4) for name, value in uplift.beside.items()}}
+    return finish("propensity", figures, {} if options.small else BARS, notes)
 
 
-def propensity_figures(con: duckdb.DuckDBPyConnection, cutoff: datetime, first: datetime) -> dict[str, float]:
+def propensity_figures(
+    con: duckdb.DuckDBPyConnection, cutoff: datetime, first: datetime, plot: Path | None
+) -> dict[str, float]:
     """Trains before a cut-off, judges at it, prints what stands beside, and gives the figures."""
     con.execute(ORDERS)
-    con.execute("CREATE OR REPLACE TABLE order_log AS FROM orders")
     started = time.perf_counter()
     table = examples(con, "order_log", cutoffs_before(cutoff, first))
     before = pc.less(table["at"], pa.scalar(cutoff, pa.timestamp("us")))
@@ -83,6 +94,10 @@ def propensity_figures(con: duckdb.DuckDBPyConnection, cutoff: datetime, first: 
     results = {name: measure_propensity(chance, bought) for name, chance in chances.items()}
     _print_results(f"{test.num_rows:,} customers at {cutoff:%Y-%m-%d}, {bought.mean():.3f} of them buy", results)
     _print_reliability(model, test, bought)
+    if plot is not None:
+        plot.mkdir(parents=True, exist_ok=True)
+        (plot / "reliability.png").write_bytes(reliability_plot(reliability(chances["calibrated"], bought)))
+        (plot / "gains.png").write_bytes(gains_plot(chances, bought))
     best = results["calibrated"]
     return {
         **{name: best.figures()[name] for name in ("roc_auc", "pr_auc", "brier", "ece", "lift_at_10")},

@@ -36,15 +36,16 @@ class PlanTerms:
         margin: share of an order's value that is left after the goods are paid; `margin_share` reads it from the catalogue.
         contact_cost: one contact, by channel.
         shipping_cost: what free shipping costs when it is redeemed.
-        contact_limit: contacts that a customer may get within any `contact_period_days`, those already made included.
+        contact_limit: contacts that a customer may get within any `contact_period_days`, those already made included. With more than one, the
+            uplifts of offers that overlap are added up, which flatters them: one offer takes from the other.
         total_budget: what all promotions together may cost; none where only each one's own budget counts.
     """
 
     margin: float = 0.4
     contact_cost: Mapping[str, float] = field(default_factory=lambda: {"email": 0.02, "sms": 0.06, "post": 0.85})
     shipping_cost: float = 4.5
-    contact_limit: int = 2
-    contact_period_days: int = 28
+    contact_limit: int = 1
+    contact_period_days: int = 21
     total_budget: float | None = None
 
     def __post_init__(self) -> None:
@@ -106,17 +107,21 @@ def offer_money(
 
 
 def order_values(con: duckdb.DuckDBPyConnection, orders: str, *, at: object, weight: float = 3.0) -> pa.Table:
-    """The expected value of each customer's next order: his mean before the instant, leaning on the mean of all (as if `weight` more orders were seen).
+    """The expected value of each customer's next order, from his orders before the instant.
+
+    The mean of the logarithms, leaning on that of all customers as if `weight` more orders were seen, and half of the spread within customers on top, as
+    for log-normal values: single orders of thousands of pieces do not carry it away.
 
     Returns:
         customer_no, order_value.
     """
     return con.execute(
         f"""WITH seen AS (SELECT o.customer, ln(1 + greatest(o.value, 0)) AS size FROM {quote(orders)} o WHERE o.time < $at),
-        overall AS (SELECT avg(size) AS size, var_samp(size) AS spread FROM seen)
-        SELECT s.customer AS customer_no,
-               exp((sum(s.size) + $weight * any_value(a.size)) / (count(*) + $weight) + coalesce(any_value(a.spread), 0) / 4) - 1 AS order_value
-        FROM seen s, overall a GROUP BY s.customer ORDER BY s.customer""",
+        own AS (SELECT customer, count(*) AS orders, avg(size) AS size, var_pop(size) * count(*) AS spread FROM seen GROUP BY customer),
+        shop AS (SELECT avg(size) AS size, sum(spread) / nullif(sum(orders - 1), 0) AS spread FROM own)
+        SELECT c.customer AS customer_no,
+               exp((c.size * c.orders + $weight * s.size) / (c.orders + $weight) + coalesce(s.spread, 0) / 2) - 1 AS order_value
+        FROM own c, shop s ORDER BY c.customer""",
         {"at": at, "weight": weight},
     ).to_arrow_table()
 

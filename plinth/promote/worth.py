@@ -8,7 +8,7 @@ gives mean +- 1.96 standard deviations. They do not hold what the terms get wron
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class PlanWorth:
 
     Attributes:
         random: the mean of random plans under the same budgets, limits and consents, with as many contacts at most.
-        everyone: every eligible candidate contacted, without budgets and limits.
+        everyone: the mean of random plans without budgets: whoever consents is contacted as often as his contact limit allows.
         over_random, over_everyone: by how much the plan is expected to bring more.
     """
 
@@ -59,7 +59,12 @@ def judge(
         draws: each candidate's profit in each draw of the uplifts.
         seed: of the random plans.
     """
-    rows = [solution.chosen.astype(np.float64), _random(problem, solution, eligible, seed), eligible.astype(np.float64)]
+    endless = replace(problem, budgets=np.full(len(problem.budgets), np.inf), total=np.inf)
+    rows = [
+        solution.chosen.astype(np.float64),
+        _random(problem, int(solution.chosen.sum()), eligible, seed),
+        _random(endless, None, eligible, seed),
+    ]
     shares = np.array([*rows, rows[0] - rows[1], rows[0] - rows[2]])
     means = shares @ money.profit
     spread = np.std([shares @ draw for draw in draws], axis=0, ddof=1) if len(draws) > 1 else np.zeros(len(shares))
@@ -69,11 +74,11 @@ def judge(
     return PlanWorth(*(float(value) for value in values))
 
 
-def _random(problem: Problem, solution: Solution, eligible: Flags, seed: int) -> Array:
+def _random(problem: Problem, most: int | None, eligible: Flags, seed: int) -> Array:
     """For each candidate the share of random plans in which it stands."""
     rng = np.random.default_rng(seed)
     found = np.zeros(len(eligible))
-    rows, most = np.flatnonzero(eligible), int(solution.chosen.sum())
+    rows = np.flatnonzero(eligible)
     for _ in range(_RANDOM_PLANS):
         found[pack(problem, rng.permutation(rows), most)] += 1 / _RANDOM_PLANS
     return found

@@ -160,11 +160,10 @@ def test_it_is_held_against_random_choice_and_against_everyone_with_intervals() 
     assert worth.over_everyone == pytest.approx(worth.profit - worth.everyone) and worth.over_everyone > 0
     assert worth.profit_low < worth.profit < worth.profit_high
     assert worth.over_random_low < worth.over_random < worth.over_random_high
-    allowed = np.isin(
-        table["customer_no"].to_numpy(),
-        np.flatnonzero(consents["has_marketing_consent"].to_numpy(zero_copy_only=False)) + 1,
-    )
-    assert worth.everyone == pytest.approx(offer_money(table, offers(15.0, 12.0, None), TERMS).profit[allowed].sum())
+    allowed = np.flatnonzero(consents["has_marketing_consent"].to_numpy(zero_copy_only=False)) + 1
+    profit = offer_money(table, offers(15.0, 12.0, None), TERMS).profit.reshape(40, 3)
+    # One contact for each who consents, any of the three: the mean of many lots comes near the mean of the three.
+    assert worth.everyone == pytest.approx(profit[allowed - 1].mean(axis=1).sum(), abs=0.15 * np.abs(profit).sum() / 3)
 
 
 def test_the_same_question_has_the_same_answer() -> None:
