@@ -1,7 +1,8 @@
 """What the recommender's benchmarks learn from: Online Retail II by the protocol, a generated log, and the sample with many customers.
 
 The protocol: lines with a customer, no invoice that begins with C, quantity and price above zero, a stock code that begins with five digits,
-upper-cased; lines of the second sheet whose invoice stands in the first are dropped. An event is a (customer, invoice, item).
+upper-cased; lines of the second sheet whose invoice stands in the first are dropped. An event is a (customer, invoice, item); `line` is its
+first line in the file, which gives the order within an invoice.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ CREATE OR REPLACE TEMP TABLE line AS
 WITH cleaned AS (
     SELECT "Customer ID"::BIGINT AS customer, "Invoice"::VARCHAR AS basket, upper("StockCode"::VARCHAR) AS item,
            "InvoiceDate"::TIMESTAMP AS time, "Price"::DOUBLE AS price, "Description" AS description, "Country" AS country,
-           "SourceSheet" AS sheet
-    FROM read_parquet({file})
+           "SourceSheet" AS sheet, file_row_number AS line
+    FROM read_parquet({file}, file_row_number => true)
     WHERE "Customer ID" IS NOT NULL AND NOT starts_with("Invoice"::VARCHAR, 'C') AND "Quantity" > 0 AND "Price" > 0
       AND regexp_matches("StockCode"::VARCHAR, '^[0-9]{{5}}')
 ), first AS (SELECT min(sheet) AS sheet FROM cleaned)
@@ -33,7 +34,8 @@ WHERE sheet = (SELECT sheet FROM first)
    OR basket NOT IN (SELECT "Invoice"::VARCHAR FROM read_parquet({file}) WHERE "SourceSheet" = (SELECT sheet FROM first))
 """
 _EVENTS = """
-SELECT customer, basket, item, min(time) AS time, min(country) AS country FROM line GROUP BY ALL ORDER BY time, customer, basket, item
+SELECT customer, basket, item, min(time) AS time, min(country) AS country, min(line) AS line
+FROM line GROUP BY customer, basket, item ORDER BY time, customer, basket, item
 """
 # The text and the price as they were known before a moment: a later text would leak.
 _ITEMS = """

@@ -26,7 +26,11 @@ PAIR_COLUMNS = (
 )
 SCORE_COLUMNS = (
     "score_ease",
+    "score_taste",
+    "score_together",
+    "score_recent",
     "score_neighbours",
+    "score_near",
     "score_baskets",
     "score_text",
     "rank_ease",
@@ -39,6 +43,10 @@ SCORE_COLUMNS = (
 )
 FEATURES = (*PAIR_COLUMNS, *SCORE_COLUMNS, *ITEM_COLUMNS, *CUSTOMER_COLUMNS)
 
+_RANKED = tuple(
+    FEATURES.index(name) for name in ("score_ease", "score_neighbours", "score_baskets", "pair_decayed_180d")
+)
+
 
 def features_of(snapshot: Snapshot, customers: Array, scores: Scores, candidates: Candidates) -> Array:
     """The features of candidates, one row each, in the order of `FEATURES`; not a number where there is nothing to say."""
@@ -50,11 +58,10 @@ def features_of(snapshot: Snapshot, customers: Array, scores: Scores, candidates
         snapshot.purchases, owner, item, trade.customers[CUSTOMER_COLUMNS.index("customer_baskets")]
     )
     place = pairs
-    for matrix in (scores.ease, scores.neighbours, scores.baskets, scores.text):
+    for matrix in scores:
         out[:, place] = matrix[candidates.row, item]
         place += 1
-    decayed = PAIR_COLUMNS.index("pair_decayed_180d")
-    for column in (pairs, pairs + 1, pairs + 2, decayed):
+    for column in _RANKED:
         out[:, place] = rank_within(candidates.row, out[:, column])
         place += 1
     out[:, place] = trade.by_country[np.maximum(snapshot.log.country[owner], 0), item]

@@ -14,11 +14,11 @@ from scipy import linalg, sparse
 
 from plinth.recommend.log import Array
 
-_TEXT_FLOOR = 0.15  # of the cosine: below it two descriptions have no more than a colour or "SET OF" in common
+_TEXT_FLOOR = 0.08  # of the cosine: below it two descriptions have no more than "SET OF" in common
 
 
 def ease(weights: sparse.csr_matrix, *, penalty: float, most: int, row_items: int) -> sparse.csr_matrix:
-    """EASE's weights; rows and columns of items outside the `most` with most customers are empty.
+    """EASE's weights; rows and columns of items outside the `most` with the greatest weight are empty.
 
     Args:
         weights: customers by items, decayed.
@@ -27,7 +27,7 @@ def ease(weights: sparse.csr_matrix, *, penalty: float, most: int, row_items: in
         row_items: entries kept of each row.
     """
     items = weights.shape[1]
-    popularity = np.bincount(weights.indices, minlength=items)
+    popularity = np.bincount(weights.indices, weights.data, items)
     chosen = np.sort(np.argsort(-popularity, kind="stable")[: min(most, int((popularity > 0).sum()))])
     if len(chosen) < 2:
         return sparse.csr_matrix((items, items), dtype=np.float32)
@@ -94,20 +94,15 @@ def descriptions_alike(descriptions: Array, *, row_items: int) -> sparse.csr_mat
 
 def truncated(matrix: sparse.csr_matrix, row_items: int) -> sparse.csr_matrix:
     """The entries of each row that are largest; of equal ones those of the lower column."""
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, rows))
-    keep = np.zeros(len(order), dtype=bool)
-    keep[order] = np.arange(len(order)) - matrix.indptr[rows[order]] < row_items
-    kept = sparse.csr_matrix(
-        (
-            matrix.data[keep],
-            matrix.indices[keep],
-            np.concatenate([[0], np.cumsum(np.bincount(rows[keep], minlength=matrix.shape[0]))]),
-        ),
-        shape=matrix.shape,
-    )
-    kept.sort_indices()
-    return kept
+    if not matrix.has_sorted_indices:
+        matrix = matrix.sorted_indices()
+    keep = np.ones(matrix.nnz, dtype=bool)
+    for row in np.flatnonzero(np.diff(matrix.indptr) > row_items).tolist():
+        low, high = matrix.indptr[row], matrix.indptr[row + 1]
+        order = np.argsort(-matrix.data[low:high], kind="stable")
+        keep[low + order[row_items:]] = False
+    pointer = np.concatenate([[0], np.cumsum(keep)])[matrix.indptr]
+    return sparse.csr_matrix((matrix.data[keep], matrix.indices[keep], pointer), shape=matrix.shape)
 
 
 def truncated_dense(matrix: Array, row_items: int) -> sparse.csr_matrix:

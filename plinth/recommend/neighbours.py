@@ -1,6 +1,6 @@
-"""Customers alike, and what they bought lately.
+"""Customers alike.
 
-What belongs here: the nearest customers of a block of customers and the items that they speak for. What does not: items alike.
+What belongs here: the nearest customers of a block of customers. What does not: what they bought (`snapshot`), and items alike.
 """
 
 from __future__ import annotations
@@ -22,14 +22,11 @@ def unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     return sparse.csr_matrix(sparse.diags(scale.astype(np.float32)) @ scaled)
 
 
-def neighbours_say(
-    units: sparse.csr_matrix, recent: sparse.csr_matrix, pool: Array, customers: Array, neighbours: int
-) -> sparse.csr_matrix:
-    """What the nearest customers of each customer bought lately, weighted by how near they are.
+def nearest(units: sparse.csr_matrix, pool: Array, customers: Array, neighbours: int) -> sparse.csr_matrix:
+    """The nearest customers of each customer, by their place in the pool; the weights of a row have the sum 1.
 
     Args:
         units: rows of length 1 of all customers (`unit_rows`).
-        recent: decayed purchases of all customers.
         pool: customers among whom neighbours are looked for.
         customers: whose neighbours are asked for; nobody is his own neighbour.
         neighbours: how many.
@@ -40,4 +37,4 @@ def neighbours_say(
     near.eliminate_zeros()
     near = truncated(near, neighbours)
     total = np.maximum(np.asarray(near.sum(axis=1)).ravel(), 1e-9)
-    return sparse.csr_matrix(sparse.diags((1.0 / total).astype(np.float32)) @ near @ recent[pool])
+    return sparse.csr_matrix(sparse.diags((1.0 / total).astype(np.float32)) @ near)

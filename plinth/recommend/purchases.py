@@ -96,6 +96,11 @@ def last_baskets(log: Log, count: int) -> sparse.csr_matrix:
     return sparse.csr_matrix((weight, (log.customer[keep], log.item[keep])), shape=shape)
 
 
+def days_of_baskets(log: Log) -> Array:
+    """The day of each basket of `baskets_by_items`."""
+    return log.day[np.unique(log.basket, return_index=True)[1]]
+
+
 def baskets_by_items(log: Log) -> sparse.csr_matrix:
     """Which items each basket holds, as ones."""
     baskets, index = np.unique(log.basket, return_inverse=True)

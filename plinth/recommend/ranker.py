@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
 _BLOCK = 3_000_000  # cells of a dense block of customers by items: 12 MB in each of some ten matrices
+_YEAR = 364.0
 _LEAST_HISTORY = 56.0  # days before the oldest cut-off; with less there is nothing to learn a habit from
 
 
@@ -40,10 +41,11 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Examples:
-    """What the ranker learns from: features, and whether the item was bought in the window."""
+    """What the ranker learns from: features, whether the item was bought in the window, and how much that counts."""
 
     features: Array
     bought: Array
+    weight: Array
 
 
 def blocks(snapshot: Snapshot, customers: Array) -> Iterator[Ranked]:
@@ -63,11 +65,10 @@ def examples_of(log: Log, at: float, text: sparse.csr_matrix, seed: int, setting
         EventsUnusable: there are too few days of events, or too few customers who came back.
     """
     found = []
-    for number in range(1, settings.cutoffs + 1):
+    for number in cut_numbers(settings):
         cut = at - number * settings.window_days
-        if len(log) == 0 or cut - float(log.day[0]) < _LEAST_HISTORY:
-            break
-        found.append(_at(log, cut, text, np.random.default_rng([seed, number]), settings))
+        if len(log) and cut - float(log.day[0]) >= _LEAST_HISTORY:
+            found.append(_at(log, cut, text, np.random.default_rng([seed, number]), settings))
     bought = np.concatenate([each.bought for each in found]) if found else np.empty(0, dtype=bool)
     if not bought.any() or bought.all():
         raise EventsUnusable(
@@ -76,7 +77,17 @@ def examples_of(log: Log, at: float, text: sparse.csr_matrix, seed: int, setting
             found=f"{len(log):,} events",
             remedy="train again when there is more history",
         )
-    return Examples(np.concatenate([each.features for each in found]), bought)
+    weight = np.concatenate([each.weight for each in found])
+    return Examples(
+        np.concatenate([each.features for each in found if len(each.bought)]), bought, weight / weight.mean()
+    )
+
+
+def cut_numbers(settings: RecommenderSettings) -> list[int]:
+    """How many windows before the time of training each cut-off lies: the newest ones, and those of last year's season."""
+    year = round(_YEAR / settings.window_days)
+    first = year - settings.seasons // 2
+    return sorted({*range(1, settings.cutoffs + 1), *range(first, first + settings.seasons)})
 
 
 def _at(
@@ -91,15 +102,18 @@ def _at(
     snapshot = look(log, cut, learn(log, cut, text, settings), sold, settings)
     width = np.int64(len(log.goods))
     truth = np.unique(window.customer.astype(np.int64) * width + window.item)
-    features, labels = [], []
+    features, labels, weights = [], [], []
     for block in blocks(snapshot, customers):
         bought = np.isin(block.customers[block.candidates.row].astype(np.int64) * width + block.candidates.item, truth)
         keep = bought | (rng.random(len(bought)) < settings.negatives)
         features.append(block.features[keep])
         labels.append(bought[keep])
+        row = block.candidates.row
+        each = np.maximum(np.bincount(row, bought, len(block.customers)), 1.0) ** -settings.evenness
+        weights.append(each[row[keep]])
     if not features:
-        return Examples(np.empty((0, 0), dtype=np.float32), np.empty(0, dtype=bool))
-    return Examples(np.concatenate(features), np.concatenate(labels))
+        return Examples(np.empty((0, 0), dtype=np.float32), np.empty(0, dtype=bool), np.empty(0))
+    return Examples(np.concatenate(features), np.concatenate(labels), np.concatenate(weights))
 
 
 def train_ranker(examples: Examples, seed: int, settings: RecommenderSettings) -> HistGradientBoostingClassifier:
@@ -111,8 +125,9 @@ def train_ranker(examples: Examples, seed: int, settings: RecommenderSettings) -
         max_iter=settings.trees,
         max_leaf_nodes=settings.leaves,
         min_samples_leaf=settings.leaf_rows,
+        max_features=settings.split_features,
         l2_regularization=1.0,
         early_stopping=False,
         random_state=seed,
     )
-    return ranker.fit(examples.features, examples.bought)
+    return ranker.fit(examples.features, examples.bought, sample_weight=examples.weight)

@@ -49,7 +49,6 @@ class Recommender:
         at: the moment, in days since 1970-01-01; nothing of it or later was seen.
         log: the purchases before it.
         models: the item-item models.
-        session: the item-item model of items that go into one basket.
         sellable: items that may be recommended.
         ranker: the second stage.
         seed, threads: of the training; `threads` also caps what answering takes.
@@ -58,7 +57,6 @@ class Recommender:
     at: float
     log: Log
     models: ItemModels
-    session: sparse.csr_matrix
     sellable: Array
     ranker: HistGradientBoostingClassifier
     settings: RecommenderSettings
@@ -159,7 +157,7 @@ class Recommender:
     @cached_property
     def item_model(self) -> ItemModel:
         """The model that follows a session: rows of the items that go into one basket."""
-        weights = self.session
+        weights = self.models.together
         popularity = np.where(self.sellable, self.popularity.share(None), 0.0)
         return ItemModel(
             items=self.log.goods.labels,

@@ -7,26 +7,40 @@ What does not: the models themselves, and anything after the moment.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from plinth.recommend.item_item import baskets_in_common, ease
 from plinth.recommend.log import Array, Log
-from plinth.recommend.neighbours import neighbours_say, unit_rows
-from plinth.recommend.purchases import Purchases, baskets_by_items, last_baskets, purchases_of
+from plinth.recommend.neighbours import nearest, unit_rows
+from plinth.recommend.purchases import Purchases, baskets_by_items, days_of_baskets, last_baskets, purchases_of
 from plinth.recommend.settings import RecommenderSettings
 from plinth.recommend.trade import Trade, profiles, trade_of
 
-_LONG, _SHORT = 540.0, 60.0  # half-lives of `purchases`: taste, and what is bought these months
+_LONG, _SHORT, _NEWEST = (
+    540.0,
+    60.0,
+    14.0,
+)  # half-lives of `purchases`: taste, what is bought these months, and these weeks
 _LAST_BASKETS = 3
 
 
 @dataclass(frozen=True)
 class ItemModels:
-    """The three item-item models, rows of the same items."""
+    """The item-item models, rows of the same items.
+
+    Attributes:
+        ease, taste: EASE over customers, the newer a purchase the more, and with all purchases alike.
+        together: EASE over baskets, the newer the more: what goes into the same basket; sessions follow it.
+        baskets: cosine over baskets.
+        text: descriptions alike.
+    """
 
     ease: sparse.csr_matrix
+    taste: sparse.csr_matrix
+    together: sparse.csr_matrix
     baskets: sparse.csr_matrix
     text: sparse.csr_matrix
 
@@ -37,6 +51,8 @@ class Snapshot:
 
     Attributes:
         sellable: items that may be recommended.
+        taste, always, recent, lately: purchases of customers by items, from all alike to the last weeks.
+        last: the last baskets; `units`: purchases as rows of length 1; `pool`: customers among whom neighbours are looked for.
     """
 
     at: float
@@ -47,18 +63,30 @@ class Snapshot:
     models: ItemModels
     sellable: Array
     taste: sparse.csr_matrix
+    always: sparse.csr_matrix
+    recent: sparse.csr_matrix
+    lately: sparse.csr_matrix
     last: sparse.csr_matrix
     units: sparse.csr_matrix
-    recent: sparse.csr_matrix
     pool: Array
 
 
-@dataclass(frozen=True)
-class Scores:
-    """What each model says of all items for a block of customers: one dense matrix each, customers by items."""
+class Scores(NamedTuple):
+    """What each model says of all items for a block of customers: one dense matrix each, customers by items.
+
+    Attributes:
+        ease, taste: EASE of the newer purchases, and of all.
+        together, recent: what goes into a basket with the last basket, and with what was bought these months.
+        neighbours, near: what customers alike bought these months, and in the last weeks.
+        baskets, text: cosine to the last baskets, over baskets and over descriptions.
+    """
 
     ease: Array
+    taste: Array
+    together: Array
+    recent: Array
     neighbours: Array
+    near: Array
     baskets: Array
     text: Array
 
@@ -67,11 +95,22 @@ def learn(log: Log, at: float, text: sparse.csr_matrix, settings: RecommenderSet
     """The item-item models of the events before a moment; `text` is that of all items."""
     past = log.before(at)
     purchases = purchases_of(past, at, settings.window_days)
-    weights = purchases.weights(settings.ease_half_life)
-    strong = ease(weights, penalty=settings.ease_penalty, most=settings.ease_items, row_items=settings.row_items)
-    common = baskets_in_common(baskets_by_items(past), row_items=settings.row_items)
+    held = baskets_by_items(past)
+    newer = sparse.diags(
+        np.sqrt(0.5 ** ((at - days_of_baskets(past)) / settings.together_half_life)).astype(np.float32)
+    )
+
+    def solved(weights: sparse.csr_matrix) -> sparse.csr_matrix:
+        return ease(weights, penalty=settings.ease_penalty, most=settings.ease_items, row_items=settings.row_items)
+
+    models = (
+        solved(purchases.weights(settings.ease_half_life)),
+        solved(purchases.matrix(np.sqrt(purchases.baskets))),
+        solved(sparse.csr_matrix(newer @ held)),
+        baskets_in_common(held, row_items=settings.row_items),
+    )
     cold = np.bincount(purchases.item, minlength=len(log.goods)) == 0
-    return ItemModels(_lend(strong, text, cold), _lend(common, text, cold), text)
+    return ItemModels(*(_lend(model, text, cold) for model in models), text)
 
 
 def look(log: Log, at: float, models: ItemModels, sellable: Array, settings: RecommenderSettings) -> Snapshot:
@@ -94,20 +133,28 @@ def look(log: Log, at: float, models: ItemModels, sellable: Array, settings: Rec
         taste=purchases.weights(settings.ease_half_life),
         last=last_baskets(past, _LAST_BASKETS),
         units=unit_rows(purchases.weights(_LONG)),
+        always=purchases.matrix(np.sqrt(purchases.baskets)),
         recent=purchases.weights(_SHORT),
+        lately=purchases.weights(_NEWEST),
         pool=pool[np.isfinite(newest[pool])],
     )
 
 
 def scores_of(snapshot: Snapshot, customers: Array) -> Scores:
     """What the models say for a block of customers."""
-    near = neighbours_say(snapshot.units, snapshot.recent, snapshot.pool, customers, snapshot.settings.neighbours)
-    taste, last = snapshot.taste[customers], snapshot.last[customers]
+    settings, models = snapshot.settings, snapshot.models
+    near = nearest(snapshot.units, snapshot.pool, customers, settings.neighbours)
+    taste, last, recent = snapshot.taste[customers], snapshot.last[customers], snapshot.recent[customers]
+    newest = sparse.csr_matrix(last.multiply(last == 1.0))
     return Scores(
-        ease=(taste @ snapshot.models.ease).toarray(),
-        neighbours=near.toarray(),
-        baskets=(profiles(last) @ snapshot.models.baskets).toarray(),
-        text=(profiles(last) @ snapshot.models.text).toarray(),
+        ease=(taste @ models.ease).toarray(),
+        taste=(snapshot.always[customers] @ models.taste).toarray(),
+        together=(profiles(newest) @ models.together).toarray(),
+        recent=(recent @ models.together).toarray(),
+        neighbours=(near @ snapshot.recent[snapshot.pool]).toarray(),
+        near=(near @ snapshot.lately[snapshot.pool]).toarray(),
+        baskets=(profiles(last) @ models.baskets).toarray(),
+        text=(profiles(last) @ models.text).toarray(),
     )
 
 

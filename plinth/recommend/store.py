@@ -28,7 +28,7 @@ FILES = ("log.npz", "models.npz", "ranker.skops", "settings.json")
 FORMAT = 1
 _LOG = ("customers", "countries", "country", "customer", "item", "basket", "day")
 _GOODS = ("labels", "descriptions", "prices")
-_MODELS = ("ease", "baskets", "text", "session")
+_MODELS = ("ease", "taste", "together", "baskets", "text")
 _PARTS = ("pointer", "columns", "weights")
 
 
@@ -38,7 +38,7 @@ def save(recommender: Recommender, folder: Path) -> None:
     log, models = recommender.log, recommender.models
     arrays = {name: getattr(log, name) for name in _LOG} | {name: getattr(log.goods, name) for name in _GOODS}
     (folder / "log.npz").write_bytes(pack(arrays | {"sellable": recommender.sellable}))
-    matrices = {"ease": models.ease, "baskets": models.baskets, "text": models.text, "session": recommender.session}
+    matrices = {name: getattr(models, name) for name in _MODELS}
     (folder / "models.npz").write_bytes(
         pack({f"{name}_{part}": array for name, matrix in matrices.items() for part, array in _parts(matrix).items()})
     )
@@ -66,12 +66,10 @@ def load(folder: Path, threads: int) -> Recommender:
     log = Log(goods=Goods(*(arrays[name] for name in _GOODS)), **{name: arrays[name] for name in _LOG})
     names = [f"{name}_{part}" for name in _MODELS for part in _PARTS]
     matrices = unpack(_bytes(folder, "models.npz"), names, where=str(folder / "models.npz"))
-    ease, baskets, text, session = (_matrix(matrices, name, len(log.goods), folder) for name in _MODELS)
     return Recommender(
         at=float(about["at"]),
         log=log,
-        models=ItemModels(ease, baskets, text),
-        session=session,
+        models=ItemModels(*(_matrix(matrices, name, len(log.goods), folder) for name in _MODELS)),
         sellable=arrays["sellable"],
         ranker=ranker_of(_bytes(folder, "ranker.skops"), len(FEATURES), where=str(folder / "ranker.skops")),
         settings=RecommenderSettings.from_dict(about["settings"]),

@@ -9,12 +9,10 @@ from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
-from scipy import sparse
 
 from plinth.recommend.errors import EventsUnusable
-from plinth.recommend.item_item import baskets_in_common, descriptions_alike
+from plinth.recommend.item_item import descriptions_alike
 from plinth.recommend.log import Array, Log, day_of, encode
-from plinth.recommend.purchases import baskets_by_items
 from plinth.recommend.ranker import examples_of, train_ranker
 from plinth.recommend.recommender import Recommender
 from plinth.recommend.settings import RecommenderSettings
@@ -56,7 +54,6 @@ def train_recommender(
             at=day,
             log=log,
             models=learn(log, day, text, settings),
-            session=_session_model(log, settings),
             sellable=_sellable(items, log),
             ranker=ranker,
             settings=settings,
@@ -72,10 +69,6 @@ def _past(events: pa.Table, at: datetime) -> pa.Table:
         raise EventsUnusable("the events lack a column", expected="time", found=", ".join(events.column_names))
     time = events.column("time").cast(pa.timestamp("us"))
     return events.filter(pc.less(time, pa.scalar(at.replace(tzinfo=None), pa.timestamp("us"))))
-
-
-def _session_model(log: Log, settings: RecommenderSettings) -> sparse.csr_matrix:
-    return baskets_in_common(baskets_by_items(log), row_items=settings.row_items)
 
 
 def _sellable(items: pa.Table, log: Log) -> Array:
