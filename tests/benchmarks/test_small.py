@@ -16,6 +16,7 @@ FIGURES = {
     "ingest": {"wall_vs_copy", "cpu_vs_dlt", "peak_mb", "mariadb_wall_vs_dump", "sqlite_wall_vs_dump"},
     "incremental": {"cpu_vs_full", "scattered_cpu_vs_full", "peak_mb", "recent_cpu_vs_dlt", "scattered_cpu_vs_dlt"},
     "noop": {"load_seconds", "noop_seconds", "load_vs_dagster"},
+    "propensity": {"roc_auc", "pr_auc", "brier", "ece", "lift_at_10", "qini_vs_truth"},
     "transform": {"wall_vs_sql", "day_vs_rebuild"},
 }
 
