@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, func, insert, literal_column, select, tuple_, update
+from sqlalchemy import and_, bindparam, delete, func, insert, literal_column, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ColumnElement, Executable, Select
@@ -221,11 +221,14 @@ def writes(dialect: str) -> Writes:
         mark_pruned=update(versions)
         .where(versions.c.id < bindparam("floor"), versions.c.state == _text(PUBLISHED))
         .values(state=_text(PRUNED)),
-        unsettled=select(versions.c.id, versions.c.state)
+        # One that was the oldest kept before is settled already, and has only to go.
+        unsettled=select(versions.c.id, versions.c.state, versions.c.settled)
         .where(
             versions.c.id <= bindparam("floor"),
-            versions.c.settled == literal_column("0"),
-            versions.c.state.in_([_text(PUBLISHED), _text(PRUNED)]),
+            or_(
+                versions.c.state == _text(PRUNED),
+                and_(versions.c.state == _text(PUBLISHED), versions.c.settled == literal_column("0")),
+            ),
         )
         .order_by(versions.c.id),
         settle_version=update(versions)

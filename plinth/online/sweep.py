@@ -43,11 +43,12 @@ def prune(database: Database, keep: int) -> int:
     if floor is None:
         return 0
 
-    def due(connection: Connection) -> list[tuple[int, str]]:
-        return [(row.id, row.state) for row in connection.execute(database.writes.unsettled, {"floor": floor})]
+    def due(connection: Connection) -> list[tuple[int, str, int]]:
+        rows = connection.execute(database.writes.unsettled, {"floor": floor})
+        return [(row.id, row.state, row.settled) for row in rows]
 
     gone = 0
-    for version, state in database.transact(due):
+    for version, state, settled in database.transact(due):
 
         def take(connection: Connection, page: list[dict[str, Any]]) -> None:
             connection.execute(database.writes.remove_older, page)
@@ -56,8 +57,9 @@ def prune(database: Database, keep: int) -> int:
             if tombstones:
                 connection.execute(database.writes.remove_row, tombstones)
 
-        for _ in _over_rows(database, version, take):
-            pass
+        if not settled:
+            for _ in _over_rows(database, version, take):
+                pass
         if state == PRUNED:
             _drop(database, version)
             gone += 1

@@ -1,9 +1,9 @@
-"""Appends events until it is killed, and prints each batch once it is durable: `python -m tests.plinth.online.appending URL NAME BATCHES`."""
+"""Events for the tests, and a process's work that appends them."""
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from plinth.online import Event, OnlineStore
 
@@ -15,12 +15,10 @@ def event(name: str, customer: str | None = "12", session: str | None = "s", at:
     return Event(name, customer, session, "85123A", "view", at or datetime(2026, 3, 1, tzinfo=UTC), b'{"q":1}')
 
 
-def main(url: str, name: str, batches: int) -> None:
+def append(url: str, name: str, batches: int, told: Path) -> None:
+    """Appends events, and tells the ids of each batch in a file once it is durable."""
     store = OnlineStore.open(url)
-    for batch in range(batches):
-        done = store.append_events([event(f"{name}-{batch}-{place}") for place in range(BATCH)])
-        print(" ".join(done.accepted), flush=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    with told.open("a", buffering=1, encoding="utf-8") as lines:
+        for batch in range(batches):
+            done = store.append_events([event(f"{name}-{batch}-{place}") for place in range(BATCH)])
+            lines.write(" ".join(done.accepted) + "\n")

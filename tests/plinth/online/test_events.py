@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
-import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from plinth.online import Event, EventRefused, OnlineStore
-from tests.plinth.online.appending import BATCH, event
+from tests.plinth.online.appending import BATCH, append, event
+from tests.plinth.online.processes import kill_after, start
 
 
 def test_an_event_is_stored_once_however_often_it_comes(store: OnlineStore) -> None:
@@ -106,31 +105,20 @@ def test_an_sqlite_store_syncs_each_commit_to_the_disk(sqlite_url: str) -> None:
 
 
 @pytest.mark.slow
-def test_what_was_accepted_outlives_a_killed_process(url: str) -> None:
-    for round_ in range(3):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.plinth.online.appending", url, f"r{round_}", "100000"],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(0.15)
-        process.kill()
-        # A line that was cut off was never told whole; its events may be there or not.
-        told = [line.split() for line in process.stdout.read().split("\n")[:-1]]
-        process.wait()
-        process.stdout.close()
+def test_what_was_accepted_outlives_a_killed_process(url: str, tmp_path: Path) -> None:
+    for round_ in range(4):
+        told = tmp_path / f"{round_}"
+        lines = kill_after(start(append, url, f"r{round_}", 100_000, told), told, 0.1)
         with OnlineStore.open(url) as store:
             found = {each.event_id for each in store.events(0, 1_000_000)}
-        assert {name for line in told for name in line} <= found
+        assert {name for line in lines for name in line.split()} <= found
         # A batch is there whole or not at all.
         assert len(found) % BATCH == 0
-        assert told
+        assert lines
 
 
 @pytest.mark.slow
-def test_writers_at_once_lose_nothing_and_a_follower_misses_nothing(url: str) -> None:
+def test_writers_at_once_lose_nothing_and_a_follower_misses_nothing(url: str, tmp_path: Path) -> None:
     with OnlineStore.open(url) as store:
         store.set_up()
         followed: list[str] = []
@@ -148,18 +136,13 @@ def test_writers_at_once_lose_nothing_and_a_follower_misses_nothing(url: str) ->
 
         follower = threading.Thread(target=follow)
         follower.start()
-        writers = [
-            subprocess.Popen(
-                [sys.executable, "-m", "tests.plinth.online.appending", url, f"w{number}", "30"],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for number in range(3)
-        ]
-        told = [name for writer in writers for name in writer.communicate()[0].split()]
+        writers = [start(append, url, f"w{number}", 30, tmp_path / f"{number}") for number in range(3)]
+        for writer in writers:
+            writer.join()
         stop.set()
         follower.join()
-    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    told = [name for number in range(3) for name in (tmp_path / f"{number}").read_text(encoding="utf-8").split()]
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
     assert len(told) == len(set(told)) == 3 * 30 * BATCH
     # Each exactly once, although numbers were given out by three processes while the log was read.
     assert sorted(followed) == sorted(told)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -17,19 +14,20 @@ from sqlalchemy import select
 from plinth.online import OnlineStore, PublishSuperseded
 from plinth.online.address import parse_address
 from plinth.online.schema import documents, versions
-from tests.plinth.online.worlds import INPUT, expected, number_of, publish, seen, world
+from tests.plinth.online.processes import kill_after, start
+from tests.plinth.online.worlds import INPUT, expected, number_of, publish, publish_for_ever, seen, world
 
-KILLS = {"sqlite": 18, "postgresql": 6}
+KILLS = {"sqlite": 20, "postgresql": 6}
 
 
 @pytest.mark.slow
-def test_readers_see_whole_versions_however_often_the_publisher_is_killed(url: str) -> None:
+def test_readers_see_whole_versions_however_often_the_publisher_is_killed(url: str, tmp_path: Path) -> None:
     chance = random.Random(7)
     with OnlineStore.open(url) as store, _reading(url) as findings:
         publish(store, 0)
         reached = 0
-        for _ in range(KILLS[store.address.url.get_backend_name()]):
-            reached = _publish_until_killed(url, reached + 1, chance.uniform(0.0, 0.12))
+        for kill in range(KILLS[store.address.url.get_backend_name()]):
+            reached = _publish_until_killed(url, reached + 1, chance.uniform(0.0, 0.15), tmp_path / f"{kill}")
             current = store.current()
             assert current is not None
             number = int(current.inputs[INPUT])
@@ -49,20 +47,10 @@ def test_readers_see_whole_versions_however_often_the_publisher_is_killed(url: s
     assert findings["reads"] > 50
 
 
-def _publish_until_killed(url: str, first: int, seconds: float) -> int:
+def _publish_until_killed(url: str, first: int, seconds: float, told: Path) -> int:
     """Kills a publisher some time after its first version; gives the world that it was at."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.plinth.online.worlds", url, str(first)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    # The first line says that imports are done, and from there on every moment is one of publishing.
-    process.stdout.readline()
-    time.sleep(seconds)
-    process.send_signal(signal.SIGKILL)
-    lines = process.stdout.read().split()
-    process.wait()
-    process.stdout.close()
-    return int(lines[-1]) + 1 if lines else first + 1
+    lines = kill_after(start(publish_for_ever, url, first, told), told, seconds)
+    return int(lines[-1]) + 1
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from plinth.online import Document, DocumentRefused, OnlineStore, VersionMissing
 from plinth.online.address import parse_address
-from plinth.online.schema import documents
+from plinth.online.schema import documents, versions
 
 Content = dict[tuple[str, str], bytes]
 
@@ -116,6 +116,17 @@ def test_an_unchanged_document_is_not_written_again_and_the_version_says_how_man
     assert _rows(store) == 1200 + 2
     store.prune(1)
     assert _rows(store) == 1199
+
+
+def test_of_a_version_that_went_nothing_stays(store: OnlineStore) -> None:
+    for number in range(6):
+        store.publish([Document("list", "1", b"%d" % number)], inputs={})
+        store.prune(2)
+    engine = parse_address(store.address.url.render_as_string(hide_password=False)).engine()
+    with engine.begin() as connection:
+        assert connection.execute(select(func.count()).select_from(versions)).scalar_one() == 2
+    engine.dispose()
+    assert _rows(store) == 2
 
 
 def test_a_publish_of_the_same_from_the_same_confirms_the_version_that_is_there(store: OnlineStore) -> None:

@@ -1,13 +1,11 @@
-"""Versions that can be told apart from within: every document names the world that it belongs to.
-
-`python -m tests.plinth.online.worlds URL FIRST` publishes one world after the other until it is killed.
-"""
+"""Versions that can be told apart from within: every document names the world that it belongs to."""
 
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
 
 from plinth.online import Document, OnlineStore
 
@@ -44,16 +42,12 @@ def publish(store: OnlineStore, number: int) -> None:
     store.publish(world(number), inputs={INPUT: str(number)})
 
 
-def main(url: str, first: int) -> None:
+def publish_for_ever(url: str, first: int, told: Path) -> None:
+    """Publishes one world after the other, prunes now and then, and tells of each in a file."""
     store = OnlineStore.open(url)
-    number = first
-    while True:
-        publish(store, number)
-        if number % 3 == 0:
-            store.prune(3)
-        print(number, flush=True)
-        number += 1
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    with told.open("a", buffering=1, encoding="utf-8") as lines:
+        for number in count(first):
+            publish(store, number)
+            if number % 3 == 0:
+                store.prune(3)
+            lines.write(f"{number}\n")

@@ -6,12 +6,14 @@ Customers buy in two circles of taste, so lists, neighbours and popularity all h
 from __future__ import annotations
 
 import random
+import shutil
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pytest
 
 from plinth.engine import connect
 from plinth.lakehouse.door import Write, commit
@@ -26,6 +28,25 @@ from plinth.registry import RegisteredVersion, Registry
 from plinth.serving.champion import RECOMMENDER
 from plinth.serving.lists import Setting
 
+# Enough for a plan to be asked for; there is no campaign to learn an uplift from.
+_OF_PLANS = {
+    TableId("gold", "customer_orders"): (
+        "SELECT 100 AS customer_no, 'A' AS order_no, TIMESTAMP '2024-06-01 10:00' AS ordered_at, 1 AS lines, 1 AS items, 1::BIGINT AS units, "
+        "9.5::DECIMAL(18, 4) AS goods_value"
+    ),
+    TableId("silver", "customers"): (
+        "SELECT * FROM (VALUES (100, true, true, true, true, 1970), (101, false, true, true, true, 1980)) "
+        "t(customer_no, has_marketing_consent, is_active, has_email, has_phone, birth_year)"
+    ),
+    TableId("silver", "campaign_contacts"): (
+        "SELECT 1 AS promotion_id, 100 AS customer_no, DATE '2024-05-01' AS contacted_on, 'email' AS channel, 'treatment' AS trial_group, "
+        "false AS is_redeemed, NULL::DATE AS redeemed_on WHERE false"
+    ),
+    TableId("silver", "promotions"): (
+        "SELECT 1 AS promotion_id, 'JUNE' AS promotion_name, 'percent_off' AS promotion_type, 10.0::DECIMAL(5, 2) AS discount_percent, "
+        "NULL::DECIMAL(5, 2) AS discount_amount, DATE '2024-06-01' AS starts_on, DATE '2024-06-14' AS ends_on, 100.0::DECIMAL(12, 2) AS budget"
+    ),
+}
 AT = datetime(2024, 6, 3)
 CUSTOMERS, ITEMS = 60, 24
 
@@ -100,7 +121,27 @@ def make_shop(folder: Path) -> Shop:
         f"SELECT 'I' || lpad(i::VARCHAR, 3, '0') AS item_code, 'ITEM NUMBER ' || i AS description, (1 + i)::DECIMAL(10, 2) AS list_price, "
         f"1.5::DECIMAL(12, 4) AS average_price FROM range({ITEMS}) t(i)",
     )
+    for table, sql in _OF_PLANS.items():
+        shop.write(table, sql)
     return shop
+
+
+_trained: list[Path] = []
+
+
+def trained_shop(factory: pytest.TempPathFactory) -> Path:
+    """The folder of a shop with a champion, made once for all rooms; training and MLflow's first start take some seconds."""
+    if not _trained:
+        folder = factory.mktemp("trained") / "shop"
+        make_shop(folder).train(1)
+        _trained.append(folder)
+    return _trained[0]
+
+
+def copy_of(trained: Path, folder: Path) -> Shop:
+    """A copy of a shop."""
+    shutil.copytree(trained, folder)
+    return Shop(folder, platform_in(folder))
 
 
 def people(shop: Shop, number: int) -> TableVersion:
