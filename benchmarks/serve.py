@@ -1,8 +1,10 @@
 """Requests a second of the API on one pinned core, in turn with a bare ASGI hello on the same server.
 
-`python -m benchmarks.serve [--small] [--rounds N] [--seconds S] [--customers N]`. Needs wrk. Figures: `requests_per_second` of the hot
-route (recommendations by customer), `vs_hello` (the worst GET by key, over hello), `vs_hello_hot`, one `vs_hello_<route>` each, and
-`p99_vs_p50` of the hot route at 70 % of its most.
+`python -m benchmarks.serve [--small] [--rounds N] [--seconds S] [--customers N] [--without-feast]`. Needs wrk. Figures: `requests_per_second` of the hot
+route (recommendations by customer), `vs_hello` (the worst GET by key, over hello), `vs_hello_hot`, one `vs_hello_<route>` each,
+`p99_vs_p50` of the hot route at 70 % of its most, and `vs_feast`: the hot route over Feast's `get_online_features` called in one process
+without HTTP. A ratio is the median of the rounds' own ratios, each of runs side by side; `cpu_vs_hello_hot` is that of requests for each
+second of the server's CPU time.
 """
 
 from __future__ import annotations
@@ -10,10 +12,13 @@ from __future__ import annotations
 import argparse
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.features import feast_python
+from benchmarks.measure import ROOT
 from benchmarks.report import Bar, finish
 from benchmarks.serve_site import Load, Site, make_site, running_api, running_hello, wrk
 
@@ -32,29 +37,19 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="plinth-benchmark-"))
     try:
         site = make_site(folder, customers=options.customers, items=min(4_000, options.customers))
-        with running_hello(site), running_api(site):
-            loads = _in_turn(site, options)
-            calm = _at_share(site, loads[HOT], options)
+        with running_hello(site) as hello, running_api(site) as api:
+            loads = _in_turn(site, hello, api, options)
+            calm = _at_share(site, api, loads[HOT], options)
+        feast = None if options.without_feast else _feast(folder, options.seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    rates = {name: statistics.median(each.rate for each in runs) for name, runs in loads.items()}
-    _print(rates, calm)
-    shares = {f"vs_hello_{name}": rate / rates["hello"] for name, rate in rates.items() if name not in ("hello", HOT)}
-    hot = rates[HOT] / rates["hello"]
-    figures = {
-        "requests_per_second": rates[HOT],
-        "hello_per_second": rates["hello"],
-        "vs_hello": min(*shares.values(), hot),
-        "vs_hello_hot": hot,
-        **shares,
-        "p99_vs_p50": statistics.median(each.p99 / each.p50 for each in calm),
-        "p99_ms": statistics.median(each.p99 for each in calm),
-    }
+    figures = _figures(loads, calm, feast)
+    _print(loads, calm)
     notes = {
         "customers": options.customers,
         "rounds": options.rounds,
-        "share": _SHARE,
-        "feast": "not installed: skipped",
+        "share_reached": round(_median([each.rate for each in calm]) / figures["requests_per_second"], 2),
+        "feast": feast is not None,
     }
     return finish("serve", figures, {} if options.small else BARS, notes)
 
@@ -65,14 +60,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--customers", type=int)
+    parser.add_argument("--without-feast", action="store_true", help="Leave Feast's figure out.")
     options = parser.parse_args()
-    options.rounds = options.rounds or (1 if options.small else 3)
-    options.seconds = options.seconds or (1 if options.small else 4)
+    options.rounds = options.rounds or (1 if options.small else 5)
+    options.seconds = options.seconds or (1 if options.small else 2)
     options.customers = options.customers or (200 if options.small else 20_000)
+    options.without_feast = options.without_feast or options.small
     return options
 
 
-def _in_turn(site: Site, options: argparse.Namespace) -> dict[str, list[Load]]:
+def _in_turn(site: Site, hello: int, api: int, options: argparse.Namespace) -> dict[str, list[Load]]:
     items = min(4_000, options.customers)
     paths = {
         HOT: ("/v1/customers/", "/recommendations", 0, options.customers),
@@ -83,30 +80,39 @@ def _in_turn(site: Site, options: argparse.Namespace) -> dict[str, list[Load]]:
     }
     loads: dict[str, list[Load]] = {"hello": [], **{name: [] for name in paths}}
     for turn in range(options.rounds):
-        loads["hello"].append(_load(f"http://127.0.0.1:{site.hello_port}", "", site, options))
+        loads["hello"].append(_load(f"http://127.0.0.1:{site.hello_port}", "", site, hello, options))
         for name, path in paths.items():
-            loads[name].append(_load(site.base, _script(site.key, *path), site, options))
-        print(
-            f"  round {turn + 1}/{options.rounds}: { ({n: round(e[-1].rate) for n, e in loads.items()}) }",
-            file=sys.stderr,
-        )
+            loads[name].append(_load(site.base, _script(site.key, *path), site, api, options))
+        rates = {name: round(each[-1].rate) for name, each in loads.items()}
+        print(f"  round {turn + 1}/{options.rounds}: {rates}", file=sys.stderr)
     return loads
 
 
-def _at_share(site: Site, loads: list[Load], options: argparse.Namespace) -> list[Load]:
-    """The hot route at a share of its most: connections that pause between requests for 3 to 5 ms, so many that the rate comes out."""
-    wanted = _SHARE * statistics.median(each.rate for each in loads)
+def _load(address: str, script: str, site: Site, process: int, options: argparse.Namespace) -> Load:
+    return wrk(address, script, site.folder, process, seconds=options.seconds, connections=_CONNECTIONS)
+
+
+def _at_share(site: Site, api: int, loads: list[Load], options: argparse.Namespace) -> list[Load]:
+    """The hot route at a share of its most: connections that pause between requests, so many that the rate comes out."""
+    wanted = _SHARE * _median([each.rate for each in loads])
     pause = "function delay() return math.random(3, 5) end\n"
     script = _script(site.key, "/v1/customers/", "/recommendations", 0, options.customers) + pause
     connections = max(1, round(wanted * 0.0045))
-    return [
-        wrk(site.base, script, site.folder, seconds=options.seconds, connections=connections)
-        for _ in range(options.rounds)
-    ]
+    calm: list[Load] = []
+    for _ in range(options.rounds):
+        calm.append(wrk(site.base, script, site.folder, api, seconds=options.seconds, connections=connections))
+        # What a pause takes on top of its time is the machine's: the number of connections follows the rate that was reached.
+        connections = max(1, min(2_000, round(connections * min(1.5, wanted / calm[-1].rate))))
+    return calm
 
 
-def _load(address: str, script: str, site: Site, options: argparse.Namespace) -> Load:
-    return wrk(address, script, site.folder, seconds=options.seconds, connections=_CONNECTIONS)
+def _feast(folder: Path, seconds: float) -> float | None:
+    interpreter = feast_python()
+    if interpreter is None:
+        return None
+    command = [str(interpreter), str(ROOT / "benchmarks" / "serve_feast.py"), str(folder), str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.strip().splitlines()[-1])
 
 
 def _script(key: str, before: str, after: str, first: int, count: int) -> str:
@@ -117,13 +123,38 @@ def _script(key: str, before: str, after: str, first: int, count: int) -> str:
     )
 
 
-def _print(rates: dict[str, float], calm: list[Load]) -> None:
-    print(f"\n{'':20} {'requests/s':>10}  {'of hello':>8}")
-    for name, rate in rates.items():
-        print(f"{name:20} {rate:10.0f}  {rate / rates['hello']:8.2f}")
-    reached = statistics.median(each.rate for each in calm)
-    print(f"\nhot route at {reached:.0f} a second ({reached / rates[HOT]:.0%} of its most):", end=" ")
-    print(f"p50 {statistics.median(e.p50 for e in calm):.2f} ms, p99 {statistics.median(e.p99 for e in calm):.2f} ms")
+def _figures(loads: dict[str, list[Load]], calm: list[Load], feast: float | None) -> dict[str, float]:
+    hello, hot = loads["hello"], loads[HOT]
+    shares = {
+        name: _median([ours.rate / theirs.rate for ours, theirs in zip(runs, hello, strict=True)])
+        for name, runs in loads.items()
+        if name != "hello"
+    }
+    figures = {
+        "requests_per_second": _median([each.rate for each in hot]),
+        "hello_per_second": _median([each.rate for each in hello]),
+        "vs_hello": min(shares.values()),
+        "vs_hello_hot": shares[HOT],
+        **{f"vs_hello_{name}": share for name, share in shares.items() if name != HOT},
+        "cpu_vs_hello_hot": _median([ours.per_cpu / its.per_cpu for ours, its in zip(hot, hello, strict=True)]),
+        "p99_vs_p50": _median([each.p99 / each.p50 for each in calm]),
+        "p99_ms": _median([each.p99 for each in calm]),
+    }
+    if feast is not None:
+        figures |= {"feast_per_second": feast, "vs_feast": figures["requests_per_second"] / feast}
+    return figures
+
+
+def _median(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+def _print(loads: dict[str, list[Load]], calm: list[Load]) -> None:
+    print(f"\n{'':20} {'requests/s':>10}  {'per CPU second':>14}")
+    for name, runs in loads.items():
+        print(f"{name:20} {_median([e.rate for e in runs]):10.0f}  {_median([e.per_cpu for e in runs]):14.0f}")
+    reached, half, most = (_median([getattr(e, name) for e in calm]) for name in ("rate", "p50", "p99"))
+    print(f"\nhot route at {reached:.0f} a second: p50 {half:.2f} ms, p99 {most:.2f} ms")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,9 @@ def main() -> None:
     wanted = [f"bench:{name}" for name in FEATURES]
     count, began = 0, time.monotonic()
     while time.monotonic() - began < seconds:
-        found = store.get_online_features(features=wanted, entity_rows=[{"customer": count * 7919 % CUSTOMERS}]).to_dict()
+        found = store.get_online_features(
+            features=wanted, entity_rows=[{"customer": count * 7919 % CUSTOMERS}]
+        ).to_dict()
         assert found["feature_0"][0] is not None
         count += 1
     print(count / (time.monotonic() - began))

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import yaml
 
 from api.keys.key import SCOPES, new_key
@@ -125,26 +126,26 @@ def make_site(folder: Path, *, customers: int, items: int) -> Site:
 
 
 @contextmanager
-def running_api(site: Site) -> Iterator[Site]:
-    """The API as `plinth serve` starts it, pinned to a core."""
+def running_api(site: Site) -> Iterator[int]:
+    """The API as `plinth serve` starts it, pinned to a core; gives its process id."""
     command = [sys.executable, "-m", "plinth.cli", "serve", "--port", str(site.port)]
-    with _running(command, site.folder, f"{site.base}/health/ready"):
-        yield site
+    with _running(command, site.folder, f"{site.base}/health/ready") as process:
+        yield process
 
 
 @contextmanager
-def running_hello(site: Site) -> Iterator[Site]:
+def running_hello(site: Site) -> Iterator[int]:
     """The bare application on the same server: uvicorn with uvloop and httptools, pinned to the same core."""
     command = [
         *(sys.executable, "-m", "uvicorn", "benchmarks.serve_hello:app", "--port", str(site.hello_port)),
         *("--no-access-log", "--loop", "uvloop", "--http", "httptools", "--log-level", "warning"),
     ]
-    with _running(command, site.folder, f"http://127.0.0.1:{site.hello_port}/"):
-        yield site
+    with _running(command, site.folder, f"http://127.0.0.1:{site.hello_port}/") as process:
+        yield process
 
 
 @contextmanager
-def _running(command: Sequence[str], folder: Path, address: str) -> Iterator[None]:
+def _running(command: Sequence[str], folder: Path, address: str) -> Iterator[int]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("PLINTH_PLATFORM", None)
     with (folder / "server.log").open("ab") as log:
@@ -157,7 +158,7 @@ def _running(command: Sequence[str], folder: Path, address: str) -> Iterator[Non
             if process.poll() is not None or time.monotonic() > limit:
                 raise RuntimeError("a server did not start:\n" + (folder / "server.log").read_text()[-2000:])
             time.sleep(0.1)
-        yield
+        yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
@@ -165,15 +166,19 @@ def _running(command: Sequence[str], folder: Path, address: str) -> Iterator[Non
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk measured: requests a second, and the median and the 99th percentile of the latency in milliseconds."""
+    """What wrk measured: requests a second, and the median and the 99th percentile of the latency in milliseconds.
+
+    `per_cpu` is requests for each second of the server's own CPU time, which other work on the machine does not change much.
+    """
 
     rate: float
+    per_cpu: float
     p50: float
     p99: float
 
 
-def wrk(address: str, script: str, folder: Path, *, seconds: float, connections: int) -> Load:
-    """Loads an address from the other core.
+def wrk(address: str, script: str, folder: Path, process: int, *, seconds: float, connections: int) -> Load:
+    """Loads an address from the other core; `process` is the server's.
 
     Raises:
         RuntimeError: an answer was no success.
@@ -181,13 +186,17 @@ def wrk(address: str, script: str, folder: Path, *, seconds: float, connections:
     file = folder / "load.lua"
     file.write_text(script, encoding="utf-8")
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", "-s", str(file), address]
+    before = psutil.Process(process).cpu_times()
     done = subprocess.run([*_pinned(CLIENT_CORE), *command], capture_output=True, text=True, check=True)
+    after = psutil.Process(process).cpu_times()
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(done.stdout)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
     half, most = re.search(r"50%\s+([\d.]+)(us|ms|s)", done.stdout), re.search(r"99%\s+([\d.]+)(us|ms|s)", done.stdout)
-    assert rate and half and most, done.stdout
-    return Load(float(rate.group(1)), _milliseconds(half), _milliseconds(most))
+    count = re.search(r"(\d+) requests in", done.stdout)
+    assert rate and half and most and count, done.stdout
+    used = after.user + after.system - before.user - before.system
+    return Load(float(rate.group(1)), int(count.group(1)) / max(used, 0.01), _milliseconds(half), _milliseconds(most))
 
 
 def _milliseconds(found: re.Match[str]) -> float:

@@ -7,7 +7,7 @@ characters, no blanks around, nothing that a database, a log or a terminal could
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
@@ -23,6 +23,10 @@ Country = Annotated[str, Field(pattern=COUNTRY_PATTERN, examples=["United Kingdo
 WEIGHTS = {"view": 1.0, "cart": 2.0, "purchase": 3.0}
 """How much an event of each kind says about what its visitor wants next."""
 
+_EXAMPLE: dict[str, Any] = {
+    "id": "7b1c", "customer": "12347", "item": "85123A", "kind": "view", "at": "2026-07-29T10:15:00Z",
+}  # fmt: skip
+
 
 class VisitorEvent(BaseModel):
     """Something that a customer or a visitor without a customer did to an item."""
@@ -30,11 +34,7 @@ class VisitorEvent(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
-        json_schema_extra={
-            "examples": [
-                {"id": "7b1c", "customer": "12347", "item": "85123A", "kind": "view", "at": "2026-07-29T10:15:00Z"}
-            ]
-        },
+        json_schema_extra={"examples": [_EXAMPLE]},
     )
 
     id: EventId = Field(description="The sender's id of the event; sent again, it counts once.")
@@ -62,7 +62,7 @@ class VisitorEvent(BaseModel):
 class EventBatch(BaseModel):
     """Events of one request."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [{"events": [_EXAMPLE]}]})
 
     events: list[VisitorEvent] = Field(min_length=1, max_length=10_000)
 

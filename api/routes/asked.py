@@ -129,7 +129,6 @@ def body(model: type, description: str) -> dict[int | str, dict[str, Any]]:
     headers = {
         "ETag": ("Changes when the body does.", "string"),
         "Plinth-Version": ("The published version that answered.", "integer"),
-        "Plinth-Published": ("When that version was published.", "string"),
         "Plinth-Stale": ("Only while the store is away: for how many seconds.", "integer"),
         "X-Request-Id": ("Finds the request in the log.", "string"),
     }

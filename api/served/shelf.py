@@ -61,12 +61,10 @@ class Shelf:
     _head: Headers = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        at = self.version.published_at.isoformat(timespec="seconds").replace("+00:00", "Z")
         self._head = [
             (b"content-type", b"application/json"),
             (b"cache-control", b"private, no-cache"),
             (b"plinth-version", b"%d" % self.version.id),
-            (b"plinth-published", at.encode()),
         ]
 
     def get(self, kind: str, key: str) -> bytes | None:
