@@ -119,7 +119,7 @@ def make_shop(folder: Path) -> Shop:
     shop.write(
         TableId("gold", "item_catalog"),
         f"SELECT 'I' || lpad(i::VARCHAR, 3, '0') AS item_code, 'ITEM NUMBER ' || i AS description, (1 + i)::DECIMAL(10, 2) AS list_price, "
-        f"1.5::DECIMAL(12, 4) AS average_price FROM range({ITEMS}) t(i)",
+        f"1.5::DECIMAL(12, 4) AS average_price, 0.8::DECIMAL(12, 4) AS cost_price, 100::BIGINT AS units_sold FROM range({ITEMS}) t(i)",
     )
     for table, sql in _OF_PLANS.items():
         shop.write(table, sql)

@@ -1,0 +1,152 @@
+"""The promotion plan in the lakehouse and in the store: by a real uplift, for those who consent, and not made twice."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import date, datetime, timedelta
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from plinth.engine import connect
+from plinth.lakehouse.tables import TableId
+from plinth.promote import UpliftSettings, train_uplift
+from plinth.promote.learners import LINEAR
+from plinth.promote.trial import Shop as TrialShop
+from plinth.promote.trial import trial_rows
+from plinth.promote.uplift import Candidate
+from plinth.serving.champion import UPLIFT
+from plinth.serving.examine import without_consent
+from plinth.serving.plan import INPUTS as TABLES
+from plinth.serving.plan import _open, make_promotion_plan
+from plinth.serving.publish import publish
+from plinth.serving.sample import compare
+from tests.plinth.serving.shop import Shop
+from tests.plinth.serving.test_tables import rows
+
+pytestmark = pytest.mark.slow
+
+CUSTOMERS = 240
+START = date(2024, 1, 1)
+CHEAP = UpliftSettings(candidates=(Candidate(LINEAR[0], 0.1),), folds=2, members=3, smallest_arm=20)
+
+
+def campaigns(shop: Shop) -> None:
+    """Orders, four ended promotions with a hold-out, one that is to come, and customers of whom two thirds consent."""
+    chance = random.Random(3)
+    orders, contacts = [], []
+    for customer in range(CUSTOMERS):
+        for visit in range(chance.randint(3, 12)):
+            at = datetime(2024, 1, 1) + timedelta(days=chance.uniform(0, 150))
+            orders.append((100 + customer, f"{customer}-{visit}", at, 3, 2, 6, chance.uniform(5, 80)))
+        for promotion in range(1, 5):
+            treated, day = chance.random() < 0.7, START + timedelta(days=30 * promotion)
+            contacts.append(
+                (
+                    promotion,
+                    100 + customer,
+                    day,
+                    "email",
+                    "treatment" if treated else "control",
+                    treated and chance.random() < 0.3,
+                )
+            )
+    tables = {
+        TableId("gold", "customer_orders"): (
+            orders,
+            "customer_no, order_no, ordered_at, lines, items, units, goods_value",
+        ),
+        TableId("silver", "campaign_contacts"): (
+            contacts,
+            "promotion_id, customer_no, contacted_on, channel, trial_group, is_redeemed",
+        ),
+    }
+    for table, (found, names) in tables.items():
+        columns = [name.strip() for name in names.split(",")]
+        made = pa.table(dict(zip(columns, map(list, zip(*found, strict=True)), strict=True)))
+        file = shop.folder / f"{table.name}.parquet"
+        duckdb.from_arrow(made).write_parquet(str(file))
+        more = (
+            ", CASE WHEN is_redeemed THEN contacted_on + 2 END AS redeemed_on"
+            if table.name == "campaign_contacts"
+            else ""
+        )
+        shop.write(table, f"SELECT *{more} FROM read_parquet('{file}')")
+    shop.write(
+        TableId("silver", "customers"),
+        "SELECT 100 + i AS customer_no, i % 3 <> 0 AS has_marketing_consent, i % 20 <> 1 AS is_active, true AS has_email, i % 2 = 0 AS has_phone, "
+        f"1960 + i % 40 AS birth_year FROM range({CUSTOMERS}) t(i)",
+    )
+    shop.write(
+        TableId("silver", "promotions"),
+        "SELECT i AS promotion_id, 'OFFER ' || i AS promotion_name, CASE i % 2 WHEN 0 THEN 'percent_off' ELSE 'amount_off' END AS promotion_type, "
+        "CASE i % 2 WHEN 0 THEN 10.0 END::DECIMAL(5, 2) AS discount_percent, CASE i % 2 WHEN 1 THEN 1.0 END::DECIMAL(5, 2) AS discount_amount, "
+        "DATE '2024-01-01' + (30 * i)::INTEGER AS starts_on, DATE '2024-01-01' + (30 * i + 13)::INTEGER AS ends_on, 150.0::DECIMAL(12, 2) AS budget "
+        "FROM range(1, 6) t(i)",
+    )
+
+
+def learn(shop: Shop) -> None:
+    """Trains an uplift on the ended promotions, and makes it the champion."""
+    con = connect(shop.platform.profile(), scratch=shop.folder / "scratch")
+    _open(con, {table: shop.lakehouse.open(table) for table in TABLES})
+    model = train_uplift(
+        trial_rows(con, TrialShop(), ended_before=date(2024, 5, 20)), seed=1, threads=1, settings=CHEAP
+    )
+    con.close()
+    model.save(shop.folder / "uplift")
+    version = shop.registry.log(
+        UPLIFT, files=shop.folder / "uplift", parameters={}, metrics={"qini": 0.1}, plots={}, inputs={}, seed=1
+    )
+    shop.registry.promote(UPLIFT, version.version)
+
+
+def test_a_plan_is_made_from_the_champion_served_and_not_made_again(shop: Shop) -> None:
+    campaigns(shop)
+    learn(shop)
+    planned = make_promotion_plan(shop.setting)
+    assert planned.summary is not None
+    assert planned.served.version.rows == planned.summary.contacts > 0
+    assert without_consent(shop.lakehouse).num_rows == 0
+    again = make_promotion_plan(shop.setting)
+    assert not again.served.computed
+    assert again.served.version.version == planned.served.version.version
+    with shop.store() as store:
+        version = publish(shop.setting, store, keep=2).version
+        assert version.documents["promotions"] == planned.summary.customers
+        finding = compare(shop.setting, store)
+        assert finding.passed
+        assert finding.counts["promotions"] == (planned.summary.customers, planned.summary.customers)
+        ((customer, promotion, profit),) = rows(
+            shop.lakehouse,
+            planned.served.version.id,
+            "SELECT customer_no, promotion_id, expected_profit FROM t ORDER BY ALL LIMIT 1",
+        )
+        body = json.loads(store.read("promotions", str(customer)) or b"")
+        assert body["customer"] == str(customer)
+        assert {"promotion": str(promotion), "expected_profit": profit} in [
+            {name: offer[name] for name in ("promotion", "expected_profit")} for offer in body["offers"]
+        ]
+        assert body["offers"][0]["name"].startswith("OFFER")
+        assert body["offers"][0]["starts_on"] >= "2024-05-30"
+
+
+def test_whoever_takes_consent_back_is_not_in_the_next_plan(shop: Shop) -> None:
+    campaigns(shop)
+    learn(shop)
+    make_promotion_plan(shop.setting)
+    shop.write(
+        TableId("silver", "customers"),
+        "SELECT 100 + i AS customer_no, i % 3 <> 0 AND i > 120 AS has_marketing_consent, i % 20 <> 1 AS is_active, true AS has_email, "
+        f"i % 2 = 0 AS has_phone, 1960 + i % 40 AS birth_year FROM range({CUSTOMERS}) t(i)",
+    )
+    assert without_consent(shop.lakehouse).num_rows > 0
+    assert make_promotion_plan(shop.setting).served.changed
+    assert without_consent(shop.lakehouse).num_rows == 0
+
+
+def test_without_campaign_history_the_plan_is_there_and_empty(shop: Shop) -> None:
+    planned = make_promotion_plan(shop.setting)
+    assert (planned.served.version.rows, planned.summary) == (0, None)
