@@ -7,16 +7,22 @@ See https://docs.dagster.io/guides/build/assets.
 
 from assets.bronze import bronze_assets, bronze_key
 from assets.checks import bronze_checks
+from assets.events import event_assets
 from assets.features import feature_views_assets, feature_views_checks
 from assets.legacy import legacy_specs
+from assets.serving import serving_assets
+from assets.serving_checks import serving_checks
 from assets.transform import transform_assets
 
 __all__ = [
     "bronze_assets",
     "bronze_checks",
     "bronze_key",
+    "event_assets",
     "feature_views_assets",
     "feature_views_checks",
     "legacy_specs",
+    "serving_assets",
+    "serving_checks",
     "transform_assets",
 ]

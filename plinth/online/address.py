@@ -27,6 +27,8 @@ _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     # The log is on the disk before a commit answers: an event that was accepted outlives a power cut.
     "PRAGMA synchronous = FULL",
+    # A publish of everything writes a long log; once it is worked in, its file is cut back.
+    "PRAGMA journal_size_limit = 67108864",
     "PRAGMA cache_size = -16384",
     "PRAGMA mmap_size = 268435456",
 )
@@ -128,5 +130,5 @@ def _prepare_sqlite(connection: Any, record: object) -> None:
 
 def prepare_reader(connection: Any) -> None:
     """Sets up an SQLite connection that only reads."""
-    for pragma in (*_PRAGMAS[2:], "PRAGMA query_only = ON"):
+    for pragma in (*_PRAGMAS[3:], "PRAGMA query_only = ON"):
         connection.execute(pragma)
