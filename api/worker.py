@@ -138,7 +138,9 @@ class Worker:
         for event in events:
             if event.event_id in fresh:
                 fresh.discard(event.event_id)
-                self.live.apply(event, self.shelf)
+                self.live.apply(event)
+        if self.shelf is not None and result.accepted:
+            self.live.renew(events, self.shelf)
         self.counters.add("events_accepted", len(result.accepted))
         self.counters.add("events_repeated", len(result.repeated))
         return result
@@ -183,7 +185,7 @@ class Worker:
             if event.event_id in self._own:
                 self._own.discard(event.event_id)
             else:
-                self.live.apply(event, None, event.appended_at)
+                self.live.apply(event, event.appended_at)
             self._cursor = event.sequence
         self._follow(seen.version)
         return len(seen.events) == PAGE

@@ -90,6 +90,7 @@ class FastLane:
         if ready is None or lane is None or key is None or lane.scope not in key.scopes or not key.take():
             return await self._app(scope, receive, send)
         request = self._numbers.next()
+        scope["plinth.route"], scope["plinth.key"] = ROUTES[lane.route], key.id
         status = 304 if matching is not None and matches(matching, ready.etag) else 200
         await _send(send, status, ready, [(b"x-request-id", request.encode()), *self._worker.trailing])
         seconds = time.perf_counter() - started

@@ -124,7 +124,10 @@ class TableDescription(BaseModel):
 class TablePage(BaseModel):
     """A page of the catalogue."""
 
-    model_config = _example(tables=[{"table": "gold/sales_daily", "owner": "team:commerce", "columns": []}], next=None)
+    model_config = _example(
+        tables=[{"table": "gold/sales_daily", "owner": "team:commerce", "columns": []}],
+        next="/v1/tables?after=gold%2Fsales_daily&limit=1",
+    )
 
     tables: list[TableDescription]
     next: str | None = Field(description="Path of the next page, or null on the last one.")

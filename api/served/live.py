@@ -22,6 +22,7 @@ from plinth.recommend.session import SessionState
 
 _EVENTS_EACH = 30
 _LIVELY = 2_000
+_AT_ONCE = 8
 
 
 class Visitor:
@@ -62,8 +63,8 @@ class Live:
         self.lists: dict[str, Ready] = {}
         self._lively: OrderedDict[str, Visitor] = OrderedDict()
 
-    def apply(self, event: Event | StoredEvent, shelf: Shelf | None, at: datetime | None = None) -> None:
-        """Takes an event that is durable; `at` is when it became so."""
+    def apply(self, event: Event | StoredEvent, at: datetime | None = None) -> None:
+        """Takes an event that is durable; `at` is when it became so. The customer's list is made anew by whoever asks next, or by `renew`."""
         weight = WEIGHTS.get(event.kind, 1.0)
         moment = at or datetime.now(UTC)
         if event.session is not None:
@@ -71,10 +72,19 @@ class Live:
         if event.customer is not None:
             self._visitor(self.customers, event.customer).add(event.item, weight, moment)
             self.lists.pop(event.customer, None)
-            if shelf is not None:
-                base = shelf.get("recommendations", event.customer)
-                if base is not None or "recommendations" in shelf.whole:
-                    self.list_of(event.customer, shelf, base)
+
+    def renew(self, events: Sequence[Event], shelf: Shelf) -> None:
+        """Makes the lists of a request's customers at once, so that the next request finds them ready.
+
+        Of a large batch they are left to who asks: making hundreds of lists would hold up everybody else meanwhile.
+        """
+        customers = {event.customer for event in events if event.customer is not None}
+        if len(customers) > _AT_ONCE:
+            return
+        for customer in customers:
+            base = shelf.get("recommendations", customer)
+            if base is not None or "recommendations" in shelf.whole:
+                self.list_of(customer, shelf, base)
 
     def list_of(self, customer: str, shelf: Shelf, base: bytes | None) -> Ready | None:
         """The list of a customer with events, made where it is not there; None where the customer has no events, or the version no model.
