@@ -7,6 +7,7 @@ HTTP (`api.http`, `api.routes`). Everything here runs on the event loop; what bl
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -24,7 +25,7 @@ from api.served.live import Live
 from api.served.look import PAGE, Look, last_before, look, set_up
 from api.served.shelf import Shelf, load_shelf
 from api.telemetry.counters import Counters
-from api.telemetry.log import FLUSH_SECONDS, RequestLog, logger
+from api.telemetry.log import RequestLog, logger
 from plinth.api_settings import Api
 from plinth.errors import PlinthError
 from plinth.online import AppendResult, Event, OnlineStore, OnlineVersion, StoreUnavailable, VersionMissing
@@ -63,7 +64,7 @@ class Worker:
         self._cursor: int | None = None
         self._looking: asyncio.Future[Look] | None = None
         self._loading: asyncio.Task[None] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Loads what is served, and begins to look out for what changes. Without a store it starts too, and is not ready."""
@@ -74,13 +75,12 @@ class Worker:
                     await self._loading
         except TimeoutError:
             self._went_away()
-        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._write_log())]
-        for task in self._tasks:
-            task.add_done_callback(_end_without)
+        self._watching = asyncio.create_task(self._watch())
+        self._watching.add_done_callback(_end_without)
 
     async def stop(self) -> None:
         """Ends the look-out, writes the events that wait, and closes the store."""
-        for task in (*self._tasks, self._loading):
+        for task in (self._watching, self._loading):
             if task is not None:
                 task.cancel()
         await asyncio.to_thread(self._writer.close)
@@ -217,6 +217,9 @@ class Worker:
             logger().error("the item model of the version cannot be used: events change no list")
         self.shelf = shelf
         self.live.start_over(version.published_at)
+        # What was just loaded stays for hours: no collection of garbage has to look through it again.
+        gc.collect()
+        gc.freeze()
         self.counters.add("versions_loaded")
         facts = {"version": version.id, "bytes": shelf.size, "seconds": round(time.monotonic() - started, 3)}
         logger().info("version loaded", extra={"facts": {**facts, "documents": dict(shelf.counts())}})
@@ -241,14 +244,9 @@ class Worker:
             stale = [(b"plinth-stale", seconds), (b"warning", b'110 - "the store does not answer"')]
         self.trailing = closing + stale
 
-    async def _write_log(self) -> None:
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            self.log.flush()
-
 
 def _end_without(task: asyncio.Task[None]) -> None:
-    # A worker that no longer looks would serve an old version and revoked keys for ever: it ends, and is started anew.
+    # A worker that no longer looks out would serve an old version and revoked keys for ever: it ends, and is started anew.
     if not task.cancelled() and task.exception() is not None:
         logger().critical("a task of the worker failed", exc_info=task.exception())
         os.kill(os.getpid(), signal.SIGTERM)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -57,7 +58,7 @@ class Shelf:
     size: int = 0
     model: ItemModel | None = None
     model_refused: bool = False
-    _ready: dict[tuple[str, str], Ready] = field(default_factory=dict)
+    _ready: OrderedDict[tuple[str, str], Ready] = field(default_factory=OrderedDict)
     _head: Headers = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -80,7 +81,7 @@ class Shelf:
             if body is None:
                 return None
             if len(self._ready) >= _READY:
-                self._ready.clear()
+                self._ready.popitem(last=False)
             ready = self._ready[kind, key] = self.wrap(body)
         return ready
 

@@ -17,6 +17,8 @@ FIGURES = {
     "incremental": {"cpu_vs_full", "scattered_cpu_vs_full", "peak_mb", "recent_cpu_vs_dlt", "scattered_cpu_vs_dlt"},
     "noop": {"load_seconds", "noop_seconds", "load_vs_dagster"},
     "propensity": {"roc_auc", "pr_auc", "brier", "ece", "lift_at_10", "qini_vs_truth"},
+    "events": {"event_to_list_ms_p99", "http_event_to_list_ms_p99", "events_per_second"},
+    "serve": {"requests_per_second", "vs_hello", "vs_hello_hot", "p99_vs_p50"},
     "transform": {"wall_vs_sql", "day_vs_rebuild"},
 }
 
@@ -26,6 +28,8 @@ FIGURES = {
 def test_the_quick_form_ends_with_its_figures_as_json(name: str) -> None:
     if name in ("ingest", "incremental") and not (shutil.which("psql") and shutil.which("mysql")):
         pytest.skip("needs the clients psql and mysql: apt-get install postgresql mariadb-server")
+    if name == "serve" and shutil.which("wrk") is None:
+        pytest.skip("needs wrk: apt-get install wrk")
     command = [sys.executable, "-m", f"benchmarks.{name}", "--small"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
