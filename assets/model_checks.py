@@ -21,9 +21,9 @@ from resources import LakehouseResource, RegistryResource
 BEATS, IN_RANGE, RECORDED = "challenger_beats_champion", "metrics_in_range", "inputs_recorded"
 
 
-def model_checks() -> Sequence[dg.AssetChecksDefinition]:
+def model_checks(targets: Sequence[Target] = TARGETS) -> Sequence[dg.AssetChecksDefinition]:
     """The checks of each model."""
-    return [_checks(target) for target in TARGETS]
+    return [_checks(target) for target in targets]
 
 
 def _checks(target: Target) -> dg.AssetChecksDefinition:

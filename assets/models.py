@@ -46,9 +46,9 @@ def model_key(name: str) -> dg.AssetKey:
     return dg.AssetKey([GROUP, name])
 
 
-def model_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
+def model_assets(platform: Platform, targets: Sequence[Target] = TARGETS) -> Sequence[dg.AssetsDefinition]:
     """One asset for each model."""
-    return [_asset(target, platform) for target in TARGETS]
+    return [_asset(target, platform) for target in targets]
 
 
 def _asset(target: Target, platform: Platform) -> dg.AssetsDefinition:

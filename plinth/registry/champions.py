@@ -141,7 +141,7 @@ def _record(registry: Registry, version: RegisteredVersion, decision: Decision) 
         _crown(registry, version, [*_row(registry, version.model), version.version])
     elif not version.is_champion:
         registry.store.client.set_registered_model_alias(version.model, tag.CHALLENGER, str(version.version))
-    else:
+    elif version.decision is not None:
         # The decision that made it champion stays on record.
         return
     registry.store.client.set_model_version_tag(version.model, str(version.version), tag.DECISION, decision.as_text())

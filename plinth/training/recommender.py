@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from plinth.engine import connect
 from plinth.lakehouse.tables import TableId
+from plinth.recommend.settings import RecommenderSettings
 from plinth.training.contents import digest_of_contents
 from plinth.training.moments import first_unseen
 from plinth.training.target import Desk, NotTrainable, Trained
@@ -60,6 +61,7 @@ class RecommenderTarget:
         TableId("silver", "invoice_lines"),
     )
     k: int = K
+    settings: RecommenderSettings = field(default_factory=RecommenderSettings)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(_RANGES))
     packages: tuple[str, ...] = ("recommend", "training")
 
@@ -76,7 +78,7 @@ class RecommenderTarget:
             items = items_from_lakehouse(con, desk.lakehouse, until, versions=versions)
         finally:
             con.close()
-        return RecommenderTask(desk, events, items, until)
+        return RecommenderTask(desk, self.settings, events, items, until)
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class RecommenderTask:
     """The round on tables that have been read; `until` is the end of the window."""
 
     desk: Desk
+    settings: RecommenderSettings
     events: pa.Table
     items: pa.Table
     until: datetime
@@ -91,9 +94,7 @@ class RecommenderTask:
     @cached_property
     def start(self) -> datetime:
         """The first moment of the window that versions are judged on."""
-        from plinth.recommend import RecommenderSettings
-
-        return self.until - timedelta(days=RecommenderSettings().window_days)
+        return self.until - timedelta(days=self.settings.window_days)
 
     @cached_property
     def snapshot(self) -> str:
@@ -112,7 +113,12 @@ class RecommenderTask:
 
         try:
             before = train_recommender(
-                self.events, self.items, at=self.start, threads=self.desk.profile.threads, seed=self.desk.seed
+                self.events,
+                self.items,
+                at=self.start,
+                threads=self.desk.profile.threads,
+                seed=self.desk.seed,
+                settings=self.settings,
             )
         except EventsUnusable as why:
             raise NotTrainable(
@@ -146,7 +152,7 @@ class RecommenderTask:
     def _judge(self, recommender: Recommender) -> Evaluation:
         from plinth.recommend.evaluate import evaluate
 
-        return evaluate(recommender, self.events, self.start, recommender.settings.window_days, K)
+        return evaluate(recommender, self.events, self.start, self.settings.window_days, K)
 
     def _moved(self, recommender: Recommender, at: datetime) -> Recommender:
         return moved(recommender, self.events, self.items, at, threads=self.desk.profile.threads)
@@ -157,7 +163,7 @@ class RecommenderTask:
 
         from plinth.recommend.evaluate import hit_rate, ndcg, recall, window_of
 
-        window = window_of(_encoded(self.events), self.start, recommender.settings.window_days)
+        window = window_of(_encoded(self.events), self.start, self.settings.window_days)
         best = recommender.log.goods.labels[recommender.popularity.best(None, K)[0]]
         lists = np.tile(window.log.goods.codes(best), (len(window.customers), 1))
         hits, sizes = window.truth.hits(lists), window.truth.sizes
@@ -169,12 +175,11 @@ def moved(recommender: Recommender, events: pa.Table, items: pa.Table, at: datet
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
-    from threadpoolctl import threadpool_limits
 
-    from plinth.recommend.item_item import baskets_in_common, descriptions_alike
+    from plinth.recommend.item_item import descriptions_alike
     from plinth.recommend.log import day_of, encode
-    from plinth.recommend.purchases import baskets_by_items
     from plinth.recommend.snapshot import learn
+    from plinth.recommend.threads import capped
 
     past = events.filter(pc.less(events.column("time").cast(pa.timestamp("us")), pa.scalar(at, pa.timestamp("us"))))
     log, day, settings = encode(past, items), day_of(at), recommender.settings
@@ -182,11 +187,10 @@ def moved(recommender: Recommender, events: pa.Table, items: pa.Table, at: datet
     sellable[log.goods.codes(items.column("item").to_pylist())] = [
         value is not False for value in items.column("sellable").to_pylist()
     ]
-    with threadpool_limits(threads):
+    with capped(threads):
         text = descriptions_alike(log.goods.descriptions, row_items=_TEXT_ROWS)
         models = learn(log, day, text, settings)
-        session = baskets_in_common(baskets_by_items(log), row_items=settings.row_items)
-    return replace(recommender, at=day, log=log, models=models, session=session, sellable=sellable, threads=threads)
+    return replace(recommender, at=day, log=log, models=models, sellable=sellable, threads=threads)
 
 
 def _encoded(events: pa.Table) -> Log:

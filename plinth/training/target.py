@@ -71,7 +71,7 @@ class Task(Protocol):
 
 
 class Target(Protocol):
-    """A kind of model."""
+    """A kind of model; a frozen dataclass whose text says all that a training depends on beside tables, code and seed."""
 
     @property
     def name(self) -> str:

@@ -76,7 +76,7 @@ def train(
     versions = {str(table): lakehouse.open(table) for table in target.inputs}
     inputs = {name: version.version for name, version in versions.items()}
     code = code_of(target.packages)
-    origin = _origin(versions, code, seed, profile.threads)
+    origin = _origin(target, versions, code, seed, profile.threads)
     scratch = lakehouse.platform.path(lakehouse.platform.stores.scratch)
     desk = Desk(lakehouse, versions, profile, scratch, seed)
     known = registry.find(target.name, origin=origin)
@@ -146,8 +146,11 @@ def _challenge(target: Target, task: Task, registry: Registry, version: Register
     )
 
 
-def _origin(versions: Mapping[str, TableVersion], code: str, seed: int, threads: int) -> str:
-    text = json.dumps({"tables": contents_of(versions), "code": code, "seed": seed, "threads": threads}, sort_keys=True)
+def _origin(target: Target, versions: Mapping[str, TableVersion], code: str, seed: int, threads: int) -> str:
+    text = json.dumps(
+        {"target": repr(target), "tables": contents_of(versions), "code": code, "seed": seed, "threads": threads},
+        sort_keys=True,
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

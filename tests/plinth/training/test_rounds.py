@@ -1,0 +1,171 @@
+"""A round of a model: reproducible, nothing for nothing, and decided on one snapshot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plinth.lakehouse.door import Write, commit
+from plinth.lakehouse.tables import TableId
+from plinth.recommend import Recommender
+from plinth.registry import ModelTampered
+from plinth.training.propensity import PropensityTarget
+from plinth.training.target import Target
+from plinth.training.uplift import UpliftTarget
+from plinth.training.work import CONTENTS, REASON, UNTIL, Outcome, train
+from tests.plinth.training.shop import SMALL, Shop, shop_in
+
+pytestmark = pytest.mark.slow
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+def run(shop: Shop, target: Target = SMALL, **more: object) -> Outcome:
+    return train(target, shop.lakehouse, shop.registry, profile=shop.platform.profile(), **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def traded(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A shop of 240 days with a first champion; tests of this module add to it in the order in which they stand."""
+    shop = shop_in(tmp_path_factory.mktemp("shop"))
+    shop.trade(240)
+    return shop
+
+
+def test_a_first_round_trains_registers_and_makes_a_champion(traded: Shop) -> None:
+    outcome = run(traded, reason="first", run="r1")
+    assert (outcome.trained, outcome.registered) == (True, True)
+    version = outcome.version
+    assert version is not None and version == outcome.champion
+    assert version.inputs == {str(table): 0 for table in SMALL.inputs}
+    assert version.metrics[SMALL.metric] > 1.2 * version.metrics[f"popular_{SMALL.metric}"]
+    assert version.tags[UNTIL] == "2023-08-30T00:00:00"
+    assert version.tags[REASON] == "first"
+    assert set(outcome.plots) == {"figures", "history"}
+    assert all(png.startswith(b"\x89PNG") and len(png) < 30_000 for png in outcome.plots.values())
+
+
+def test_the_champion_knows_the_newest_purchases_and_answers(traded: Shop) -> None:
+    champion = traded.registry.champion("recommender")
+    assert champion is not None
+    model = Recommender.load(traded.registry.fetch(champion))
+    assert model.at == 19599.0, "2023-08-30, the day after the last purchase"
+    lists = model.recommend([1000, 1001], 5).to_pydict()
+    assert [int(item[1:]) // 30 for item in lists["item"]] == [0] * 5 + [1] * 5, "each his own half of the range"
+
+
+def test_nothing_changed_trains_nothing(traded: Shop) -> None:
+    said: list[str] = []
+    outcome = run(traded, tell=said.append)
+    assert (outcome.trained, outcome.registered) == (False, False)
+    assert outcome.reason == "nothing changed since version 1 was trained"
+    assert outcome.version == outcome.champion
+    assert said == ["recommender: tables, code and seed are those of version 1"]
+
+
+def test_a_commit_without_a_changed_row_trains_nothing(traded: Shop) -> None:
+    base = traded.lakehouse.open(TableId("gold", "item_catalog"))
+    now = commit(traded.lakehouse, base.id, Write(base, base.columns, base.state.next(changed=False)))
+    assert now.version == base.version + 1
+    assert run(traded).trained is False
+
+
+def test_equal_tables_in_another_place_give_the_same_digest(traded: Shop, tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from tests.plinth.training.shop import *; from plinth.training.work import train\n"
+        "shop = shop_in(Path(sys.argv[1])); shop.trade(240)\n"
+        "made = train(SMALL, shop.lakehouse, shop.registry, profile=shop.platform.profile())\n"
+        "print(made.version.digest, made.version.origin)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    digest, origin = done.stdout.split()
+    first = traded.registry.version("recommender", 1)
+    assert first is not None
+    assert digest == first.digest
+    assert origin != first.origin, "another table may hold other rows under the same numbers"
+
+
+def test_new_purchases_are_judged_on_one_snapshot_with_the_champion(traded: Shop) -> None:
+    traded.trade(268)
+    outcome = run(traded)
+    assert outcome.trained and outcome.decision is not None and outcome.version is not None
+    decision = outcome.decision
+    assert decision.evaluated_on == outcome.version.evaluated_on
+    assert decision.evaluated_on.startswith("purchases of 2023-08-30 to 2023-09-27")
+    assert decision.champion_version == 1
+    first = traded.registry.version("recommender", 1)
+    assert first is not None and decision.champion_value not in (None, first.metrics[SMALL.metric]), "measured anew"
+    assert decision.promoted == (decision.challenger_value > decision.champion_value)  # type: ignore[operator]
+    assert outcome.champion is not None and outcome.champion.version == (2 if decision.promoted else 1)
+
+
+def test_a_round_that_died_before_the_decision_is_decided_by_the_next(traded: Shop) -> None:
+    traded.registry.store.client.delete_model_version_tag("recommender", "2", "plinth.decision")
+    outcome = run(traded)
+    assert (outcome.trained, outcome.registered) == (False, False)
+    assert outcome.version is not None and outcome.version.decision is not None
+
+
+def test_another_seed_is_another_model(traded: Shop) -> None:
+    outcome = run(traded, seed=5)
+    assert outcome.registered and outcome.version is not None and outcome.version.seed == 5
+
+
+def test_a_tampered_champion_fails_the_round_and_stays_where_it_is(traded: Shop) -> None:
+    champion = traded.registry.champion("recommender")
+    assert champion is not None
+    (file,) = (traded.registry.store.root / "artifacts" / "recommender" / champion.run_id).rglob("ranker.skops")
+    file.write_bytes(b"x")
+    for copy in (traded.registry.store.root / "fetched").rglob("ranker.skops"):
+        copy.write_bytes(b"x")
+    traded.trade(275)
+    with pytest.raises(ModelTampered, match=r"ranker\.skops"):
+        run(traded)
+    assert traded.registry.champion("recommender") == champion
+
+
+def test_a_propensity_is_trained_judged_and_kept(traded: Shop) -> None:
+    first = run(traded, PropensityTarget())
+    assert first.version is not None and first.version == first.champion
+    assert 0 <= first.version.metrics["brier"] < first.version.metrics["base_rate"]
+    assert json_keys(first.version.tags[CONTENTS]) == {"gold/customer_orders"}
+    assert run(traded, PropensityTarget()).trained is False
+
+
+@pytest.mark.parametrize("groups", [(), ("treatment",)])
+def test_without_a_hold_out_there_is_no_uplift_and_no_fault(traded: Shop, groups: tuple[str, ...]) -> None:
+    rows = ", ".join(f"(1, 1000, DATE '2023-02-01', 'email', '{group}', false, NULL::DATE)" for group in groups)
+    contacts = "t(promotion_id, customer_no, contacted_on, channel, trial_group, is_redeemed, redeemed_on)"
+    empty = "(0, 0, NULL::DATE, '', '', false, NULL::DATE)"
+    traded.write(
+        TableId("silver", "campaign_contacts"),
+        f"SELECT * FROM (VALUES {rows or empty}) {contacts} WHERE promotion_id > 0",
+    )
+    traded.write(
+        TableId("silver", "promotions"),
+        "SELECT 1 AS promotion_id, DATE '2023-02-01' AS starts_on, DATE '2023-02-14' AS ends_on",
+    )
+    traded.write(TableId("silver", "customers"), "SELECT 1000 AS customer_no, 1970 AS birth_year")
+    outcome = run(traded, UpliftTarget())
+    assert (outcome.version, outcome.champion, outcome.trained) == (None, None, False)
+    assert "no campaign history with a hold-out" in outcome.reason
+
+
+def test_too_little_history_is_no_fault(tmp_path: Path) -> None:
+    shop = shop_in(tmp_path)
+    shop.trade(60)
+    for target in (SMALL, PropensityTarget()):
+        outcome = run(shop, target)
+        assert (outcome.version, outcome.trained) == (None, False)
+        assert "too" in outcome.reason
+    assert not (tmp_path / "data" / "registry" / "mlflow.db").exists()
+
+
+def json_keys(text: str) -> set[str]:
+    import json
+
+    return set(json.loads(text))
