@@ -5,6 +5,7 @@ What belongs here: what Dagster is told of it, and what a copy reports. What doe
 
 # No `from __future__ import annotations` here: Dagster does not resolve the texts that it makes of a step's parameters.
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -15,6 +16,14 @@ from plinth.online.archive import COLUMNS, DESCRIPTION, PARTITION, TABLE, archiv
 from plinth.platform import Platform
 from plinth.serving.catalogue import OWNER
 from resources import LakehouseResource, OnlineStoreResource
+
+
+class CopyConfig(dg.Config):
+    """How a copy is to be done; the default is what schedules do."""
+
+    forget_after_days: int = 0
+    """Take events out of the online store that are here and older than this; 0 keeps them. Their ids would be taken as new again."""
+
 
 EVENTS = dg.AssetKey([TABLE.layer, TABLE.name])
 
@@ -46,10 +55,14 @@ def event_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
         pool=str(TABLE),
     )
     def copied(
-        context: dg.AssetExecutionContext, lakehouse: LakehouseResource, online: OnlineStoreResource
+        context: dg.AssetExecutionContext, config: CopyConfig, lakehouse: LakehouseResource, online: OnlineStoreResource
     ) -> dg.MaterializeResult[None]:
+        forgotten = 0
         with dagster_faults(context), online.store() as store:
             outcome = archive(lakehouse.tables(), store, run=context.run.run_id, tell=context.log.info)
+            if config.forget_after_days > 0:
+                old = datetime.now(UTC) - timedelta(days=config.forget_after_days)
+                forgotten = store.forget_events(up_to=outcome.watermark, before=old)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": outcome.version.rows,
@@ -57,6 +70,7 @@ def event_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
                 "inserted": outcome.added,
                 "watermark": outcome.watermark,
                 "commits": outcome.commits,
+                "forgotten_by_the_store": forgotten,
                 "delta_version": outcome.version.version,
                 "content": outcome.version.content,
                 "bytes": outcome.version.size,

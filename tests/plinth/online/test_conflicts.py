@@ -108,11 +108,11 @@ def test_whoever_loses_every_time_gets_an_error_of_its_own_and_wrote_nothing(
     assert database.transact(lambda c: c.execute(text("SELECT v FROM n WHERE id = 1")).scalar()) == 100 * ATTEMPTS
 
 
-def test_many_set_up_the_same_store_at_once(postgres_db: str) -> None:
+def test_many_set_up_the_same_store_at_once(url: str) -> None:
     start = threading.Barrier(6)
 
     def set_up() -> str:
-        with OnlineStore.open(postgres_db) as store:
+        with OnlineStore.open(url) as store:
             start.wait(10)
             store.set_up()
             return store.log_name()
