@@ -121,9 +121,12 @@ def _served_project(data: Path | None, sample: bool) -> Project:
 def _greet(project: Project, table: KeyTable, host: str, port: int) -> None:
     from plinth.online import OnlineStore, StoreUnavailable
 
+    path = "/v1/tables"
     with OnlineStore.open(project.platform.online_url()) as store:
         try:
             version = store.current()
+            for customer, _ in store.scan("recommendations", None, 1):
+                path = f"/v1/customers/{customer}/recommendations"
         except StoreUnavailable:
             version = None
     if version is None:
@@ -143,7 +146,7 @@ def _greet(project: Project, table: KeyTable, host: str, port: int) -> None:
     made = development_key(table, project.platform.api)
     if made is not None:
         typer.echo(f"Key for trying, valid for {_DEVELOPMENT_HOURS} h, on this machine only: {made.text}")
-        typer.echo(f"  curl -H 'Authorization: Bearer {made.text}' http://{host}:{port}/v1/tables")
+        typer.echo(f"  curl -H 'Authorization: Bearer {made.text}' http://{host}:{port}{path}")
 
 
 def development_key(table: KeyTable, settings: Api) -> NewKey | None:

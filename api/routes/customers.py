@@ -11,7 +11,7 @@ from api.http.problems import NOT_FOUND, Problem
 from api.keys.ring import Held
 from api.routes.asked import NOT_MODIFIED, WITH_KEY, Asked, CustomerId, body, problems, reach, respond, served
 from api.routes.models import Features, Promotions, Recommendations
-from api.served.lists import body_of, first_rows, popular, stored
+from api.served.lists import body_of, first_rows, popular
 from api.served.shelf import Ready, Shelf
 from api.worker import Worker
 
@@ -54,7 +54,7 @@ def _cold_start(shelf: Shelf, customer: str, country: str | None) -> Ready:
     chosen = popular(shelf, country)
     if chosen is None:
         raise Problem(NOT_FOUND)
-    return shelf.wrap(body_of({"customer": customer, "cold_start": True}, stored(chosen)))
+    return shelf.wrap(body_of({"customer": customer, "cold_start": True}, chosen))
 
 
 @router.get(

@@ -10,7 +10,7 @@ from api.http.problems import BUSY, MALFORMED, MEDIA_TYPE_REFUSED, NOT_FOUND, TI
 from api.keys.ring import Held
 from api.routes.asked import WITH_KEY, Asked, problems, reach, served
 from api.routes.models import SessionRecommendations, SessionRequest
-from api.served.lists import Suggestion, blended, body_of, popular, stored
+from api.served.lists import Suggestion, blended, body_of, popular
 from api.served.shelf import Shelf
 from api.worker import Worker
 from plinth.recommend.session import SessionState
@@ -45,15 +45,14 @@ async def session_recommendations(
 
 def _rows(worker: Worker, shelf: Shelf, asked: SessionRequest) -> list[Suggestion] | None:
     base = popular(shelf, asked.country)
-    first = stored(base) if base is not None else []
     most = min(asked.limit, worker.settings.rows)
     seen = [*(worker.live.session_of(asked.session) if asked.session else ()), *((item, 1.0) for item in asked.items)]
     if shelf.model is not None and seen:
         state = SessionState(shelf.model)
         for item, weight in seen:
             state.add(item, weight)
-        return blended(shelf, first, state, most)
+        return blended(shelf, base or [], state, most)
     if base is None:
         return None
     known = {item for item, _ in seen}
-    return [each for each in first if each.item not in known][:most]
+    return [each for each in base if each.item not in known][:most]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from api.served.shelf import Shelf
@@ -36,7 +36,7 @@ class Suggestion:
 def stored(body: bytes) -> list[Suggestion]:
     """The rows of a stored body."""
     return [
-        Suggestion(row["item"], float(row.get("score", 0.0)), row.get("reason", ""), row.get("description"))
+        Suggestion(row["item"], float(row.get("score", 0.0)), row.get("reason") or "", row.get("description"))
         for row in json.loads(body)["items"]
     ]
 
@@ -65,10 +65,14 @@ def describe(shelf: Shelf, item: str) -> str | None:
     return said if isinstance(said, str) else None
 
 
-def popular(shelf: Shelf, country: str | None) -> bytes | None:
-    """The stored list of a country, or that of all where the country has none."""
+def popular(shelf: Shelf, country: str | None) -> list[Suggestion] | None:
+    """The list of a country, or that of all where the country has none; None where neither is published."""
     found = shelf.get("popular", country) if country else None
-    return found if found is not None else shelf.get("popular", "")
+    body = found if found is not None else shelf.get("popular", "")
+    if body is None:
+        return None
+    where = f"popular in {country}" if found is not None else "popular in all countries"
+    return [replace(each, reason=each.reason or where) for each in stored(body)]
 
 
 def body_of(head: Mapping[str, Any], rows: Iterable[Suggestion]) -> bytes:

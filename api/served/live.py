@@ -142,6 +142,5 @@ class Live:
 
 
 def _mixed(shelf: Shelf, body: bytes | None, state: SessionState) -> Sequence[Suggestion]:
-    chosen = body if body is not None else popular(shelf, None)
-    base = stored(chosen) if chosen is not None else []
+    base = stored(body) if body is not None else popular(shelf, None) or []
     return blended(shelf, base, state, max(len(base), LONGEST))

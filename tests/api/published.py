@@ -41,7 +41,8 @@ def documents(mark: str = "first") -> Iterator[Document]:
         others = [row(other, 0.5, mark) for other in ITEMS[place + 1 :]]
         yield document("similar", item, {"item": item, "items": others})
     for country in ("", "France"):
-        rows = [row(item, 1.0, f"popular in {country or 'all countries'}") for item in ITEMS[::-1]]
+        # As a run publishes them: without a reason, and some without a description.
+        rows = [{"item": item, "score": 1.0, "description": None} for item in ITEMS[::-1]]
         yield document("popular", country, {"country": country or None, "items": rows})
     for name in ("customer_360", "interactions", "item_catalog"):
         table = {"table": f"gold/{name}", "layer": "gold", "name": name, "owner": "team:commerce", "description": mark}
