@@ -1,6 +1,6 @@
-"""A training set of 1 million rows over 5 million feature rows, against a bare ASOF JOIN in DuckDB and against Feast.
+"""A training set of 1 million entity rows over 5 million feature rows (100 weekly snapshots), against a bare ASOF JOIN in DuckDB and against Feast.
 
-`python -m benchmarks.features [--small] [--entities N] [--rows N] [--rounds N] [--without-feast]`. Figures: `cpu_vs_duckdb` (CPU seconds of
+`python -m benchmarks.features [--small] [--entities N] [--rows N] [--weeks N] [--rounds N] [--without-feast]`. Figures: `cpu_vs_duckdb` (CPU seconds of
 `training_set` over those of the bare join on the same files), `cpu_vs_feast` (over those of Feast's `get_historical_features` with its DuckDB
 store), `equal` (1 where all of them give, row for row, what the rule gives), `peak_mb`. Seconds are those of the call; starting Python and
 loading packages is left out for all. Feast stands in an environment of its own, `.venv-feast`, made from requirements/feast.lock when it is
@@ -32,7 +32,7 @@ def main() -> int:
     feast = None if options.without_feast else feast_python()
     try:
         print(f"  writing {options.rows:,} feature rows and {options.entities:,} entity rows …", file=sys.stderr)
-        run(python(WORKER, "data", str(folder), str(options.entities), str(options.rows)))
+        run(python(WORKER, "data", str(folder), str(options.entities), str(options.rows), str(options.weeks)))
         contenders = {
             OURS: lambda: _measured(python(WORKER, "plinth", str(folder)), folder / "plinth.json"),
             BARE: lambda: _measured(python(WORKER, "duckdb", str(folder)), folder / "duckdb.json"),
@@ -48,7 +48,13 @@ def main() -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print_runs(f"{options.entities:,} rows, {options.rows:,} feature rows, six features", runs)
-    notes = {"entities": options.entities, "rows": options.rows, "rounds": options.rounds, "feast": feast is not None}
+    notes = {
+        "entities": options.entities,
+        "rows": options.rows,
+        "weeks": options.weeks,
+        "rounds": options.rounds,
+        "feast": feast is not None,
+    }
     return finish("features", _figures(runs, equal), {} if options.small else BARS, notes)
 
 
@@ -106,6 +112,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--entities", type=int, default=1_000_000)
     parser.add_argument("--rows", type=int, default=5_000_000)
+    parser.add_argument("--weeks", type=int, default=100, help="Snapshots that the rows are spread over.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--without-feast", action="store_true", help="Leave Feast's figure out.")
     options = parser.parse_args()

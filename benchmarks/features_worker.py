@@ -1,6 +1,6 @@
 """The steps of `benchmarks.features`, each as a process of its own: `python -m benchmarks.features_worker STEP FOLDER [ARGUMENTS]`.
 
-`data ENTITIES ROWS`: a feature table through the lakehouse's door, and entity rows. `plinth RESULT`, `duckdb RESULT`: the training set by
+`data ENTITIES ROWS WEEKS`: a feature table through the lakehouse's door, and entity rows. `plinth RESULT`, `duckdb RESULT`: the training set by
 `plinth.features.training_set`, and by a bare ASOF JOIN. Both write what the call itself took and, beside it, what came out. `equal RESULT …`:
 compares results with the rule worked out by a window over every pair.
 """
@@ -31,16 +31,16 @@ from plinth.platform import load_platform
 
 FEATURES = [f"f{number}" for number in range(1, 7)]
 _TABLE = TableId("features", "bench")
-# Every row is known up to two hours after its event, by the entity: so no order is turned around, and one clock that shows when a row counts,
-# which is all that the peers know, gives the same answer as two.
+# The shape that a view's table has: a snapshot a week of every entity, and nothing in it that was known at its instant or later.
 _ROWS = """
-SELECT k, CAST(as_of AS DATE) AS snapshot_date, as_of, as_of + to_seconds(CAST(hash(k, 'delay') % 7200 AS BIGINT)) AS known_at, {features}
-FROM (SELECT i % {entities} AS k, i // {entities} AS n, TIMESTAMP '2024-01-01' + to_seconds(CAST(
-    (i // {entities}) * {gap} + hash(i, 'as of') % {gap} AS BIGINT)) AS as_of, i FROM range({rows}) t(i))
+SELECT i % {entities} AS k, CAST(as_of AS DATE) AS snapshot_date, as_of, as_of - to_seconds(CAST(1 + hash(i, 'known') % 604800 AS BIGINT)) AS known_at,
+    {features}
+FROM (SELECT i, TIMESTAMP '2024-01-01' + to_days(CAST(7 * (i // {entities}) AS INTEGER)) AS as_of FROM range({rows}) t(i))
 """
+# Rows of the same entities at any time from a month before the first snapshot on; one in fifty is of an entity that has none.
 _ENTITIES = """
-SELECT CAST(hash(i, 'whom') % ({entities} + {entities} // 50) AS BIGINT) AS k, TIMESTAMP '2024-01-01'
-    + to_seconds(CAST(hash(i, 'when') % 31536000 AS BIGINT)) AS at, i AS label FROM range({entities}) t(i)
+SELECT CAST(hash(i, 'whom') % ({entities} + {entities} // 50) AS BIGINT) AS k, TIMESTAMP '2023-12-01'
+    + to_seconds(CAST(hash(i, 'when') % (86400 * (30 + 7 * {weeks})) AS BIGINT)) AS at, i AS label FROM range({asked}) t(i)
 """
 
 
@@ -67,22 +67,23 @@ def declared(folder: Path) -> Path:
     return file
 
 
-def data(folder: Path, entities: int, rows: int) -> None:
-    """Feature rows in a Delta table of one partition a month, the same for Feast, and entity rows of which some have no history."""
+def data(folder: Path, asked: int, rows: int, weeks: int) -> None:
+    """A feature table of so many weekly snapshots, the same rows as Feast takes them, and the rows to find features for."""
     house, view = lakehouse(folder), load_views(declared(folder)).view("bench")
     con = connect(house.platform.profile(), scratch=folder / "scratch")
     features = ", ".join(f"(hash(i, '{name}') % 1000000) / 1000.0 AS {name}" for name in FEATURES)
-    sql = _ROWS.format(features=features, entities=entities, rows=rows, gap=31_536_000 * entities // rows)
-    sql = f"SELECT * REPLACE (CAST(date_trunc('month', snapshot_date) AS DATE) AS snapshot_date) FROM ({sql})"
-    columns = columns_of(view)
+    entities, columns = rows // weeks, columns_of(view)
+    sql = _ROWS.format(features=features, entities=entities, rows=entities * weeks)
     files = stage(con, sql, house.uri_of(_TABLE), columns, ("snapshot_date",))
     commit(house, _TABLE, Write(None, columns, State(data_version=1), files, partition_by=("snapshot_date",)))
     held = read_files([file.uri for file in files], columns)
     con.execute(
-        f"COPY (SELECT k, {', '.join(FEATURES)}, CAST(greatest(as_of, known_at) AS TIMESTAMPTZ) AS counts_from FROM ({held})) "
+        f"COPY (SELECT k, {', '.join(FEATURES)}, CAST(as_of AS TIMESTAMPTZ) AS as_of, CAST(known_at AS TIMESTAMPTZ) AS known_at FROM ({held})) "
         f"TO '{folder}/feast_rows.parquet' (COMPRESSION zstd, COMPRESSION_LEVEL 1)"
     )
-    con.execute(f"COPY ({_ENTITIES.format(entities=entities)}) TO '{folder}/entities.parquet'")
+    con.execute(
+        f"COPY ({_ENTITIES.format(entities=entities, weeks=weeks, asked=asked)}) TO '{folder}/entities.parquet'"
+    )
 
 
 def by_plinth(folder: Path, result: Path) -> None:
@@ -153,7 +154,7 @@ def _cpu() -> float:
 def main() -> None:
     step, folder, arguments = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
     steps: dict[str, Callable[[], Any]] = {
-        "data": lambda: data(folder, int(arguments[0]), int(arguments[1])),
+        "data": lambda: data(folder, *map(int, arguments)),
         "plinth": lambda: by_plinth(folder, Path(arguments[0])),
         "duckdb": lambda: by_duckdb(folder, Path(arguments[0])),
         "equal": lambda: equal(folder, arguments),

@@ -32,13 +32,15 @@ class FeatureRows:
         relation: SQL that can stand behind FROM; it yields the keys, `as_of`, `known_at` and the features.
         keys: columns that both sides have.
         features: names in the relation, each with its name in the result.
-        one_a_time: whether no entity has two rows of one event time, as in a view's snapshots; the join is then a plain ASOF JOIN.
+        one_a_time: whether no entity has two rows of one event time, as in a view's snapshots; the join is then an ASOF JOIN.
+        in_time: whether every row is known at its event time, as in a view's snapshots; there is no second clock to look at then.
     """
 
     relation: str
     keys: Sequence[str]
     features: Mapping[str, str]
     one_a_time: bool = False
+    in_time: bool = False
 
 
 def join(con: duckdb.DuckDBPyConnection, entities: pa.Table, at: str, rows: FeatureRows) -> pa.Table:
@@ -54,8 +56,10 @@ def join(con: duckdb.DuckDBPyConnection, entities: pa.Table, at: str, rows: Feat
     try:
         if not rows.one_a_time:
             return _in_order(con.execute(_ruled(_ENTITIES, rows)).to_arrow_table())
-        found = con.execute(_newest(rows)).to_arrow_table()
-        return _in_order(_with_late_rows(con, found, rows))
+        # For an ASOF JOIN no time at all is later than every row (tried with 1.5.5): such entity rows go the other way too.
+        plain = rows.in_time and entities[at].null_count == 0
+        found = con.execute(_newest(rows, plain=plain)).to_arrow_table()
+        return _in_order(found if plain else _with_late_rows(con, found, rows))
     finally:
         con.unregister(_ENTITIES)
 
@@ -69,16 +73,13 @@ def _narrow(entities: pa.Table, at: str, rows: FeatureRows) -> pa.Table:
     return pa.table({**columns, _AT: entities[at], _ROW: np.arange(entities.num_rows)})
 
 
-def _newest(rows: FeatureRows) -> str:
-    """The newest row by event time, and whether it may count only by the rule in full.
-
-    That is where it was not known yet, and where the entity row has no time: for an ASOF JOIN that is later than every row (tried with 1.5.5).
-    """
-    late = f"e.{_AT} IS NULL OR f.{AS_OF} IS NOT NULL AND (f.{KNOWN_AT} IS NULL OR f.{KNOWN_AT} > e.{_AT})"
+def _newest(rows: FeatureRows, *, plain: bool) -> str:
+    """The newest row by event time; unless `plain`, also whether only the rule in full can tell if it counts."""
     values = ", ".join(f"f.{quote(name)} AS {quote(named)}" for name, named in rows.features.items())
+    late = f"e.{_AT} IS NULL OR f.{AS_OF} IS NOT NULL AND (f.{KNOWN_AT} IS NULL OR f.{KNOWN_AT} > e.{_AT})"
     return (
-        f"SELECT e.{_ROW}, {late} AS {_LATER}, {values} FROM {_ENTITIES} AS e ASOF LEFT JOIN {rows.relation} AS f "
-        f"ON {_equal(rows)} AND e.{_AT} >= f.{AS_OF}"
+        f"SELECT e.{_ROW}, {values}{'' if plain else f', {late} AS {_LATER}'} FROM {_ENTITIES} AS e "
+        f"ASOF LEFT JOIN {rows.relation} AS f ON {_equal(rows)} AND e.{_AT} >= f.{AS_OF}"
     )
 
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from plinth.contracts.naming import near
-from plinth.features.declare import FeatureView, FeatureViewError, FeatureViews
+from plinth.features.declare import AS_OF, KNOWN_AT, FeatureView, FeatureViewError, FeatureViews
 from plinth.features.join import FeatureRows, join
 from plinth.features.rows import session
 from plinth.lakehouse.files import rows_of
-from plinth.lakehouse.tables import Lakehouse
+from plinth.lakehouse.tables import Lakehouse, TableVersion
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,10 +55,19 @@ def training_set(
             _fits(view, entities, at)
             version = lakehouse.open(view.table, version=(versions or {}).get(name))
             named = {feature: f"{name}__{feature}" for feature in names}
-            found = join(con, entities, at, FeatureRows(rows_of(version), view.keys, named, one_a_time=True))
+            rows = FeatureRows(rows_of(version), view.keys, named, one_a_time=True, in_time=known_in_time(version))
+            found = join(con, entities, at, rows)
             for column in found.column_names:
                 result = result.append_column(column, found[column])
     return result
+
+
+def known_in_time(version: TableVersion) -> bool:
+    """Whether the log proves that every row was known at its event time; a snapshot's file holds one event time."""
+    return all(
+        KNOWN_AT in file.maximum and AS_OF in file.minimum and file.maximum[KNOWN_AT] <= file.minimum[AS_OF]
+        for file in version.files
+    )
 
 
 def _chosen(views: FeatureViews, features: Sequence[str]) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from plinth.errors import TableMissing
 from plinth.features import FeatureViewError, snapshot, training_set
 from plinth.features.join import FeatureRows, join
 from plinth.features.store import materialise, refresh
+from plinth.features.training import known_in_time
 from plinth.platform import Profile
 from tests.plinth.features.shop import FeatureShop, make_shop
 from tests.plinth.features.test_clocks import sale
@@ -209,6 +210,13 @@ def test_a_training_row_gets_the_newest_snapshot_of_its_time(trade: FeatureShop)
         return snapshot(trade.lakehouse, view, at, entity={"who": 1}).to_pylist()[0]["orders"]
 
     assert found["buyer__orders"].to_pylist() == [exact(T), exact(T), exact(T - WEEK), None, None]
+
+
+def test_the_log_proves_that_no_row_of_a_snapshot_is_late(trade: FeatureShop) -> None:
+    assert known_in_time(trade.features())
+    nobody = training_set(trade.lakehouse, trade.views, entities((1, None), (1, T)), ["buyer.orders"])
+    assert nobody["buyer__orders"].to_pylist()[0] is None
+    assert nobody["buyer__orders"].to_pylist()[1] > 0
 
 
 def test_all_features_of_a_view_come_by_its_name(trade: FeatureShop) -> None:
