@@ -99,7 +99,9 @@ def _table(made: Made, platform: Platform) -> dg.AssetsDefinition:
             metadata=served_metadata(served), data_version=dg.DataVersion(served.version.content)
         )
 
-    return made_now
+    # The arguments of every serving table come as a mapping, which hides the decorator's type.
+    definition: dg.AssetsDefinition = made_now
+    return definition
 
 
 def _plan(platform: Platform) -> dg.AssetsDefinition:
@@ -120,7 +122,8 @@ def _plan(platform: Platform) -> dg.AssetsDefinition:
             data_version=dg.DataVersion(outcome.served.version.content),
         )
 
-    return planned
+    definition: dg.AssetsDefinition = planned
+    return definition
 
 
 def _setting(platform: Platform, lakehouse: LakehouseResource, registry: RegistryResource, run: str) -> Setting:
@@ -244,7 +247,7 @@ def published_metadata(outcome: Published) -> dict[str, RawMetadataValue]:
     }
 
 
-def _inputs(version: OnlineVersion) -> dg.MetadataValue[object]:
+def _inputs(version: OnlineVersion) -> dg.TableMetadataValue:
     said: Mapping[str, str] = version.inputs
     return dg.MetadataValue.table(
         [dg.TableRecord({"input": name, "version": value}) for name, value in sorted(said.items())]

@@ -6,7 +6,9 @@ import json
 import shutil
 
 import pytest
+from pydantic import BaseModel
 
+from api.routes.models import Recommendations, SimilarItems, TableDescription
 from plinth.engine import connect
 from plinth.errors import ResidencyViolation
 from plinth.lakehouse.tables import TableId
@@ -58,6 +60,21 @@ def test_documents_are_compact_json_with_sorted_keys_as_the_api_sends_them(shop:
         model = ItemModel.from_bytes(store.read("model", "item_model") or b"")
         assert len(model.items) == ITEMS
         assert json.loads(store.read("model", "about") or b"")["recommender"]["version"] == 1
+
+
+def test_every_body_is_what_the_api_promises(shop: Shop) -> None:
+    make_all(shop)
+    promised: dict[str, type[BaseModel]] = {
+        "recommendations": Recommendations, "similar": SimilarItems, "table": TableDescription,
+    }  # fmt: skip
+    with shop.store() as store:
+        for kind, model in promised.items():
+            rows = store.scan(kind, None)
+            assert rows
+            for _, body in rows:
+                said = json.loads(body)
+                assert set(said) <= set(model.model_fields) or model is TableDescription
+                assert model.model_validate(said).model_dump(exclude_unset=True) == said
 
 
 def test_the_version_names_what_it_was_made_from(shop: Shop) -> None:
