@@ -139,7 +139,8 @@ def _plan_figures(
         real = pairs.set_column(pairs.column_names.index("redemption"), "redemption", pa.array(truth[1][inside]))
         profit = offer_money(real, offer, terms, truth[0][inside]).profit
         chosen = np.isin(numbers(pairs, "customer_no"), numbers(plan.table, "customer_no"))
-        true += (profit[chosen].sum(), profit.mean() * chosen.sum(), profit.sum())
+        # The same budget spent by lot buys that share of everyone's profit.
+        true += (profit[chosen].sum(), _BUDGET_SHARE * profit.sum(), profit.sum())
     return {
         "plan_profit_expected": float(expected[0]),
         "plan_profit_true": float(true[0]),

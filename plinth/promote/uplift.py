@@ -4,7 +4,7 @@ What belongs here: the choice among the learners, the bootstrap over customers, 
 learners (`learners`), the rows (`trial`), what an uplift is worth (`offers`).
 
 The kind and its strength are chosen by the Qini coefficient on promotions that the learner has not seen (folds by promotion: a plan always asks about
-a new one). The model is then an ensemble: each member learns from the same rows with random weights by customer (the Bayesian bootstrap), the mean is the
+a new one). The model is then an ensemble: each member learns from the same rows with random weights by customer and by promotion (the Bayesian bootstrap), the mean is the
 estimate, and the members' spread is its uncertainty.
 """
 
@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plinth.promote import learners
+from plinth.promote.choice import Candidate, folds_by_promotion, qini_of_each, unseen
 from plinth.promote.columns import Array, feature_names, matrix, numbers, require
-from plinth.promote.errors import ExamplesUnusable, ModelFileRefused
+from plinth.promote.errors import ModelFileRefused
 from plinth.promote.estimators import read_model, write_model
 from plinth.promote.learners import LINEAR, Arms, Scaling
-from plinth.promote.qini import UpliftMetrics, measure_uplift, qini_curve
+from plinth.promote.qini import UpliftMetrics, measure_uplift
 from plinth.promote.trial import KEYS
 
 if TYPE_CHECKING:
@@ -30,17 +31,6 @@ if TYPE_CHECKING:
 
 KIND = "uplift"
 _NEEDED = ("customer_no", "promotion_id", "treated", "bought", "orders_within", "redeemed")
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A learner that may be chosen: its kind, and how much a linear one is held back."""
-
-    kind: str
-    strength: float = 0.0
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.strength:g}" if self.kind in LINEAR else self.kind
 
 
 @dataclass(frozen=True)
@@ -75,8 +65,9 @@ class Uplift:
 
     Attributes:
         redeem: for each promotion type (`percent_off`, `free_shipping`, `amount_off`) the share of treated buyers who redeem.
-        shrink, centre: predicted differences are drawn towards `centre`, the mean on unseen promotions, by the slope that the trial's outcomes have
-            over them there, and never stretched: a plan picks the highest predictions, and those are the most exaggerated.
+        shrink: how much of the differences between customers is believed: the slope that the outcomes of unseen promotions have over them, never more
+            than 1. A plan picks the highest predictions, and those are the most exaggerated.
+        levels: the mean uplift of each member over the rows that it learnt from.
         tried: the Qini coefficient of each candidate on unseen promotions.
         metrics: of the chosen one, on unseen promotions.
     """
@@ -88,7 +79,7 @@ class Uplift:
     treated_share: float
     redeem: Mapping[str, float]
     shrink: float
-    centre: float
+    levels: Array
     tried: Mapping[str, float]
     metrics: UpliftMetrics
     seed: int
@@ -108,7 +99,9 @@ class Uplift:
         ]
         untreated = np.mean([each[0] for each in both], axis=0)
         raw = np.array([each[1] - each[0] for each in both])
-        draws = self.metrics.uplift + self.shrink * (raw - self.centre)
+        # The level is that of the trial, as sure as the members agree on it; only the differences around it are shrunk.
+        level = self.metrics.uplift + self.levels - self.levels.mean()
+        draws = level[:, None] + self.shrink * (raw - self.levels[:, None])
         uplift = np.clip(draws.mean(axis=0), -untreated, 1 - untreated)
         treated = untreated + uplift
         rate = np.array([self.redeem[name] for name in _types(pairs)], dtype=np.float64)
@@ -123,7 +116,7 @@ class Uplift:
             "treated_share": self.treated_share,
             "redeem": dict(self.redeem),
             "shrink": self.shrink,
-            "centre": self.centre,
+            "levels": self.levels.tolist(),
             "tried": dict(self.tried),
             "metrics": self.metrics.figures(),
             "seed": self.seed,
@@ -162,7 +155,7 @@ class Uplift:
             treated_share=float(about["treated_share"]),
             redeem={str(name): float(value) for name, value in about["redeem"].items()},
             shrink=float(about["shrink"]),
-            centre=float(about["centre"]),
+            levels=np.array(about["levels"], dtype=np.float64),
             tried={str(name): float(value) for name, value in about["tried"].items()},
             metrics=UpliftMetrics(**{**figures, **counts}),
             seed=int(about["seed"]),
@@ -186,14 +179,14 @@ def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSe
     trial = _at_most(trial, settings.most_rows, seed)
     names = feature_names(trial, without=KEYS)
     arms = Arms(matrix(trial, names), *(numbers(trial, name) for name in ("treated", "bought", "orders_within")))
-    folds = _folds(numbers(trial, "promotion_id"), arms, settings, seed)
+    folds = folds_by_promotion(numbers(trial, "promotion_id"), arms, settings.folds, settings.smallest_arm, seed)
     scaling = Scaling.of(arms.features)
     with threadpool_limits(limits=threads):
-        unseen = {each: _unseen(each, arms, scaling, folds, seed) for each in settings.candidates}
-        tried = _tried(unseen, arms, folds)
+        predicted = {each: unseen(each, arms, scaling, folds, seed) for each in settings.candidates}
+        tried = qini_of_each(predicted, arms, folds)
         chosen = max(settings.candidates, key=lambda each: tried[each])
-        members = _members(chosen, arms, scaling, numbers(trial, "customer_no"), settings.members, seed)
-    score = unseen[chosen][1] - unseen[chosen][0]
+        members, levels = _members(chosen, arms, scaling, trial, settings.members, seed)
+    score = predicted[chosen][1] - predicted[chosen][0]
     metrics = measure_uplift(score, arms.treated, arms.bought, numbers(trial, "customer_no"), seed=seed)
     return Uplift(
         chosen=chosen,
@@ -203,7 +196,7 @@ def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSe
         treated_share=float(arms.treated.mean()),
         redeem=_redeem(trial, arms),
         shrink=min(1.0, max(0.0, metrics.slope)),
-        centre=float(score.mean()),
+        levels=levels,
         tried={str(each): value for each, value in tried.items()},
         metrics=metrics,
         seed=seed,
@@ -217,67 +210,24 @@ def _at_most(trial: pa.Table, most: int, seed: int) -> pa.Table:
     return trial.take(np.sort(chosen))
 
 
-def _folds(promotion: Array, arms: Arms, settings: UpliftSettings, seed: int) -> Array:
-    """The fold of each row, by its promotion."""
-    arm = min(arms.treated.sum(), (1 - arms.treated).sum())
-    promotions = np.unique(promotion)
-    if len(promotions) < 2 or arm < settings.smallest_arm:
-        raise ExamplesUnusable(
-            "there is too little campaign history to learn an uplift from",
-            expected=f"2 ended promotions and {settings.smallest_arm} rows in each arm",
-            found=f"{len(promotions)} promotions, {int(arm)} rows in the smaller arm",
-            remedy="wait for more promotions with a hold-out; without an uplift nobody can say whom an offer moves",
-        )
-    shuffled = np.random.default_rng(seed).permutation(len(promotions))
-    return np.asarray((shuffled % min(settings.folds, len(promotions)))[np.searchsorted(promotions, promotion)])
-
-
-def _unseen(candidate: Candidate, arms: Arms, scaling: Scaling, folds: Array, seed: int) -> tuple[Array, Array]:
-    """Each row's chances, untreated and treated, by a learner that has not seen its promotion."""
-    features = scaling(arms.features) if candidate.kind in LINEAR else arms.features
-    rows = Arms(features, arms.treated, arms.bought, arms.orders)
-    share = float(arms.treated.mean())
-    found = np.empty(len(folds)), np.empty(len(folds))
-    for fold in np.unique(folds):
-        inside = folds == fold
-        seen = rows.rows(~inside)
-        models = learners.fit(candidate.kind, seen, np.ones(len(seen.bought)), candidate.strength, seed)
-        found[0][inside], found[1][inside] = learners.chances(
-            candidate.kind, models, features[inside], candidate.strength, share
-        )
-    return found
-
-
-def _tried(unseen: Mapping[Candidate, tuple[Array, Array]], arms: Arms, folds: Array) -> dict[Candidate, float]:
-    """Each candidate's mean Qini coefficient over the folds.
-
-    Buying is taken less the chance that all candidates together gave it, which is the same for both arms: that moves no expectation and takes
-    away much of the noise by which a choice among close candidates would be drawn.
-    """
-    share = float(arms.treated.mean())
-    expected = np.mean([share * treated + (1 - share) * untreated for untreated, treated in unseen.values()], axis=0)
-    rest = arms.bought - expected
-    parts = [folds == fold for fold in np.unique(folds)]
-    return {
-        each: float(
-            np.mean([qini_curve((treated - untreated)[p], arms.treated[p], rest[p]).coefficient for p in parts])
-        )
-        for each, (untreated, treated) in unseen.items()
-    }
-
-
 def _members(
-    chosen: Candidate, arms: Arms, scaling: Scaling, customer: Array, count: int, seed: int
-) -> tuple[tuple[Any, ...], ...]:
+    chosen: Candidate, arms: Arms, scaling: Scaling, trial: pa.Table, count: int, seed: int
+) -> tuple[tuple[tuple[Any, ...], ...], Array]:
+    """The members, and each one's mean uplift over the rows."""
     if chosen.kind in LINEAR:
         arms = Arms(scaling(arms.features), arms.treated, arms.bought, arms.orders)
-    people, of_row = np.unique(customer, return_inverse=True)
+    # Both a customer's rows and a promotion's rows are alike: a plan asks about customers and promotions that are new draws of either.
+    places = [np.unique(numbers(trial, name), return_inverse=True)[1] for name in ("customer_no", "promotion_id")]
     rng = np.random.default_rng(seed)
-    found = []
+    found, levels = [], []
     for number in range(count):
-        weights = rng.exponential(size=len(people))[of_row]
-        found.append(tuple(learners.fit(chosen.kind, arms, weights, chosen.strength, seed + number)))
-    return tuple(found)
+        weights = np.prod([rng.exponential(size=place.max() + 1)[place] for place in places], axis=0)
+        models = learners.fit(chosen.kind, arms, weights, chosen.strength, seed + number)
+        share = float(arms.treated.mean())
+        untreated, treated = learners.chances(chosen.kind, models, arms.features, chosen.strength, share)
+        found.append(tuple(models))
+        levels.append(float((treated - untreated).mean()))
+    return tuple(found), np.array(levels)
 
 
 def _types(pairs: pa.Table) -> list[str]:
