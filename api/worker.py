@@ -23,6 +23,7 @@ from api.keys.ring import Ring
 from api.keys.table import KeyTable
 from api.served.live import Live
 from api.served.look import PAGE, Look, last_before, look, set_up
+from api.served.once import Once
 from api.served.shelf import Shelf, load_shelf
 from api.telemetry.counters import Counters
 from api.telemetry.log import RequestLog, logger
@@ -41,7 +42,7 @@ class Worker:
 
     Attributes:
         shelf: the copy of the served version; None until the first is loaded.
-        stale_since: since when the store does not answer, by the monotonic clock; None while it does.
+        stale_since: when the store answered last, by the monotonic clock; None while it does.
         trailing: headers that every answer carries now, besides its own.
     """
 
@@ -59,8 +60,9 @@ class Worker:
         self.trailing: list[tuple[bytes, bytes]] = []
         self._pool = ThreadPoolExecutor(4, "plinth-store")
         self._writer = EventWriter(self.store)
-        self._own: set[str] = set()
+        self._once = Once()
         self._set_up = False
+        self._seen_at = time.monotonic()
         self._cursor: int | None = None
         self._looking: asyncio.Future[Look] | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -120,30 +122,34 @@ class Worker:
             PlinthError: they were not made durable, or it is not known.
         """
         ids = [event.event_id for event in events]
-        self._own.update(ids)
-        known = False
+        self._once.begin(ids)
+        accepted: list[str] = []
         try:
             async with asyncio.timeout(self.settings.request_seconds):
                 result = await self._writer.append(events)
-            known = True
+            accepted = result.accepted
+            self._count(events, set(accepted))
         except TimeoutError:
             raise StoreUnavailable("the events were not durable in time") from None
         finally:
-            if not known:
-                # If they landed all the same, the next look brings them like those of another process.
-                self._own.difference_update(ids)
-                self.counters.add("events_refused", len(ids))
-        self._own.difference_update(result.repeated)
-        fresh = set(result.accepted)
-        for event in events:
-            if event.event_id in fresh:
-                fresh.discard(event.event_id)
-                self.live.apply(event)
-        if self.shelf is not None and result.accepted:
-            self.live.renew(events, self.shelf)
-        self.counters.add("events_accepted", len(result.accepted))
+            # What failed may have landed all the same: then the log brings it, like what another process took.
+            for event in self._once.end(ids):
+                self.live.apply(event, event.appended_at)
+            self.counters.add("events_accepted", len(accepted))
         self.counters.add("events_repeated", len(result.repeated))
         return result
+
+    def _count(self, events: list[Event], fresh: set[str]) -> None:
+        counted = []
+        for event in events:
+            if event.event_id in fresh:
+                # The same id twice in a request: the first one is the event.
+                fresh.discard(event.event_id)
+                counted.append(event)
+                self._once.accepted(event.event_id)
+                self.live.apply(event)
+        if self.shelf is not None and counted:
+            self.live.renew(counted, self.shelf)
 
     async def on_pool(self, work: Callable[[], T]) -> T:
         """Runs what blocks on one of the store's threads."""
@@ -182,9 +188,7 @@ class Worker:
         self._came_back()
         self.ring.renew(seen.keys)
         for event in seen.events:
-            if event.event_id in self._own:
-                self._own.discard(event.event_id)
-            else:
+            if self._once.seen(event):
                 self.live.apply(event, event.appended_at)
             self._cursor = event.sequence
         self._follow(seen.version)
@@ -226,11 +230,12 @@ class Worker:
 
     def _went_away(self) -> None:
         if self.stale_since is None:
-            self.stale_since = time.monotonic()
+            self.stale_since = self._seen_at
             logger().warning("the store does not answer")
         self._set_trailing()
 
     def _came_back(self) -> None:
+        self._seen_at = time.monotonic()
         if self.stale_since is not None:
             self.stale_since = None
             logger().info("the store answers again")

@@ -39,7 +39,7 @@ STATUSES = (200, 304, 400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 500, 503
 """The last one is every other."""
 
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, float("inf"))
-NAMED = ("events_accepted", "events_repeated", "events_refused", "stale_answers", "store_reads", "versions_loaded")
+NAMED = ("events_accepted", "events_repeated", "stale_answers", "store_reads", "versions_loaded")
 
 _STATUS_PLACE = {status: place for place, status in enumerate(STATUSES)}
 _MICROSECONDS = len(STATUSES) + len(BUCKETS)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +18,8 @@ from hypothesis import strategies as st
 
 from api.events.batch import VisitorEvent
 from api.events.writer import EventWriter, _once, _share
-from plinth.online import AppendResult, Event, EventRefused, OnlineStore, StoreUnavailable
+from api.served.once import Once
+from plinth.online import AppendResult, Event, EventRefused, OnlineStore, StoredEvent, StoreUnavailable
 from tests.api.conftest import Served, problem, serve_here
 from tests.api.published import publish
 
@@ -52,6 +56,10 @@ def test_an_event_that_comes_again_counts_once(served: Served, store_url: str) -
     again = served.client.post("/v1/events", json={"events": [event("e1"), event("e1", item="10001")]})
     assert again.json() == {"accepted": [], "repeated": ["e1", "e1"]}
     assert served.client.get("/v1/customers/1/recommendations").content == before
+    for _ in range(20):
+        # Also once the look at the log has brought it.
+        time.sleep(0.01)
+        assert served.client.get("/v1/customers/1/recommendations").content == before
     twice = served.client.post("/v1/events", json={"events": [event("e2"), event("e2")]})
     assert twice.json() == {"accepted": ["e2"], "repeated": ["e2"]}
     with OnlineStore.open(store_url) as store:
@@ -211,6 +219,49 @@ def test_each_id_is_accepted_by_one_request_at_most_and_every_request_hears_of_a
     assert sorted(accepted) == sorted(set(written) - known)
     for names, share in zip(requests, shares, strict=True):
         assert sorted(share.accepted + share.repeated) == sorted(names)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_an_event_counts_once_in_whatever_order_answers_and_log_come(data: st.DataObject) -> None:
+    # Events of two workers: each has one first sender; requests of this worker and looks at the log come in any order that can be.
+    once, counted, log = Once(), Counter[str](), []
+    durable: set[str] = set()
+    under_way: list[str] = []
+    for _ in range(data.draw(st.integers(1, 25))):
+        step = data.draw(st.sampled_from(["send", "other", "answer", "look"]))
+        name = data.draw(st.sampled_from("abc"))
+        if step == "send":
+            once.begin([name])
+            under_way.append(name)
+        elif step == "other" and name not in durable:
+            durable.add(name)
+            log.append(name)
+        elif step == "answer" and under_way:
+            counted += _answer(once, under_way.pop(0), durable, log)
+        elif step == "look":
+            counted += _read(once, log)
+    while under_way:
+        counted += _answer(once, under_way.pop(0), durable, log)
+    counted += _read(once, log)
+    assert counted == Counter(durable)
+
+
+def _answer(once: Once, name: str, durable: set[str], log: list[str]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    if name not in durable:
+        durable.add(name)
+        log.append(name)
+        once.accepted(name)
+        found[name] += 1
+    return found + Counter(event.event_id for event in once.end([name]))
+
+
+def _read(once: Once, log: list[str]) -> Counter[str]:
+    now = datetime.now(UTC)
+    found = [name for name in log if once.seen(StoredEvent(1, name, "1", None, "10001", "view", now, b"", now))]
+    log.clear()
+    return Counter(found)
 
 
 @pytest.mark.slow
