@@ -10,16 +10,16 @@ how offers reach customers (`plinth.online`, `api`).
     propensity = train_propensity(table, seed=7, threads=2)
     propensity.predict(history_features(con, "points", "orders"))
 
-    from plinth.promote.gold import PLAN_INPUTS, TRIAL_INPUTS, plan_of_day, trials, versions_of
-    uplift = train_uplift(trials(con, versions_of(lakehouse, TRIAL_INPUTS)), seed=7, threads=2)
-    plan = plan_of_day(con, versions_of(lakehouse, PLAN_INPUTS), uplift)      # .table is serving/promotion_plan, .summary what it is worth
+    uplift = train_uplift(trials(con, versions), seed=7, threads=2)
+    candidates = find_candidates(con, Shop(), uplift, plannable_offers(con, "promotions", on=day), PlanTerms(), on=day)
+    plan = plan_promotions(candidates.table, offers, customers, on=day, draws=candidates.draws)   # .table, and .summary: what it is worth
 """
 
 from __future__ import annotations
 
 from plinth.promote.consent import consent_violations
 from plinth.promote.errors import ExamplesUnusable, ModelFileRefused, PlanImpossible
-from plinth.promote.history import HORIZON, cutoffs_before, examples, history_features
+from plinth.promote.history import HORIZON, cutoffs_before, examples, history_features, labels
 from plinth.promote.measures import PropensityMetrics, measure_propensity
 from plinth.promote.offers import PlanTerms
 from plinth.promote.plan import PlanSummary, PromotionPlan, plan_promotions
@@ -45,6 +45,7 @@ __all__ = [
     "cutoffs_before",
     "examples",
     "history_features",
+    "labels",
     "measure_propensity",
     "measure_uplift",
     "plan_promotions",

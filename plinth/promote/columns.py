@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Array = npt.NDArray[np.float64]
-KEYS = ("customer", "at", "bought")
+KEYS = ("customer", "customer_no", "at", "bought")
 
 
 def feature_names(table: pa.Table, without: Sequence[str] = KEYS) -> tuple[str, ...]:

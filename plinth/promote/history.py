@@ -61,9 +61,10 @@ SELECT *, recency / nullif(gap_mean, 0) AS overdue, recency / nullif(gap_median,
        (recency - gap_mean) / nullif(gap_spread, 0) AS overdue_score
 FROM summed ORDER BY "at", customer
 """
-_EXAMPLES = """
-SELECT f.*, f.customer IN (SELECT o.customer FROM {orders} o WHERE o.time >= f.at AND o.time < f.at + INTERVAL {days} DAY) AS bought
-FROM ({features}) f ORDER BY f.at, f.customer
+_LABELS = """
+SELECT p.customer, p.customer AS customer_no, p.at,
+       p.customer IN (SELECT o.customer FROM {orders} o WHERE o.time >= p.at AND o.time < p.at + INTERVAL {days} DAY) AS bought
+FROM plinth_points p ORDER BY p.at, p.customer
 """
 
 
@@ -76,10 +77,31 @@ def history_features(con: duckdb.DuckDBPyConnection, points: str, orders: str) -
 def examples(
     con: duckdb.DuckDBPyConnection, orders: str, cutoffs: Sequence[datetime], horizon: timedelta = HORIZON
 ) -> pa.Table:
-    """The training examples of a propensity: at each cut-off every customer who had ordered before, and whether he buys within the horizon.
+    """The training examples of a propensity: `labels` with the features of `history_features`.
 
-    The table holds `customer`, `at`, the features, and `bought` (BOOLEAN). Where the declared views have snapshots, the same table comes from
-    them: any numeric columns in place of these.
+    Raises:
+        ExamplesUnusable: no cut-off is given.
+    """
+    rows = labels(con, orders, cutoffs, horizon)
+    con.register("plinth_labels", rows.drop_columns(["customer_no"]))
+    con.register("plinth_history", history_features(con, "plinth_labels", orders))
+    try:
+        return con.execute(
+            'SELECT h.*, l.bought FROM plinth_labels l JOIN plinth_history h ON h.customer = l.customer AND h."at" = l."at" '
+            "ORDER BY h.at, h.customer"
+        ).to_arrow_table()
+    finally:
+        con.unregister("plinth_labels")
+        con.unregister("plinth_history")
+
+
+def labels(
+    con: duckdb.DuckDBPyConnection, orders: str, cutoffs: Sequence[datetime], horizon: timedelta = HORIZON
+) -> pa.Table:
+    """At each cut-off every customer who had ordered before (`customer`, and again as `customer_no`), `at`, and whether he buys within the horizon: `bought`.
+
+    Here declared views take over: `training_set(lakehouse, views, labels(...), ["customer"])` gives examples with their features in place of these. The
+    cut-offs should then be Mondays, on which the snapshots stand.
 
     Raises:
         ExamplesUnusable: no cut-off is given.
@@ -92,9 +114,7 @@ def examples(
         "CREATE OR REPLACE TEMP TABLE plinth_points AS SELECT DISTINCT o.customer, c.at "
         f"FROM plinth_cutoffs c JOIN {quote(orders)} o ON o.time < c.at"
     )
-    features = _FEATURES.format(points="plinth_points", orders=quote(orders))
-    sql = _EXAMPLES.format(features=features, orders=quote(orders), days=horizon.days)
-    return con.execute(sql).to_arrow_table()
+    return con.execute(_LABELS.format(orders=quote(orders), days=horizon.days)).to_arrow_table()
 
 
 def cutoffs_before(last: datetime, first: datetime, step: timedelta = HORIZON) -> tuple[datetime, ...]:

@@ -1,6 +1,8 @@
 """The chance that a customer buys within the next 28 days: a gradient-boosted classifier, calibrated on a later window.
 
-What belongs here: training, calibration, prediction and the model's files. What does not: features (`history`, `plinth.features`) and measures.
+What belongs here: training, calibration, prediction and the model's files. What does not: features (`history`, `plinth.features`) and measures. The
+model takes any table of numeric columns: the 51 of `history` did a little better than the 31 of the view `customer` on each validation window of
+Online Retail II (PR-AUC .576 and .569, .568 and .564), and both together no better than the former.
 
 The classifier learns from all cut-offs but the last; Platt scaling (a logistic curve over its log-odds) then learns on the last, whose customers the
 classifier has not seen in that window. Isotonic regression in its place lost PR-AUC (.639 to .614 on Online Retail II): its steps tie customers.

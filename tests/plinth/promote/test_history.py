@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import duckdb
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plinth.promote import ExamplesUnusable, cutoffs_before, examples, history_features
+from plinth.promote import ExamplesUnusable, cutoffs_before, examples, history_features, labels
+from plinth.promote.columns import feature_names
 from tests.plinth.promote.worlds import Order, orders_in, points_in
 
 AT = datetime(2025, 3, 1)
@@ -102,6 +104,16 @@ def test_examples_are_those_who_had_ordered_and_their_label_ends_with_the_window
         (AT + 28 * day, 2): True,
         (AT + 28 * day, 3): False,
     }
+
+
+def test_examples_are_the_labels_with_features_which_can_come_from_elsewhere(con: duckdb.DuckDBPyConnection) -> None:
+    orders_in(con, [(who, f"b{who}{n}", AT - timedelta(days=9 * n + who), 5.0) for who in (1, 2, 3) for n in range(4)])
+    cutoffs = [AT - timedelta(days=28), AT]
+    rows, table = labels(con, "orders", cutoffs), examples(con, "orders", cutoffs)
+    assert table.select(["customer", "at", "bought"]).equals(rows.select(["customer", "at", "bought"]))
+    assert rows["customer_no"].to_pylist() == rows["customer"].to_pylist()
+    other = rows.append_column("customer__orders", pa.array(range(rows.num_rows)))
+    assert feature_names(other) == ("customer__orders",), "neither a key nor the label is a feature"
 
 
 def test_examples_want_a_cutoff(con: duckdb.DuckDBPyConnection) -> None:
