@@ -27,6 +27,8 @@ from resources import LakehouseResource
 
 LAYER = "features"
 SKEW = "skew"
+_BY_AUTOMATION = "dagster/from_automation_condition"
+"""Tag of the runs that Dagster's daemon starts for an automation condition."""
 _PART_CHECKS = {
     Part.SCHEMA: "The table has the columns that the view declares, in their types.",
     Part.KEYS: "No key column is null, and no entity has two rows of one instant.",
@@ -89,28 +91,43 @@ def _asset(view: FeatureView, views: FeatureViews, platform: Platform) -> dg.Ass
             context: dg.AssetExecutionContext, lakehouse: LakehouseResource
         ) -> dg.MaterializeResult[None]:
             with dagster_faults(context):
-                if context.has_partition_key or context.has_partition_key_range:
-                    days = [date.fromisoformat(key) for key in context.partition_keys]
-                    made = materialise(
-                        lakehouse.tables(), views, view.name, days, run=context.run.run_id, tell=context.log.info
-                    )
-                else:
-                    made = refresh(lakehouse.tables(), views, view.name, run=context.run.run_id, tell=context.log.info)
-                    _report_snapshots(context, made)
+                made = _make(context, lakehouse.tables(), views, view)
+                _report_snapshots(context, made)
             content = made.version.content if made.version is not None else ""
             return dg.MaterializeResult(metadata=_made_metadata(made), data_version=dg.DataVersion(content))
 
     return make_snapshots
 
 
+def _make(
+    context: dg.AssetExecutionContext, lakehouse: Lakehouse, views: FeatureViews, view: FeatureView
+) -> Materialised:
+    """What is due, unless a person asked for certain weeks.
+
+    Automation can only ask for weeks, and asks for this one; of data that ended long ago, or of a late row, others are due.
+    """
+    run, tell, asked = context.run, context.log.info, _asked(context)
+    if asked and _BY_AUTOMATION not in run.tags:
+        return materialise(lakehouse, views, view.name, asked, run=run.run_id, tell=tell)
+    return refresh(lakehouse, views, view.name, also=asked, run=run.run_id, tell=tell)
+
+
+def _asked(context: dg.AssetExecutionContext) -> list[date]:
+    if not (context.has_partition_key or context.has_partition_key_range):
+        return []
+    return [date.fromisoformat(key) for key in context.partition_keys]
+
+
 def _report_snapshots(context: dg.AssetExecutionContext, made: Materialised) -> None:
-    """What a run without partitions made, as the partitions that they are; also those that this instance has never heard of."""
+    """What a run made beyond the partitions that it was asked for, each as the partition that it is; also those that this instance has never
+    heard of. Those that were asked for Dagster reports itself.
+    """
     key = feature_key(made.view)
     unheard = set(map(str, made.there)) - set(context.instance.get_materialized_partitions(key))
     found = {str(snapshot.monday): snapshot for snapshot in made.snapshots}
-    partitions = context.assets_def.partitions_def
+    partitions, asked = context.assets_def.partitions_def, set(map(str, _asked(context)))
     for day in sorted(unheard | {name for name, snapshot in found.items() if snapshot.changed}):
-        if partitions is None or not partitions.has_partition_key(day):
+        if partitions is None or day in asked or not partitions.has_partition_key(day):
             continue
         context.log_event(dg.AssetMaterialization(key, partition=day, metadata=_snapshot_metadata(found.get(day))))
 

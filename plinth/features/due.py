@@ -51,16 +51,18 @@ def due_snapshots(
     inputs: Inputs,
     held: TableVersion | None,
     views: FeatureViews,
-    today: date,
+    today: date | None,
 ) -> Due:
     """What a refresh has to make.
 
     Args:
         held: the feature table; None where there is none yet.
-        today: no snapshot is made of a Monday after it.
+        today: no snapshot is made of a Monday after it; None to look for touched ones only.
     """
     there = mondays_of(held)
     touched, reason = touched_snapshots(con, lakehouse, inputs, held, there)
+    if today is None:
+        return Due((), touched, reason)
     wanted = newest_mondays(inputs.newest(con), views.since, today, inputs.view.refresh_weeks)
     return Due(tuple(day for day in wanted if day not in set(there)), touched, reason)
 

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from plinth.features.declare import SNAPSHOT, FeatureView, FeatureViewError, FeatureViews
-from plinth.features.due import as_date, due_snapshots, in_order, instant_of, mondays_of, touched_snapshots
+from plinth.features.due import as_date, due_snapshots, in_order, instant_of, mondays_of
 from plinth.features.guard import check_sql, classified, lineage_of
 from plinth.features.query import columns_of, sql_of
 from plinth.features.rows import Inputs, explained, held_rows, session
@@ -86,15 +86,20 @@ def refresh(
     *,
     run: str | None = None,
     today: date | None = None,
+    also: Sequence[date] = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> Materialised:
     """Makes the snapshots of a view that are due: the newest weeks that are missing, and those that changed inputs reach.
 
+    Args:
+        also: Mondays to make besides, whether they are due or not.
+
     Raises:
         TableMissing: a table of the view has not been made yet.
-        FeatureViewError: the view reads what it may not.
+        FeatureViewError: the view reads what it may not, or a day is no Monday.
     """
-    return _make(lakehouse, views, name, None, run=run, today=today, tell=tell)
+    _mondays(name, also)
+    return _make(lakehouse, views, name, _Asked(tuple(also), today or datetime.now(UTC).date()), run=run, tell=tell)
 
 
 def materialise(
@@ -111,23 +116,28 @@ def materialise(
     Raises:
         TableMissing, FeatureViewError: as `refresh`; also where a day is no Monday.
     """
-    for day in mondays:
+    _mondays(name, mondays)
+    return _make(lakehouse, views, name, _Asked(tuple(mondays)), run=run, tell=tell)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Mondays to make in any case, and the day up to which those that are due are made too; None where they are not."""
+
+    mondays: tuple[date, ...]
+    due_until: date | None = None
+
+
+def _mondays(name: str, days: Sequence[date]) -> None:
+    for day in days:
         if day.weekday() != 0:
             raise FeatureViewError(
                 f"there are no snapshots of a {day:%A}", expected="Mondays", found=day, where=f"features/{name}"
             )
-    return _make(lakehouse, views, name, tuple(mondays), run=run, today=None, tell=tell)
 
 
 def _make(
-    lakehouse: Lakehouse,
-    views: FeatureViews,
-    name: str,
-    asked: tuple[date, ...] | None,
-    *,
-    run: str | None,
-    today: date | None,
-    tell: Callable[[str], None],
+    lakehouse: Lakehouse, views: FeatureViews, name: str, asked: _Asked, *, run: str | None, tell: Callable[[str], None]
 ) -> Materialised:
     began, view = time.monotonic(), views.view(name)
     inputs, held = Inputs.open(lakehouse, view), lakehouse.find(view.table)
@@ -137,16 +147,13 @@ def _make(
     authorise(lakehouse, view.table, columns)
     there = mondays_of(held)
     with session(lakehouse) as con, explained(view):
-        if asked is None:
-            due = due_snapshots(con, lakehouse, inputs, held, views, today or datetime.now(UTC).date())
-            mondays, touched, reason = due.mondays, due.touched, due.reason
-        else:
-            touched, reason = touched_snapshots(con, lakehouse, inputs, held, there)
-            mondays = asked
+        due = due_snapshots(con, lakehouse, inputs, held, views, asked.due_until)
+        mondays = in_order((*asked.mondays, *(due.mondays if asked.due_until is not None else ())))
+        touched = due.touched
         if held is not None and _shape(held.columns) != _shape(columns):
             # A table has one shape: what is there has to be made in it too.
             mondays, touched = in_order((*mondays, *there)), there
-        tell(f"{len(mondays)} snapshots to make of {view.table}, {len(there)} there: {reason}")
+        tell(f"{len(mondays)} snapshots to make of {view.table}, {len(there)} there: {due.reason}")
         made = _compute(con, lakehouse, inputs, columns, mondays, held, tell)
     # Only when every snapshot follows from these inputs may the table say so; else the next refresh looks from the older ones again.
     complete = held is None or set(touched) <= set(mondays)
@@ -156,7 +163,7 @@ def _make(
         version,
         tuple(SnapshotOutcome(each.monday, each.changed, each.rows) for each in made),
         mondays_of(version),
-        reason,
+        due.reason,
         lineage,
         round(time.monotonic() - began, 3),
         _peak_memory(),

@@ -163,6 +163,37 @@ def test_snapshots_that_were_made_elsewhere_are_reported_by_the_next_run(
     assert instance.get_materialized_partitions(KEY) == {"2024-01-08", *WEEKS}
 
 
+def test_changed_content_asks_for_this_week_and_the_run_makes_what_is_due_besides(
+    trade: FeatureShop, instance: dg.DagsterInstance
+) -> None:
+    sales = dg.AssetKey(["silver", "sales"])
+    platform = trade.lakehouse.platform
+    definitions = dg.Definitions(
+        assets=[dg.AssetSpec(sales), *feature_views_assets(platform)], resources=platform_resources(platform)
+    )
+
+    def content(text: str) -> None:
+        instance.report_runless_asset_event(dg.AssetMaterialization(sales, tags={"dagster/data_version": text}))
+
+    content("0")
+    quiet = dg.evaluate_automation_conditions(definitions, instance)
+    content("1")
+    first = dg.evaluate_automation_conditions(definitions, instance, cursor=quiet.cursor)
+    (week,) = first.get_requested_partitions(KEY)  # and none of the years before it
+    assert week not in WEEKS
+    asked = run(
+        trade, instance, partition_key=week, asset_selection=[KEY], tags={"dagster/from_automation_condition": "true"}
+    )
+    assert asked.success
+    assert instance.get_materialized_partitions(KEY) == {*WEEKS, week}
+    content("1")
+    again = dg.evaluate_automation_conditions(definitions, instance, cursor=first.cursor)
+    assert again.get_num_requested(KEY) == 0, "equal content asks for nothing"
+    content("2")
+    news = dg.evaluate_automation_conditions(definitions, instance, cursor=again.cursor)
+    assert news.get_requested_partitions(KEY) == {week}
+
+
 def test_a_skew_is_shown_as_a_warning_with_the_values(trade: FeatureShop, instance: dg.DagsterInstance) -> None:
     run(trade, instance)
     trade.sell([sale(n, n % 3, datetime(2024, 1, 3) + timedelta(days=n), value=n + 0.25) for n in range(60) if n != 30])

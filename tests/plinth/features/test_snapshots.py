@@ -120,6 +120,12 @@ def test_a_partition_made_again_is_replaced_by_one_commit_and_left_alone_where_i
     assert make(shop) == [WEEKS[0], WEEKS[2], WEEKS[3]], "what the backfill did not make is still due"
 
 
+def test_a_refresh_can_be_asked_for_a_week_besides(shop: FeatureShop) -> None:
+    shop.sell(daily(9))
+    done = refresh(shop.lakehouse, shop.views, "buyer", today=TODAY, also=[MONDAY])
+    assert [snapshot.monday for snapshot in done.snapshots] == [date(2024, 1, 8), date(2024, 1, 15), MONDAY]
+
+
 def test_a_backfill_of_many_weeks_is_one_commit(shop: FeatureShop) -> None:
     shop.sell(daily())
     weeks = [date(2024, 1, 8) + timedelta(weeks=number) for number in range(9)]
