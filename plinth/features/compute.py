@@ -18,6 +18,7 @@ from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Profile
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 _ONLINE = Profile(cpu=1, memory=512 * 2**20, threads=1)
@@ -67,16 +68,23 @@ def values_of(view: FeatureView, events: Mapping[str, pa.Table], at: datetime, e
 
 
 def events_of(lakehouse: Lakehouse, view: FeatureView, at: datetime, entity: Entity) -> dict[str, pa.Table]:
-    """The rows that `values_of` needs for an entity, read from the lakehouse."""
-    inputs, events = Inputs.open(lakehouse, view), {}
+    """The rows that `values_of` needs for an entity, read from the lakehouse.
+
+    Raises:
+        TableMissing: a table of the view has not been made yet.
+    """
     with session(lakehouse) as con, explained(view):
-        for name, rows in inputs.rows().items():
-            condition = f"event_time < {instant(at)}"
-            wanted = [key for key in view.sources[name].scope if key in entity]
-            condition += "".join(f" AND {quote(key)} = ?" for key in wanted)
-            events[name] = con.execute(
-                f"SELECT * FROM {rows} WHERE {condition}", [entity[key] for key in wanted]
-            ).to_arrow_table()
+        return read_events(con, Inputs.open(lakehouse, view), at, entity)
+
+
+def read_events(con: duckdb.DuckDBPyConnection, inputs: Inputs, at: datetime, entity: Entity) -> dict[str, pa.Table]:
+    """The same by a connection and from versions that are open already."""
+    events = {}
+    for name, rows in inputs.rows().items():
+        wanted = [key for key in inputs.view.sources[name].scope if key in entity]
+        condition = f"event_time < {instant(at)}" + "".join(f" AND {quote(key)} = ?" for key in wanted)
+        values = [entity[key] for key in wanted]
+        events[name] = con.execute(f"SELECT * FROM {rows} WHERE {condition}", values).to_arrow_table()
     return events
 
 

@@ -14,10 +14,10 @@ from datetime import date
 from typing import Any
 
 from plinth.engine import quote
-from plinth.features.compute import events_of, values_of
+from plinth.features.compute import read_events, values_of
 from plinth.features.declare import SNAPSHOT, FeatureView
 from plinth.features.due import instant_of, mondays_of
-from plinth.features.rows import session
+from plinth.features.rows import Inputs, session
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse
 
@@ -53,26 +53,27 @@ def measure_skew(lakehouse: Lakehouse, view: FeatureView, *, entities: int = 10,
     Raises:
         TableMissing: the view has no snapshots, or an input is missing.
     """
-    version = lakehouse.open(view.table)
+    version, inputs = lakehouse.open(view.table), Inputs.open(lakehouse, view)
     days = mondays_of(version)
     if not days:
         return Skew(None, 0, 0, ())
     day = monday or days[-1]
     keys = ", ".join(quote(key) for key in view.keys)
+    differences: list[Difference] = []
     with session(lakehouse) as con:
         chosen = con.execute(
             f"SELECT * FROM {rows_of(version)} WHERE {SNAPSHOT} = ? ORDER BY hash({keys}), {keys} LIMIT ?",
             [day, entities],
         ).to_arrow_table()
-    differences: list[Difference] = []
-    for offline in chosen.to_pylist():
-        entity = {key: offline[key] for key in view.keys}
-        online = values_of(view, events_of(lakehouse, view, instant_of(day), entity), instant_of(day), entity) or {}
-        differences += [
-            Difference(entity, name, offline[name], online.get(name))
-            for name in view.features
-            if offline[name] != online.get(name)
-        ]
+        for offline in chosen.to_pylist():
+            entity = {key: offline[key] for key in view.keys}
+            events = read_events(con, inputs, instant_of(day), entity)
+            online = values_of(view, events, instant_of(day), entity) or {}
+            differences += [
+                Difference(entity, name, offline[name], online.get(name))
+                for name in view.features
+                if offline[name] != online.get(name)
+            ]
     return Skew(day, chosen.num_rows, chosen.num_rows * len(view.features), tuple(differences))
 
 
