@@ -133,7 +133,7 @@ def unavailable(address: Address, error: object) -> StoreUnavailable:
         "the online store did not answer",
         found=f"{type(error).__name__}: {lines[0] if lines else ''}",
         where=address.text,
-        remedy="see that the database runs and that its address in stores.online is right; the next attempt may succeed",
+        remedy="see that the database runs, that its disk is not full, and that its address in stores.online is right; then try again",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from threading import Thread
 
@@ -93,3 +94,16 @@ def test_a_server_that_goes_and_comes_back(postgres_server: PostgresServer, post
             postgres_server.start()
         assert store.read("list", "1") == b"x"
         assert store.append_events([event("a"), event("b")]).repeated == ["a"]
+
+
+def test_a_full_disk_fails_the_publish_and_readers_see_what_they_saw(small_disk: Path) -> None:
+    with OnlineStore.open(f"sqlite:///{small_disk / 'online.db'}") as store:
+        first = store.publish([Document("list", "1", b"x")], inputs={"a": "1"})
+        with pytest.raises(StoreUnavailable, match="full"):
+            store.publish((Document("list", str(each), bytes(100_000)) for each in range(200)), inputs={"a": "2"})
+        assert [version.id for version in store.versions()] == [first.id]
+        assert store.read("list", "1") == b"x"
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+        third = store.publish([Document("list", "1", b"y")], inputs={"a": "3"})
+        assert store.read("list", "1") == b"y"
+        assert [version.id for version in store.versions()] == [third.id, first.id]

@@ -12,9 +12,11 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql import ClauseElement
 
 from plinth.errors import ConfigurationError
+from plinth.online import Document, OnlineStore
 from plinth.online.address import CockroachDialect, parse_address
 from plinth.online.schema import metadata
 from plinth.online.statements import READS, writes
+from tests.plinth.online.appending import event
 
 # What CockroachDB refuses, ignores or does otherwise, from its documentation of PostgreSQL compatibility ("Unsupported features",
 # "Features that differ"): advisory locks are no-ops, sequences and SERIAL give no order, LOCK TABLE, triggers' row movement, CTID,
@@ -102,3 +104,19 @@ def test_an_address_is_shown_without_its_password() -> None:
     assert address.url.password == make_url("postgresql://plinth:s3cr3t%2F@db/online").password
     assert "s3cr3t" not in address.text
     assert "other" not in address.text
+
+
+@pytest.mark.slow
+def test_what_is_compiled_for_cockroachdb_runs_by_its_dialect_against_a_server_of_the_same_protocol(
+    postgres_db: str,
+) -> None:
+    # A stand-in: PostgreSQL takes the same statements. What CockroachDB itself would refuse is held by the list above.
+    with OnlineStore.open(postgres_db.replace("postgresql://", "cockroachdb://")) as store:
+        for number in range(3):
+            store.publish([Document("list", "1", b"%d" % number), Document("list", f"only {number}", b"")], inputs={})
+        assert store.rollback().id == 2
+        assert store.prune(1) == 1
+        assert store.read_many("list", ["1", "only 0", "only 1", "only 2"]) == {"1": b"1", "only 1": b""}
+        assert store.append_events([event("a"), event("a")]).repeated == ["a"]
+        assert [each.event_id for each in store.events()] == ["a"]
+        assert [key for key, _ in store.scan("list", None)] == ["1", "only 1"]
