@@ -63,19 +63,19 @@ class Application:
         self.fastapi = _fastapi(self.worker, drain)
         numbers = RequestNumbers()
         app: App = FastLane(Guard(self.fastapi, self.worker, numbers), self.worker, numbers)
-        self._app = app if settings.tracing is None else Traced(app, provider_of(settings.tracing))
+        self.asgi: App = app if settings.tracing is None else Traced(app, provider_of(settings.tracing))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._app(scope, receive, send)
+        await self.asgi(scope, receive, send)
 
 
-def build() -> Application:
-    """The application of the current project: what uvicorn calls in each worker process."""
+def build() -> App:
+    """The application of the current project: what uvicorn asks each worker process for."""
     configure_logging()
     platform = open_project().platform
     named = os.environ.get(COUNTERS_VARIABLE)
     counters = Path(named) if named else Path(tempfile.mkdtemp(prefix="plinth-api-"))
-    return Application(platform.online_url(), platform.api, counters=counters, drain=True)
+    return Application(platform.online_url(), platform.api, counters=counters, drain=True).asgi
 
 
 def _fastapi(worker: Worker, drain: bool) -> FastAPI:

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.serve [--small] [--rounds N] [--seconds S] [--customers N] [--without-feast]`. Needs wrk. Figures: `requests_per_second` of the hot
 route (recommendations by customer), `vs_hello` (the worst GET by key, over hello), `vs_hello_hot`, one `vs_hello_<route>` each,
-`p99_vs_p50` of the hot route at 70 % of its most, and `vs_feast`: the hot route over Feast's `get_online_features` called in one process
+`p99_vs_p50` of the hot route at 70 % of its most (beside it that of hello at 70 % of its own), and `vs_feast`: the hot route over Feast's `get_online_features` called in one process
 without HTTP. A ratio is the median of the rounds' own ratios, each of runs side by side; `cpu_vs_hello_hot` is that of requests for each
 second of the server's CPU time.
 """
@@ -39,11 +39,13 @@ def main() -> int:
         site = make_site(folder, customers=options.customers, items=min(4_000, options.customers))
         with running_hello(site) as hello, running_api(site) as api:
             loads = _in_turn(site, hello, api, options)
-            calm = _at_share(site, api, loads[HOT], options)
+            script = _script(site.key, "/v1/customers/", "/recommendations", 0, options.customers)
+            calm = _at_share(site, site.base, script, api, loads[HOT], options)
+            still = _at_share(site, f"http://127.0.0.1:{site.hello_port}", "", hello, loads["hello"], options)
         feast = None if options.without_feast else _feast(folder, options.seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    figures = _figures(loads, calm, feast)
+    figures = _figures(loads, calm, still, feast)
     _print(loads, calm)
     notes = {
         "customers": options.customers,
@@ -92,15 +94,16 @@ def _load(address: str, script: str, site: Site, process: int, options: argparse
     return wrk(address, script, site.folder, process, seconds=options.seconds, connections=_CONNECTIONS)
 
 
-def _at_share(site: Site, api: int, loads: list[Load], options: argparse.Namespace) -> list[Load]:
-    """The hot route at a share of its most: connections that pause between requests, so many that the rate comes out."""
+def _at_share(
+    site: Site, address: str, script: str, process: int, loads: list[Load], options: argparse.Namespace
+) -> list[Load]:
+    """An address at a share of its most: connections that pause between requests, so many that the rate comes out."""
     wanted = _SHARE * _median([each.rate for each in loads])
-    pause = "function delay() return math.random(3, 5) end\n"
-    script = _script(site.key, "/v1/customers/", "/recommendations", 0, options.customers) + pause
+    script += "function delay() return math.random(3, 5) end\n"
     connections = max(1, round(wanted * 0.0045))
     calm: list[Load] = []
     for _ in range(options.rounds):
-        calm.append(wrk(site.base, script, site.folder, api, seconds=options.seconds, connections=connections))
+        calm.append(wrk(address, script, site.folder, process, seconds=options.seconds, connections=connections))
         # What a pause takes on top of its time is the machine's: the number of connections follows the rate that was reached.
         connections = max(1, min(2_000, round(connections * min(1.5, wanted / calm[-1].rate))))
     return calm
@@ -123,7 +126,9 @@ def _script(key: str, before: str, after: str, first: int, count: int) -> str:
     )
 
 
-def _figures(loads: dict[str, list[Load]], calm: list[Load], feast: float | None) -> dict[str, float]:
+def _figures(
+    loads: dict[str, list[Load]], calm: list[Load], still: list[Load], feast: float | None
+) -> dict[str, float]:
     hello, hot = loads["hello"], loads[HOT]
     shares = {
         name: _median([ours.rate / theirs.rate for ours, theirs in zip(runs, hello, strict=True)])
@@ -138,6 +143,7 @@ def _figures(loads: dict[str, list[Load]], calm: list[Load], feast: float | None
         **{f"vs_hello_{name}": share for name, share in shares.items() if name != HOT},
         "cpu_vs_hello_hot": _median([ours.per_cpu / its.per_cpu for ours, its in zip(hot, hello, strict=True)]),
         "p99_vs_p50": _median([each.p99 / each.p50 for each in calm]),
+        "hello_p99_vs_p50": _median([each.p99 / each.p50 for each in still]),
         "p99_ms": _median([each.p99 for each in calm]),
     }
     if feast is not None:

@@ -91,8 +91,12 @@ class FastLane:
             return await self._app(scope, receive, send)
         request = self._numbers.next()
         scope["plinth.route"], scope["plinth.key"] = ROUTES[lane.route], key.id
-        status = 304 if matching is not None and matches(matching, ready.etag) else 200
-        await _send(send, status, ready, [(b"x-request-id", request.encode()), *self._worker.trailing])
+        status, head, body = 200, ready.headers, ready.body
+        if matching is not None and matches(matching, ready.etag):
+            status, head, body = 304, _without_body(head), b""
+        head = [*head, (b"x-request-id", request.encode()), *self._worker.trailing]
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": body})
         seconds = time.perf_counter() - started
         self._worker.counters.request(lane.route, status, seconds)
         self._worker.log.note(request, "GET", lane.route, status, seconds, key.id)
@@ -107,14 +111,8 @@ class FastLane:
         return worker.shelf.answer(lane.kind, name)
 
 
-async def _send(send: Send, status: int, ready: Ready, more: list[tuple[bytes, bytes]]) -> None:
-    if status == 304:
-        kept = [each for each in ready.headers if each[0] not in (b"content-length", b"content-type")]
-        await send({"type": "http.response.start", "status": 304, "headers": kept + more})
-        await send({"type": "http.response.body", "body": b""})
-        return
-    await send({"type": "http.response.start", "status": 200, "headers": ready.headers + more})
-    await send({"type": "http.response.body", "body": ready.body})
+def _without_body(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [each for each in headers if each[0] not in (b"content-length", b"content-type")]
 
 
 def matches(if_none_match: bytes, etag: bytes) -> bool:

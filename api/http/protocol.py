@@ -17,11 +17,10 @@ HEAD_SECONDS = 10.0
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One connection. Its timer runs only while a head is incomplete, so a request that comes in one piece costs two comparisons."""
+    """One connection. A request that comes in one piece costs two comparisons: the timer runs only while a head is incomplete."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._in_head = False
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
 
@@ -33,24 +32,20 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stop_timer()
         super().connection_lost(exc)
 
-    def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes = True, 0
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
-
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
-                self._refuse(HEADERS_TOO_LARGE)
-            elif self._head_timer is None:
-                self._head_timer = self.loop.call_later(HEAD_SECONDS, self._overdue)
+        # A head that is complete has made its scope the scope of a cycle.
+        if self.cycle is None or self.cycle.scope is not self.scope:
+            self._wait_for_head(len(data))
         elif self._head_timer is not None:
             self._stop_timer()
+
+    def _wait_for_head(self, more: int) -> None:
+        self._head_bytes += more
+        if self._head_bytes > HEAD_BYTES:
+            self._refuse(HEADERS_TOO_LARGE)
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._overdue)
 
     def send_400_response(self, msg: str) -> None:
         """What cannot be parsed as HTTP gets a problem like everything else."""
@@ -58,19 +53,19 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _overdue(self) -> None:
         self._head_timer = None
-        if self._in_head:
+        if self._head_bytes:
             self._refuse(TIMED_OUT, f"The head did not arrive within {HEAD_SECONDS:g} s.")
         elif not self.transport.is_closing():
             self.transport.close()
 
     def _stop_timer(self) -> None:
+        self._head_bytes = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
     def _refuse(self, kind: Kind, detail: str | None = None) -> None:
         self._stop_timer()
-        self._in_head = False
         if self.transport.is_closing():
             return
         said = answer(Problem(kind, detail), "none")

@@ -132,4 +132,4 @@ def test_traces_without_their_library_are_refused_with_the_extra_to_install(tmp_
         with pytest.raises(DriverMissing, match=r"plinth\[tracing\]"):
             provider_of("otlp")
     application = Application(f"sqlite:///{tmp_path / 'o.db'}", Api(tracing="console"), counters=tmp_path / "c")
-    assert isinstance(application._app, Traced)
+    assert isinstance(application.asgi, Traced)
