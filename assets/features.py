@@ -80,7 +80,7 @@ def _asset(view: FeatureView, views: FeatureViews, platform: Platform) -> dg.Ass
             group_name=LAYER,
             owners=[view.owner],
             kinds={"deltalake", "duckdb"},
-            tags={"plinth/zone": platform.layers["features"]},
+            tags={"plinth/zone": Lakehouse(platform).zone_of(view.table)},
             code_version=view.fingerprint,
             metadata=_metadata(view, platform),
             automation_condition=dg.AutomationCondition.in_latest_time_window() & downstream_condition(),

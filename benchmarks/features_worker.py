@@ -89,6 +89,7 @@ def data(folder: Path, asked: int, rows: int, weeks: int) -> None:
 def by_plinth(folder: Path, result: Path) -> None:
     """The training set as users ask for it."""
     house, views, entities = lakehouse(folder), load_views(declared(folder)), pq.read_table(folder / "entities.parquet")
+    house.open(_TABLE)  # loads the packages that are loaded before the clock starts for the bare join too
     found = measured(result, lambda: training_set(house, views, entities, ["bench"]))
     named = {f"bench__{name}": name for name in FEATURES}
     keep(result, found.rename_columns([named.get(name, name) for name in found.column_names]))
