@@ -75,6 +75,9 @@ class Worker:
                 await self._look_once()
                 if self._loading is not None:
                     await self._loading
+                    # What visitors did before this worker started counts from its first answer on.
+                    while await self._look_once():
+                        pass
         except TimeoutError:
             self._went_away()
         self._watching = asyncio.create_task(self._watch())
