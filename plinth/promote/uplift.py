@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 KIND = "uplift"
+_BLOCK = 50_000
 _NEEDED = ("customer_no", "promotion_id", "treated", "bought", "orders_within", "redeemed")
 
 
@@ -90,15 +91,10 @@ class Uplift:
         Raises:
             ExamplesUnusable: the table lacks a column that the model was trained on.
         """
-        features = matrix(pairs, self.features)
-        if self.chosen.kind in LINEAR:
-            features = self.scaling(features)
-        both = [
-            learners.chances(self.chosen.kind, list(each), features, self.chosen.strength, self.treated_share)
-            for each in self.members
-        ]
-        untreated = np.mean([each[0] for each in both], axis=0)
-        raw = np.array([each[1] - each[0] for each in both])
+        require(pairs, self.features)
+        # In blocks: the linear kinds make a matrix twice as wide as the features, for each arm.
+        blocks = [self._chances(pairs.slice(start, _BLOCK)) for start in range(0, max(pairs.num_rows, 1), _BLOCK)]
+        untreated, raw = (np.concatenate([block[part] for block in blocks], axis=-1) for part in (0, 1))
         # The level is that of the trial, as sure as the members agree on it; only the differences around it are shrunk.
         level = self.metrics.uplift + self.levels - self.levels.mean()
         draws = level[:, None] + self.shrink * (raw - self.levels[:, None])
@@ -106,6 +102,19 @@ class Uplift:
         treated = untreated + uplift
         rate = np.array([self.redeem[name] for name in _types(pairs)], dtype=np.float64)
         return UpliftPrediction(untreated, treated, uplift, treated * rate, draws)
+
+    def _chances(self, pairs: pa.Table) -> tuple[Array, Array]:
+        """The members' mean chance without a contact of each row, and each member's difference."""
+        if pairs.num_rows == 0:
+            return np.empty(0), np.empty((len(self.members), 0))
+        features = matrix(pairs, self.features)
+        if self.chosen.kind in LINEAR:
+            features = self.scaling(features)
+        both = [
+            learners.chances(self.chosen.kind, list(each), features, self.chosen.strength, self.treated_share)
+            for each in self.members
+        ]
+        return np.mean([each[0] for each in both], axis=0), np.array([each[1] - each[0] for each in both])
 
     def save(self, folder: Path) -> None:
         """Writes `estimators.skops` and `settings.json` into a folder; the same model gives the same bytes."""

@@ -43,11 +43,24 @@ def test_the_parts_of_a_prediction_fit_together(model: Uplift) -> None:
     assert all(share == pytest.approx(0.8, abs=0.05) for share in model.redeem.values())
 
 
+def test_rows_are_predicted_one_by_one_whatever_stands_beside_them(
+    model: Uplift, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = trial(2, effect=1.2, rows=250).table
+    whole = model.predict(table)
+    monkeypatch.setattr("plinth.promote.uplift._BLOCK", 100)
+    assert np.allclose(model.predict(table).draws, whole.draws)
+    assert model.predict(table.slice(0, 0)).draws.shape == (8, 0)
+
+
 def test_where_there_is_no_effect_it_says_so() -> None:
     nothing = train_uplift(trial(4, effect=0.0).table, seed=3, threads=1, settings=LINEAR)
     assert nothing.metrics.uplift_low < 0 < nothing.metrics.uplift_high
-    found = nothing.predict(trial(5, effect=0.0).table).uplift
-    assert np.abs(found).mean() < 0.03
+    found = nothing.predict(trial(5, effect=0.0).table)
+    assert np.abs(found.uplift).mean() < 0.03
+    # However little is believed of the differences, the level stays as unsure as it is.
+    totals = found.draws.mean(axis=1)
+    assert totals.mean() - 3 * totals.std() < 0 < totals.mean() + 3 * totals.std() and totals.std() > 0.005
 
 
 @pytest.mark.slow
