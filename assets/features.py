@@ -93,8 +93,9 @@ def _asset(view: FeatureView, views: FeatureViews, platform: Platform) -> dg.Ass
             with dagster_faults(context):
                 made = _make(context, lakehouse.tables(), views, view)
                 _report_snapshots(context, made)
-            content = made.version.content if made.version is not None else ""
-            return dg.MaterializeResult(metadata=_made_metadata(made), data_version=dg.DataVersion(content))
+            return dg.MaterializeResult(
+                metadata=_made_metadata(made), data_version=dg.DataVersion(made.version.content)
+            )
 
     return make_snapshots
 
@@ -188,7 +189,7 @@ def _made_metadata(made: Materialised) -> dict[str, RawMetadataValue]:
     }
     version = made.version
     return {
-        "dagster/row_count": version.rows if version is not None else 0,
+        "dagster/row_count": version.rows,
         "dagster/column_lineage": dg.TableColumnLineage(lineage),
         "changed": made.changed,
         "reason": made.reason,
@@ -197,9 +198,9 @@ def _made_metadata(made: Materialised) -> dict[str, RawMetadataValue]:
         "snapshots_changed": sum(snapshot.changed for snapshot in made.snapshots),
         "first_snapshot": str(made.there[0]) if made.there else "",
         "last_snapshot": str(made.there[-1]) if made.there else "",
-        "delta_version": version.version if version is not None else 0,
-        "content": version.content if version is not None else "",
-        "bytes": version.size if version is not None else 0,
+        "delta_version": version.version,
+        "content": version.content,
+        "bytes": version.size,
         "seconds": made.seconds,
         "peak_memory_mb": round(made.peak_memory / 2**20, 1),
     }

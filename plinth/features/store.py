@@ -10,7 +10,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ class Materialised:
     """
 
     view: FeatureView
-    version: TableVersion | None
+    version: TableVersion
     snapshots: tuple[SnapshotOutcome, ...]
     there: tuple[date, ...]
     reason: str
@@ -159,14 +159,14 @@ def _make(
     complete = held is None or set(touched) <= set(mondays)
     version = _publish(lakehouse, view, columns, held, made, inputs.contents if complete else None, run)
     return Materialised(
-        view,
-        version,
-        tuple(SnapshotOutcome(each.monday, each.changed, each.rows) for each in made),
-        mondays_of(version),
-        due.reason,
-        lineage,
-        round(time.monotonic() - began, 3),
-        _peak_memory(),
+        view=view,
+        version=version,
+        snapshots=tuple(SnapshotOutcome(each.monday, each.changed, each.rows) for each in made),
+        there=mondays_of(version),
+        reason=due.reason,
+        lineage=lineage,
+        seconds=round(time.monotonic() - began, 3),
+        peak_memory=_peak_memory(),
     )
 
 
@@ -220,7 +220,7 @@ def _publish(
     made: Sequence[_Made],
     inputs: dict[str, str] | None,
     run: str | None,
-) -> TableVersion | None:
+) -> TableVersion:
     before = held.state if held is not None else State()
     changed = any(each.changed for each in made)
     said = {} if inputs is None else {"inputs": inputs, "code": view.fingerprint}
@@ -230,7 +230,7 @@ def _publish(
     write = Write(
         held,
         columns,
-        replace(state, asset=str(view.table)),
+        state,
         tuple(file for each in made for file in each.staged),
         tuple(file for each in made for file in each.replaced),
         _PARTITION,

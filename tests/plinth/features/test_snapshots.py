@@ -53,6 +53,16 @@ def test_no_week_before_the_first_row_or_after_the_last_is_made(shop: FeatureSho
     assert make(shop) == [date(2024, 1, 8), date(2024, 1, 15)]
 
 
+def test_a_view_without_any_row_yet_is_an_empty_table_and_not_a_failure(shop: FeatureShop) -> None:
+    shop.sell([])
+    done = refresh(shop.lakehouse, shop.views, "buyer", today=TODAY)
+    assert (done.there, done.version.rows) == ((), 0)
+    assert all(finding.broken == 0 for finding in verify(shop.lakehouse, shop.views.view("buyer")))
+    assert measure_skew(shop.lakehouse, shop.views.view("buyer")).entities == 0
+    shop.sell(daily(9))
+    assert make(shop) == [date(2024, 1, 8), date(2024, 1, 15)]
+
+
 def test_a_refresh_with_nothing_new_commits_nothing(shop: FeatureShop) -> None:
     shop.sell(daily())
     make(shop)
