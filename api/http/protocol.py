@@ -14,6 +14,7 @@ from api.http.problems import HEADERS_TOO_LARGE, MALFORMED, TIMED_OUT, Kind, Pro
 
 HEAD_BYTES = 32 * 1024
 HEAD_SECONDS = 10.0
+LINGER_SECONDS = 0.25
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -46,6 +47,13 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(HEADERS_TOO_LARGE)
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self._overdue)
+
+    def shutdown(self) -> None:
+        """Ends a connection that is idle, but only after a request that is under way to us would have come: closing at once would lose it."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            super().shutdown()
+            return
+        self.loop.call_later(LINGER_SECONDS, super().shutdown)
 
     def send_400_response(self, msg: str) -> None:
         """What cannot be parsed as HTTP gets a problem like everything else."""
