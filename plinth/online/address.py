@@ -6,6 +6,7 @@ one, and that types which CockroachDB does not have need not be looked up.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,16 @@ class Address:
     url: URL
     text: str
     file: Path | None
+
+    def place(self) -> tuple[int, int] | None:
+        """Tells the file that lies here now from any other; None for a server, or where there is no file."""
+        if self.file is None:
+            return None
+        try:
+            found = os.stat(self.file)
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def engine(self) -> Engine:
         """The engine whose transactions write, all of them serialisable."""

@@ -44,6 +44,7 @@ class Database:
         self.engine = address.engine()
         self.writes: Writes = writes(self.engine.dialect.name)
         self._ready = False
+        self._place: tuple[int, int] | None = None
         self._setting_up = threading.Lock()
 
     def transact(self, work: Callable[[Connection], T]) -> T:
@@ -54,19 +55,37 @@ class Database:
             StoreUnavailable: the store does not answer.
         """
         self.set_up()
-        return self._attempt(work, _LOST)
+        found = self._attempt(work, _LOST)
+        if self.address.place() != self._place:
+            raise unavailable(self.address, FileNotFoundError("the file was taken away or replaced meanwhile"))
+        return found
 
     def set_up(self) -> None:
-        """Makes the tables that are missing; once for each process, and safe beside others who do the same."""
-        if self._ready:
+        """Makes the tables that are missing; once for each store, and safe beside others who do the same.
+
+        Raises:
+            StoreUnavailable: the store does not answer, or its file is gone: a new one in its place would hide that.
+        """
+        if self._ready and self.address.place() == self._place:
             return
         with self._setting_up:
+            if self._ready:
+                self._leave_old_file()
             if not self._ready:
                 if self.address.file is not None:
                     _make_folder(self.address)
                 if not self._has_tables():
                     self._make_tables()
-                self._ready = True
+                self._place, self._ready = self.address.place(), True
+
+    def _leave_old_file(self) -> None:
+        """An SQLite file that was removed or replaced stays writable for those who have it open, and what they write is gone with it."""
+        here = self.address.place()
+        if here is None and self.address.file is not None:
+            raise unavailable(self.address, FileNotFoundError())
+        if here != self._place:
+            self.engine.dispose()
+            self._ready = False
 
     def close(self) -> None:
         """Closes the connections."""

@@ -52,6 +52,30 @@ def test_another_file_in_its_place_is_read_from_then_on(sqlite_url: str, tmp_pat
         assert store.read("list", "1") == b"other"
 
 
+def test_what_is_written_never_goes_into_a_file_that_was_taken_away(sqlite_url: str, tmp_path: Path) -> None:
+    file, away = tmp_path / "online" / "online.db", tmp_path / "away"
+    with OnlineStore.open(sqlite_url) as store:
+        store.append_events([event("a")])
+        away.mkdir()
+        for each in file.parent.iterdir():
+            each.rename(away / each.name)
+        with pytest.raises(StoreUnavailable):
+            store.append_events([event("b")])
+        # No new store was made in the place of the old one either: it would be lost when that comes back.
+        assert list(file.parent.iterdir()) == []
+        filled(sqlite_url)
+        assert store.append_events([event("c")]).accepted == ["c"]
+        assert [each.event_id for each in store.events()] == ["c"]
+        file.unlink()
+        (away / "online.db").rename(file)
+        for end in ("-wal", "-shm"):
+            (file.parent / f"online.db{end}").unlink(missing_ok=True)
+            if (away / f"online.db{end}").exists():
+                (away / f"online.db{end}").rename(file.parent / f"online.db{end}")
+        assert store.append_events([event("d")]).accepted == ["d"]
+        assert [each.event_id for each in store.events()] == ["a", "d"]
+
+
 def test_a_file_that_is_no_database_is_told_of(sqlite_url: str, tmp_path: Path) -> None:
     (tmp_path / "online").mkdir()
     (tmp_path / "online" / "online.db").write_bytes(b"this is no database at all" * 100)
