@@ -36,9 +36,8 @@ class RowsBehind(Exception):
 
 @dataclass(frozen=True)
 class Marks:
-    """What a commit's state says beside the rows: the probe of the source, the run and the contract's fingerprint."""
+    """What a commit's state says beside what was read: the run and the contract's fingerprint."""
 
-    probe: str
     run: str | None
     code: str
 
@@ -135,7 +134,7 @@ def _commit(target: Target, found: Read, rewrite: Rewrite, marks: Marks, held_ba
     state = before.next(
         changed=changed,
         watermark=found.watermark,
-        probe=marks.probe,
+        probe=found.probe,
         reconciled_at=datetime.now(UTC).isoformat(timespec="seconds") if compared else before.reconciled_at,
         asset=str(target.id),
         run=marks.run,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from plinth.sources import Source
     from plinth.sources.snapshot import BronzeColumn, Snapshot
+    from plinth.sources.source import Probe
 
 
 HELD_BACK = "held_back"
@@ -60,6 +61,7 @@ class Read:
         rejects: whether the staged rows have the column `_rejects`, since a cast failed.
         watermark: highest cursor value seen, canonical text.
         source_rows: rows of the source.
+        probe: the look at the source that this read answers, as text.
         keys: staged keys of the whole source, where a comparison is due.
         notes: counts from the reading, e.g. zero dates that became null.
     """
@@ -70,7 +72,8 @@ class Read:
     reshapes: bool
     rejects: bool
     watermark: str | None
-    source_rows: int | None
+    source_rows: int
+    probe: str
     keys: tuple[StagedFile, ...] | None = None
     notes: Mapping[str, int] = field(default_factory=dict)
 
@@ -97,11 +100,14 @@ def scratch_folder(lakehouse: Lakehouse) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan) -> Read:
+def read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan, probe: Probe | None) -> Read:
     """Reads what the plan asks for.
 
     The casts are strict first. Where a value does not cast, the whole read is repeated with casts that put such rows aside: a clean
     source pays nothing for the possibility.
+
+    Args:
+        probe: the look that was taken before; None where the snapshot takes it.
 
     Raises:
         SourceUnavailable, SourceUnreadable, StorageFailure, SchemaDrift, ResidencyViolation: see `ingest`.
@@ -109,12 +115,14 @@ def read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: P
     import duckdb
 
     try:
-        return _read(con, source, target, plan, strict=True)
+        return _read(con, source, target, plan, probe, strict=True)
     except duckdb.ConversionException:
-        return _read(con, source, target, plan, strict=False)
+        return _read(con, source, target, plan, probe, strict=False)
 
 
-def _read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan, *, strict: bool) -> Read:
+def _read(
+    con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan, probe: Probe | None, *, strict: bool
+) -> Read:
     table = target.table
     with source.snapshot(con, (table,)) as snapshot:
         relation = snapshot.relation(table, since=plan.since, strict=strict)
@@ -128,10 +136,11 @@ def _read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: 
         uri = target.uri if complete else str(target.scratch / "rows")
         partition_by = table.partition_by if complete else ()
         staged = stage(con, relation.sql, uri, staged_columns, partition_by)
-        rows = sum(file.rows for file in staged)
-        source_rows = rows if complete else snapshot.count(table)
+        # Counted by the source itself, also where all rows were read: what the reading lost would not be missed otherwise.
+        source_rows = snapshot.count(table)
+        probe = probe or snapshot.probe(table)
         keys = None
-        if not complete and source_rows is not None and _compare_keys(con, target, staged, columns, source_rows):
+        if not complete and _compare_keys(con, target, staged, columns, source_rows):
             keys = _stage_keys(con, snapshot, target, columns)
         notes = dict(snapshot.notes(table))
     return Read(
@@ -142,6 +151,7 @@ def _read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: 
         not strict,
         _watermark(table, staged, target.base),
         source_rows,
+        probe.as_text(),
         keys,
         notes,
     )
