@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 
+# Of a value in a compressed column, for the size of a table that nobody has loaded yet: 2.6 of the order lines, 1.6 of Online Retail II.
+_BYTES_A_VALUE = 2
+
 
 def bronze_id(table: Table) -> TableId:
     """The bronze table of a contract table."""
@@ -87,7 +90,10 @@ def ingest(
         with scratch_folder(lakehouse) as scratch:
             base = lakehouse.find(bronze_id(table), zone=table.zone)
             amended = _absent_as_held(amended, base)
-            target = Target(lakehouse, amended, bronze_id(table), base, scratch)
+            expected = (
+                base.size if base is not None else _BYTES_A_VALUE * len(found.columns) * (found.row_estimate or 0)
+            )
+            target = Target(lakehouse, amended, bronze_id(table), base, scratch, expected)
             plan = plan_load(table, amended, base, full=full)
             load = _Load(
                 con, source, target, Marks(run, plan.code), key_enforced(amended, found), progress or _silent, probe

@@ -63,9 +63,9 @@ def _snapshot(con: duckdb.DuckDBPyConnection, target: Target, found: Read, good:
     base, staged = target.base, found.staged
     if good is not None or found.rejects:
         names = ", ".join(quote(column.name) for column in found.columns)
-        staged = stage(
-            con, good or f"SELECT {names} FROM ({found.sql})", target.uri, found.columns, target.table.partition_by
-        )
+        rows_sql = good or f"SELECT {names} FROM ({found.sql})"
+        by = target.table.partition_by
+        staged = stage(con, rows_sql, target.uri, found.columns, by, table_bytes=target.expected_bytes)
         discard(found.staged)
     rows = sum(file.rows for file in staged)
     if base is None or found.reshapes:

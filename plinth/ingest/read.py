@@ -17,6 +17,7 @@ from plinth.ingest.plan import Plan, reconcile_due, reshaped
 from plinth.ingest.verify import REJECTS
 from plinth.lakehouse.door import authorise
 from plinth.lakehouse.files import read_files
+from plinth.lakehouse.merge import overlapping
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.staging import StagedFile, stage
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
@@ -35,13 +36,17 @@ HELD_BACK = "held_back"
 
 @dataclass(frozen=True)
 class Target:
-    """Where a load goes: the bronze table, the version that it starts from, and a folder of its own for intermediate files."""
+    """Where a load goes: the bronze table, the version that it starts from, and a folder of its own for intermediate files.
+
+    `expected_bytes` is about how large the table will be, which decides the size of its files.
+    """
 
     lakehouse: Lakehouse
     table: Table
     id: TableId
     base: TableVersion | None
     scratch: Path
+    expected_bytes: int = 0
 
     @property
     def uri(self) -> str:
@@ -135,7 +140,7 @@ def _read(
         staged_columns = columns if strict else (*columns, DeltaColumn(REJECTS, "string"))
         uri = target.uri if complete else str(target.scratch / "rows")
         partition_by = table.partition_by if complete else ()
-        staged = stage(con, relation.sql, uri, staged_columns, partition_by)
+        staged = stage(con, relation.sql, uri, staged_columns, partition_by, table_bytes=target.expected_bytes)
         # Counted by the source itself, also where all rows were read: what the reading lost would not be missed otherwise.
         source_rows = snapshot.count(table)
         probe = probe or snapshot.probe(table)
@@ -196,7 +201,7 @@ def _compare_keys(
     keys = tuple(column for column in columns if column.name in table.key)
     names = ", ".join(quote(column.name) for column in keys)
     new = read_files([file.uri for file in staged], keys)
-    old = read_files(base.files, keys)
+    old = read_files(overlapping(con, base, keys, table.key, new), keys)
     row = con.execute(
         f"SELECT count(*) FROM (SELECT DISTINCT {names} FROM ({new})) ANTI JOIN ({old}) USING ({names})"
     ).fetchone()
