@@ -1,12 +1,13 @@
 """The steps of `benchmarks.transform`, each as a process of its own: `python -m benchmarks.transform_worker STEP FOLDER [ARGUMENT]`.
 
-`sample`, `retail`: write a legacy warehouse and load it into bronze. `build`, `rebuild`: the models through dbt, Delta and their tests, as far
-as needed or all anew. `export`: bronze as plain Parquet and the models' SQL. `sql`: that SQL in bare DuckDB, Parquet to Parquet.
+`sample`, `retail`: write a legacy warehouse and load it into bronze. `build`: the models through dbt, Delta and their tests, as far as needed;
+`first`: the same where none of their tables is there yet; `rebuild`: all rows anew, compared with those that are there. `export`: bronze as plain Parquet and the models' SQL. `sql`: that SQL in bare DuckDB, Parquet to Parquet.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -41,15 +42,17 @@ def load(settings: Platform) -> None:
         source.close()
 
 
-def build(folder: Path, *, full_refresh: bool) -> None:
+def build(folder: Path, *, full_refresh: bool = False, first: bool = False) -> None:
     """All models, with their tests; notes the seconds that the models themselves took, and their SQL."""
     from plinth.transform.run import build as build_models
 
+    if first:
+        shutil.rmtree(folder / "cloud", ignore_errors=True)
     built = build_models(ROOT / "dbt_project", Lakehouse(platform(folder)), run="benchmark", full_refresh=full_refresh)
     failed = [str(outcome.table) for outcome in built.models if outcome.status.value not in ("published", "unchanged")]
     if failed:
         raise SystemExit(f"not published: {', '.join(failed)}")
-    if full_refresh or not (folder / "models.json").exists():
+    if first:
         (folder / "models.json").write_text(json.dumps(built.compiled))
         (folder / "model_seconds.txt").write_text(str(sum(outcome.seconds for outcome in built.models)))
 
@@ -98,8 +101,8 @@ def main() -> None:
         settings = platform(folder)
         advance(settings.source_url("erp"), 1)
         load(settings)
-    elif step in ("build", "rebuild"):
-        build(folder, full_refresh=step == "rebuild")
+    elif step in ("build", "first", "rebuild"):
+        build(folder, full_refresh=step == "rebuild", first=step == "first")
     else:
         {"export": export, "sql": bare_sql}[step](folder)
 

@@ -70,7 +70,7 @@ def infer(
             expected = f"tables that match {tables!r}" if tables else "at least one table that this user may see"
             raise ConfigurationError("no table was found", expected=expected, where=opened.address)
         name = source or (url if "://" not in url else snake(Path(opened.address.database).stem) or "legacy")
-        text = draft(found, source=name, dialect=opened.dialect, origin=str(opened.address))
+        text = draft(found, source=name, dialect=opened.dialect, origin=str(opened.address), home=opened.home_schema)
         if out is None:
             typer.echo(text, nl=False)
             return

@@ -22,7 +22,9 @@ from plinth.contracts.physical import PhysicalType, parse_physical_type
 from plinth.sources.catalogue import ForeignKey, SourceColumn, SourceTable
 
 
-def infer(tables: Sequence[SourceTable], *, source: str, dialect: str = "", origin: str = "") -> str:
+def infer(
+    tables: Sequence[SourceTable], *, source: str, dialect: str = "", origin: str = "", home: str | None = None
+) -> str:
     """Drafts a contract, as YAML text that `load_contract` reads.
 
     Args:
@@ -30,8 +32,10 @@ def infer(tables: Sequence[SourceTable], *, source: str, dialect: str = "", orig
         source: name of the source in `platform.yaml`; it becomes the contract's id.
         dialect: database by SQLAlchemy's name (`postgresql`, `mysql`, `sqlite`, `mssql`, `oracle`); some type names differ by it.
         origin: where the tables were found, for the comment at the top; never with a password.
+        home: the schema that a name without one means (`Source.home_schema`). It is left out of the draft, so that one contract serves
+            the test database and the real one.
     """
-    plans = _plan([table for table in tables if table.columns])
+    plans = _plan([table for table in tables if table.columns], home)
     lines = list(_head(source, origin, plans))
     lines.append("schema:")
     for plan in plans:
@@ -42,11 +46,12 @@ def infer(tables: Sequence[SourceTable], *, source: str, dialect: str = "", orig
 
 @dataclass(frozen=True)
 class _Plan:
-    """A table with the names that it and its columns get in the lakehouse."""
+    """A table with the names that it and its columns get in the lakehouse, and the one that it goes by in the database."""
 
     table: SourceTable
     name: str
     columns: dict[str, str]
+    physical_name: str
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -61,7 +66,7 @@ class _Plan:
         )
 
 
-def _plan(tables: list[SourceTable]) -> list[_Plan]:
+def _plan(tables: list[SourceTable], home: str | None) -> list[_Plan]:
     """Names for all tables; where two schemas have a table of one name, the schema goes before it."""
     counts = Counter(snake(table.name) for table in tables)
     wanted = [
@@ -69,7 +74,15 @@ def _plan(tables: list[SourceTable]) -> list[_Plan]:
         for table in tables
     ]
     names = lakehouse_names(wanted, "table")
-    return [_Plan(table, name, _column_names(table)) for table, name in zip(tables, names, strict=True)]
+    return [
+        _Plan(table, name, _column_names(table), _physical_name(table, home))
+        for table, name in zip(tables, names, strict=True)
+    ]
+
+
+def _physical_name(table: SourceTable, home: str | None) -> str:
+    schema = None if table.schema == home else table.schema
+    return ".".join(_name_part(part) for part in (schema, table.name) if part)
 
 
 def _column_names(table: SourceTable) -> dict[str, str]:
@@ -102,9 +115,8 @@ def _head(source: str, origin: str, plans: list[_Plan]) -> Iterator[str]:
 
 def _table(plan: _Plan, plans: list[_Plan], dialect: str) -> Iterator[str]:
     table = plan.table
-    parts = [part for part in (table.schema, table.name) if part]
     yield f"  - name: {plan.name}"
-    yield f"    physicalName: {_scalar('.'.join(_name_part(part) for part in parts))}"
+    yield f"    physicalName: {_scalar(plan.physical_name)}"
     yield "    physicalType: table"
     yield "    logicalType: object"
     if table.comment:

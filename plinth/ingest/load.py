@@ -30,8 +30,12 @@ if TYPE_CHECKING:
     import duckdb
 
     from plinth.sources import Source
+    from plinth.sources.source import Probe
 
 Progress = Callable[[str], None]
+
+# Of a value in a compressed column, for the size of a table that nobody has loaded yet: 2.6 of the order lines, 1.6 of Online Retail II.
+_BYTES_A_VALUE = 2
 
 
 def bronze_id(table: Table) -> TableId:
@@ -82,15 +86,17 @@ def ingest(
     profile = lakehouse.platform.profile(table.profile or lakehouse.platform.source(table.source).profile)
     con = connect(profile, scratch=lakehouse.platform.path(lakehouse.platform.stores.scratch))
     try:
-        # The probe is taken before the snapshot: a change in between shows as a different probe later, never as a missed one.
-        probe = source.probe(amended).as_text()
+        probe = source.probe_before(amended)
         with scratch_folder(lakehouse) as scratch:
             base = lakehouse.find(bronze_id(table), zone=table.zone)
             amended = _absent_as_held(amended, base)
-            target = Target(lakehouse, amended, bronze_id(table), base, scratch)
+            expected = (
+                base.size if base is not None else _BYTES_A_VALUE * len(found.columns) * (found.row_estimate or 0)
+            )
+            target = Target(lakehouse, amended, bronze_id(table), base, scratch, expected)
             plan = plan_load(table, amended, base, full=full)
             load = _Load(
-                con, source, target, Marks(probe, run, plan.code), key_enforced(amended, found), progress or _silent
+                con, source, target, Marks(run, plan.code), key_enforced(amended, found), progress or _silent, probe
             )
             outcome = load.run(plan)
     finally:
@@ -123,10 +129,11 @@ class _Load:
     marks: Marks
     unique: bool
     tell: Progress
+    probe: Probe | None
 
     def run(self, plan: Plan) -> Outcome:
         self.tell(f"reading rows since {plan.since}" if plan.since else f"reading all rows ({plan.reason})")
-        found = _guarded_read(self.con, self.source, self.target, plan)
+        found = _guarded_read(self.con, self.source, self.target, plan, self.probe)
         self.tell(f"{found.rows:,} rows read, judging them")
         verdict = _judge(self.con, self.target, found, unique=self.unique)
         good, held_back = _hold(self.con, self.target, found, verdict, self.marks.run)
@@ -152,12 +159,14 @@ def _hold(
     return good, before + sum(verdict.broken.values()) - count
 
 
-def _guarded_read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan) -> Read:
+def _guarded_read(
+    con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan, probe: Probe | None
+) -> Read:
     """Reads, and says whose fault a failure was: the source's, the scratch folder's or the data's."""
     import duckdb
 
     try:
-        return read(con, source, target, plan)
+        return read(con, source, target, plan, probe)
     except duckdb.Error as error:
         if "No space left" in str(error) or isinstance(error, duckdb.OutOfMemoryException):
             raise StorageFailure(

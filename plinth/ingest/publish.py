@@ -36,9 +36,8 @@ class RowsBehind(Exception):
 
 @dataclass(frozen=True)
 class Marks:
-    """What a commit's state says beside the rows: the probe of the source, the run and the contract's fingerprint."""
+    """What a commit's state says beside what was read: the run and the contract's fingerprint."""
 
-    probe: str
     run: str | None
     code: str
 
@@ -64,9 +63,9 @@ def _snapshot(con: duckdb.DuckDBPyConnection, target: Target, found: Read, good:
     base, staged = target.base, found.staged
     if good is not None or found.rejects:
         names = ", ".join(quote(column.name) for column in found.columns)
-        staged = stage(
-            con, good or f"SELECT {names} FROM ({found.sql})", target.uri, found.columns, target.table.partition_by
-        )
+        rows_sql = good or f"SELECT {names} FROM ({found.sql})"
+        by = target.table.partition_by
+        staged = stage(con, rows_sql, target.uri, found.columns, by, table_bytes=target.expected_bytes)
         discard(found.staged)
     rows = sum(file.rows for file in staged)
     if base is None or found.reshapes:
@@ -135,7 +134,7 @@ def _commit(target: Target, found: Read, rewrite: Rewrite, marks: Marks, held_ba
     state = before.next(
         changed=changed,
         watermark=found.watermark,
-        probe=marks.probe,
+        probe=found.probe,
         reconciled_at=datetime.now(UTC).isoformat(timespec="seconds") if compared else before.reconciled_at,
         asset=str(target.id),
         run=marks.run,

@@ -17,6 +17,7 @@ from plinth.ingest.plan import Plan, reconcile_due, reshaped
 from plinth.ingest.verify import REJECTS
 from plinth.lakehouse.door import authorise
 from plinth.lakehouse.files import read_files
+from plinth.lakehouse.merge import overlapping
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.staging import StagedFile, stage
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from plinth.sources import Source
     from plinth.sources.snapshot import BronzeColumn, Snapshot
+    from plinth.sources.source import Probe
 
 
 HELD_BACK = "held_back"
@@ -34,13 +36,17 @@ HELD_BACK = "held_back"
 
 @dataclass(frozen=True)
 class Target:
-    """Where a load goes: the bronze table, the version that it starts from, and a folder of its own for intermediate files."""
+    """Where a load goes: the bronze table, the version that it starts from, and a folder of its own for intermediate files.
+
+    `expected_bytes` is about how large the table will be, which decides the size of its files.
+    """
 
     lakehouse: Lakehouse
     table: Table
     id: TableId
     base: TableVersion | None
     scratch: Path
+    expected_bytes: int = 0
 
     @property
     def uri(self) -> str:
@@ -60,6 +66,7 @@ class Read:
         rejects: whether the staged rows have the column `_rejects`, since a cast failed.
         watermark: highest cursor value seen, canonical text.
         source_rows: rows of the source.
+        probe: the look at the source that this read answers, as text.
         keys: staged keys of the whole source, where a comparison is due.
         notes: counts from the reading, e.g. zero dates that became null.
     """
@@ -70,7 +77,8 @@ class Read:
     reshapes: bool
     rejects: bool
     watermark: str | None
-    source_rows: int | None
+    source_rows: int
+    probe: str
     keys: tuple[StagedFile, ...] | None = None
     notes: Mapping[str, int] = field(default_factory=dict)
 
@@ -97,11 +105,14 @@ def scratch_folder(lakehouse: Lakehouse) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan) -> Read:
+def read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan, probe: Probe | None) -> Read:
     """Reads what the plan asks for.
 
     The casts are strict first. Where a value does not cast, the whole read is repeated with casts that put such rows aside: a clean
     source pays nothing for the possibility.
+
+    Args:
+        probe: the look that was taken before; None where the snapshot takes it.
 
     Raises:
         SourceUnavailable, SourceUnreadable, StorageFailure, SchemaDrift, ResidencyViolation: see `ingest`.
@@ -109,12 +120,14 @@ def read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: P
     import duckdb
 
     try:
-        return _read(con, source, target, plan, strict=True)
+        return _read(con, source, target, plan, probe, strict=True)
     except duckdb.ConversionException:
-        return _read(con, source, target, plan, strict=False)
+        return _read(con, source, target, plan, probe, strict=False)
 
 
-def _read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan, *, strict: bool) -> Read:
+def _read(
+    con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan, probe: Probe | None, *, strict: bool
+) -> Read:
     table = target.table
     with source.snapshot(con, (table,)) as snapshot:
         relation = snapshot.relation(table, since=plan.since, strict=strict)
@@ -127,11 +140,12 @@ def _read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: 
         staged_columns = columns if strict else (*columns, DeltaColumn(REJECTS, "string"))
         uri = target.uri if complete else str(target.scratch / "rows")
         partition_by = table.partition_by if complete else ()
-        staged = stage(con, relation.sql, uri, staged_columns, partition_by)
-        rows = sum(file.rows for file in staged)
-        source_rows = rows if complete else snapshot.count(table)
+        staged = stage(con, relation.sql, uri, staged_columns, partition_by, table_bytes=target.expected_bytes)
+        # Counted by the source itself, also where all rows were read: what the reading lost would not be missed otherwise.
+        source_rows = snapshot.count(table)
+        probe = probe or snapshot.probe(table)
         keys = None
-        if not complete and source_rows is not None and _compare_keys(con, target, staged, columns, source_rows):
+        if not complete and _compare_keys(con, target, staged, columns, source_rows):
             keys = _stage_keys(con, snapshot, target, columns)
         notes = dict(snapshot.notes(table))
     return Read(
@@ -142,6 +156,7 @@ def _read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: 
         not strict,
         _watermark(table, staged, target.base),
         source_rows,
+        probe.as_text(),
         keys,
         notes,
     )
@@ -186,7 +201,7 @@ def _compare_keys(
     keys = tuple(column for column in columns if column.name in table.key)
     names = ", ".join(quote(column.name) for column in keys)
     new = read_files([file.uri for file in staged], keys)
-    old = read_files(base.files, keys)
+    old = read_files(overlapping(con, base, keys, table.key, new), keys)
     row = con.execute(
         f"SELECT count(*) FROM (SELECT DISTINCT {names} FROM ({new})) ANTI JOIN ({old}) USING ({names})"
     ).fetchone()

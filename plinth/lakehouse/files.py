@@ -37,7 +37,7 @@ def read_files(files: Iterable[DataFile | str], columns: Sequence[DeltaColumn], 
 
 
 def rows_of(version: TableVersion) -> str:
-    """SQL in brackets that yields the rows of a version without the delta extension, whose loading alone takes half a CPU second.
+    """SQL in brackets that yields the rows of a version without the delta extension.
 
     Raises:
         StorageFailure: see `require_plain`.

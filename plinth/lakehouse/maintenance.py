@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.files import read_files, require_plain
-from plinth.lakehouse.staging import FILE_BYTES, stage
+from plinth.lakehouse.staging import file_bytes, stage
 from plinth.lakehouse.tables import DataFile, Lakehouse, TableVersion
 
 if TYPE_CHECKING:
@@ -73,12 +73,13 @@ def _fold(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse, version: TableVe
     require_plain(version)
     groups: dict[tuple[object, ...], list[DataFile]] = {}
     for file in version.files:
-        if file.size < FILE_BYTES / 2:
+        if file.size < file_bytes(version.size) / 2:
             groups.setdefault(tuple(file.partition.get(name) for name in version.partition_by), []).append(file)
     small = [file for files in groups.values() if len(files) > 1 for file in files]
     if not small:
         return 0, 0
-    add = stage(con, read_files(small, version.columns), version.uri, version.columns, version.partition_by)
+    rows = read_files(small, version.columns)
+    add = stage(con, rows, version.uri, version.columns, version.partition_by, table_bytes=version.size)
     state = version.state.next(changed=False)
     write = Write(version, version.columns, state, add, tuple(small), version.partition_by, data_change=False)
     commit(lakehouse, version.id, write, zone=version.zone)

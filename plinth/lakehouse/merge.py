@@ -15,7 +15,7 @@ from plinth.engine import quote
 from plinth.lakehouse.changes import CHANGE, difference
 from plinth.lakehouse.files import FILENAME, read_files, require_plain
 from plinth.lakehouse.schema import DeltaColumn
-from plinth.lakehouse.staging import FILE_BYTES, StagedFile, stage
+from plinth.lakehouse.staging import StagedFile, file_bytes, stage
 from plinth.lakehouse.tables import DataFile, TableVersion
 
 if TYPE_CHECKING:
@@ -77,10 +77,11 @@ def merge(
     groups = _rewrite_groups(base, touched)
     add: list[StagedFile] = []
     for group in groups:
-        add += stage(con, _rewritten_rows(group, columns, changes), base.uri, columns, base.partition_by)
+        rewritten = _rewritten_rows(group, columns, changes)
+        add += stage(con, rewritten, base.uri, columns, base.partition_by, table_bytes=base.size)
     if inserted:
         rows = f"SELECT u.* FROM {quote(changes.upserts)} u ANTI JOIN plinth_matched m USING ({_names(changes.key)})"
-        add += stage(con, rows, base.uri, columns, base.partition_by)
+        add += stage(con, rows, base.uri, columns, base.partition_by, table_bytes=base.size)
     removed = tuple(file for group in groups for file in group)
     return Rewrite(tuple(add), removed, inserted, updated, deleted)
 
@@ -95,7 +96,7 @@ def _drop_unchanged(
     """Takes out of `upserts` the rows that the table holds already, value for value."""
     where = f"WHERE {changes.may_repeat}" if changes.may_repeat else ""
     con.execute(f"CREATE OR REPLACE TEMP TABLE plinth_overlap AS SELECT * FROM {quote(changes.upserts)} {where}")
-    candidates = _overlapping(con, base, columns, changes.key, "plinth_overlap")
+    candidates = overlapping(con, base, columns, changes.key, "FROM plinth_overlap")
     if not candidates:
         return
     same = " AND ".join(f"t.{quote(column.name)} IS NOT DISTINCT FROM u.{quote(column.name)}" for column in columns)
@@ -117,7 +118,7 @@ def _locate(
     """Finds the files that hold the keys to change: rows inserted, updated, deleted, and the addresses of the files."""
     keys = [column for column in columns if column.name in changes.key]
     names = _names(changes.key)
-    files = _overlapping(con, base, columns, changes.key, changes.upserts)
+    files = overlapping(con, base, columns, changes.key, f"FROM {quote(changes.upserts)}")
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE plinth_matched AS SELECT {names}, {FILENAME} "
         f"FROM ({read_files(files, keys, with_filename=True)}) SEMI JOIN {quote(changes.upserts)} USING ({names})"
@@ -129,7 +130,7 @@ def _locate(
     touched = _texts(con, f"SELECT DISTINCT {FILENAME} FROM plinth_matched")
     deleted = 0
     if changes.deletes is not None:
-        files = _overlapping(con, base, columns, changes.key, changes.deletes)
+        files = overlapping(con, base, columns, changes.key, f"FROM {quote(changes.deletes)}")
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE plinth_deleted AS SELECT {names}, {FILENAME} "
             f"FROM ({read_files(files, keys, with_filename=True)}) SEMI JOIN {quote(changes.deletes)} USING ({names})"
@@ -163,25 +164,22 @@ def _rewrite_groups(base: TableVersion, touched: set[str]) -> list[list[DataFile
 
     Each increment adds a small file; folding many of them into a rewrite that happens anyway keeps their number bounded.
     """
-    small = [file for file in base.files if file.size < FILE_BYTES * _SMALL_SHARE]
+    small = [file for file in base.files if file.size < file_bytes(base.size) * _SMALL_SHARE]
     if len(small) < _SMALL_FILES or base.partition_by:
         small = []
     groups = [[file] for file in base.files if file.uri in touched and file not in small]
     return [*groups, small] if small else groups
 
 
-def _overlapping(
-    con: duckdb.DuckDBPyConnection,
-    base: TableVersion,
-    columns: Sequence[DeltaColumn],
-    key: Sequence[str],
-    relation: str,
+def overlapping(
+    con: duckdb.DuckDBPyConnection, base: TableVersion, columns: Sequence[DeltaColumn], key: Sequence[str], rows: str
 ) -> list[DataFile]:
-    """The files whose range of the first key column overlaps that of a relation; all of them where a range is not known."""
+    """The files of a version that may hold a key of `rows` (SQL), by the range of the first key column; all where a range is not known."""
     first = next(column for column in columns if column.name == key[0])
-    low, high = con.execute(
-        f"SELECT min({quote(first.name)}), max({quote(first.name)}) FROM {quote(relation)}"
-    ).fetchone() or (None, None)
+    low, high = con.execute(f"SELECT min({quote(first.name)}), max({quote(first.name)}) FROM ({rows})").fetchone() or (
+        None,
+        None,
+    )
     if low is None:
         return []
     return [file for file in base.files if _may_hold(file, first.name, low, high)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from plinth.contracts.model import Table
+    from plinth.sources.source import Probe
 
 Watermark = str
 """A cursor value as canonical text: a whole number, `2020-01-31`, `2020-01-31 08:00:00[.ffffff]`, with `+00:00` for instants; else the
@@ -77,6 +78,10 @@ class Snapshot(ABC):
     @abstractmethod
     def watermark(self, table: Table) -> Watermark | None:
         """The highest cursor value; None where the table has no rows or no cursor."""
+
+    def probe(self, table: Table) -> Probe:
+        """What `Source.probe` says at the snapshot's moment; only for tables of which `Source.probe_before` gives None."""
+        raise NotImplementedError(f"{type(self).__name__} leaves every look to its source")
 
     def keys(self, table: Table) -> Relation:
         """The key columns of all rows, to find out which were deleted."""

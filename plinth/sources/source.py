@@ -80,6 +80,16 @@ class Source(ABC):
             SourceUnreadable: the table is not there.
         """
 
+    def probe_before(self, table: Table) -> Probe | None:
+        """The look to take before a snapshot is opened, so that a change in between shows later as a different one.
+
+        None where the snapshot takes it itself (`Snapshot.probe`), which spares a count of the table.
+
+        Raises:
+            SourceUnavailable, SourceUnreadable: as `probe`.
+        """
+        return self.probe(table)
+
     @abstractmethod
     def snapshot(
         self, con: duckdb.DuckDBPyConnection, tables: Iterable[Table] = ()
@@ -99,6 +109,11 @@ class Source(ABC):
 
     def close(self) -> None:
         """Lets go of what is held open."""
+        return None
+
+    @property
+    def home_schema(self) -> str | None:
+        """The schema that a name without one always means; None where the engine has none, or a search path decides."""
         return None
 
     def describe(self, pattern: str | None = None) -> tuple[SourceTable, ...]:

@@ -42,7 +42,8 @@ def compute_all(
         if difference is not None:
             return difference
         sql = f"SELECT * FROM {_ROWS}"
-    staged = stage(con, sql, uri, columns, model.partition_by)
+    size = base.size if base is not None else 0
+    staged = stage(con, sql, uri, columns, model.partition_by, table_bytes=size)
     con.execute(f"DROP TABLE IF EXISTS {_ROWS}")
     rows = sum(file.rows for file in staged)
     new = read_files([file.uri for file in staged], columns)

@@ -38,6 +38,10 @@ class MySQLSource(Source):
     def __init__(self, address: Address) -> None:
         self.address = address
 
+    @property
+    def home_schema(self) -> str | None:
+        return self.address.database or None
+
     def tables(self, schema: str | None = None, name: str | None = None) -> Sequence[SourceTable]:
         with self._queries() as query:
             return catalogue.describe(query, schema or self.address.database, name)

@@ -19,6 +19,7 @@ from plinth.sources.postgres.source import PostgresSource, table_name
 from plinth.sources.postgres.types import Doubtful, send, send_patiently
 from plinth.sources.reading import Reading, cursor_of, plan, select, through_bytes
 from plinth.sources.snapshot import Relation, Snapshot, Watermark
+from plinth.sources.source import Probe
 
 if TYPE_CHECKING:
     import duckdb
@@ -85,6 +86,7 @@ class PostgresSnapshot(Snapshot):
         self._con = con
         self._found: dict[str, tuple[SourceTable, bool]] = {}
         self._notes: dict[str, dict[str, int]] = {}
+        self._counts: dict[str, int] = {}
         self._encoded = True
 
     def begin(self) -> None:
@@ -123,8 +125,15 @@ class PostgresSnapshot(Snapshot):
         return Relation(select(readings, _remote(query), raws, strict=strict), bronze)
 
     def count(self, table: Table) -> int:
+        if table.name not in self._counts:
+            found, _ = self._describe(table)
+            self._counts[table.name] = int(self._query(f"SELECT count(*) AS n FROM {table_name(found)}")[0][0])
+        return self._counts[table.name]
+
+    def probe(self, table: Table) -> Probe:
         found, _ = self._describe(table)
-        return int(self._query(f"SELECT count(*) AS n FROM {table_name(found)}")[0][0])
+        highest = f"SELECT max({quote(cursor_of(table).physical_name)})::text AS w FROM {table_name(found)}"
+        return Probe(rows=self.count(table), watermark=self._query(highest)[0][0])
 
     def watermark(self, table: Table) -> Watermark | None:
         if table.cursor is None:
@@ -161,18 +170,19 @@ class PostgresSnapshot(Snapshot):
     def _settle(self, table: Table, found: SourceTable, readings: Sequence[Reading], where: str) -> tuple[Reading, ...]:
         """Looks on the server whether there are values that a plain read would change, and reads those columns otherwise.
 
-        In a strict read that is NaN in decimals: one pass with one condition, 0.13 s per million rows of three such columns.
+        In a strict read that is NaN in decimals: one parallel pass, 0.06 s per million rows of three such columns. A pass over all rows
+        counts them too, so that nobody has to do it again.
         """
         doubts = [(each, doubt) for each in readings if isinstance(each, Doubtful) for doubt in each.doubts]
         notes = self._notes.setdefault(table.name, {})
         if not doubts:
             return tuple(readings)
-        anything = " OR ".join(f"({doubt.condition})" for _, doubt in doubts)
-        joined = f"{where} AND ({anything})" if where else f" WHERE {anything}"
         counts = ", ".join(
             f"count(*) FILTER (WHERE {doubt.condition}) AS c{index}" for index, (_, doubt) in enumerate(doubts)
         )
-        row = self._query(f"SELECT {counts} FROM {table_name(found)}{joined}")[0]
+        rows, *row = self._query(f"SELECT count(*) AS n, {counts} FROM {table_name(found)}{where}")[0]
+        if not where:
+            self._counts[table.name] = int(rows)
         instead: dict[str, Reading] = {}
         for (reading, doubt), hits in zip(doubts, row, strict=True):
             if hits and doubt.note:

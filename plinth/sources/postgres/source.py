@@ -55,6 +55,9 @@ class PostgresSource(Source):
             row = con.execute(f"SELECT count(*), (SELECT max({cursor})::text FROM {target}) FROM {target}").fetchone()
             return Probe(rows=row[0], watermark=row[1]) if row else Probe()
 
+    def probe_before(self, table: Table) -> Probe | None:
+        return self.probe(table) if table.cursor is None else None
+
     def snapshot(
         self, con: duckdb.DuckDBPyConnection, tables: Iterable[Table] = ()
     ) -> AbstractContextManager[Snapshot]:

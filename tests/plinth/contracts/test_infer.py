@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -229,6 +230,18 @@ def test_a_draft_loads_again_whatever_the_names_and_comments_are(
         assert [column.physical_name for column in table.columns] == columns
         assert {column.description for column in table.columns} == {text}
         assert table.column(table.key[0]).physical_name == columns[-1]
+
+
+def test_a_draft_of_a_mysql_database_is_tied_to_no_database() -> None:
+    tables = [
+        source_table("orders", source_column("id"), key=("id",), schema="shop_test"),
+        source_table("a.b", source_column("id"), key=("id",), schema="shop_test"),
+        source_table("rates", source_column("id"), key=("id",), schema="shared"),
+    ]
+    text = infer(tables, source="shop", dialect="mysql", home="shop_test")
+    names = [table["physicalName"] for table in yaml.safe_load(text)["schema"]]
+    assert names == ["orders", '"a.b"', "shared.rates"]
+    assert "shop_test" not in text
 
 
 CHANGED = ["UPDTS", "updated_at", "UpdatedAt", "last_modified", "LastUpdateDate", "date_modified", "modified", "row_upd_ts", "CHGDAT",
