@@ -8,7 +8,7 @@ PORT ?= 3000
 export DAGSTER_TELEMETRY_DISABLED := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: help run ui test check format clean lock install
+.PHONY: help run ui serve test check format clean lock install
 .DEFAULT_GOAL := help
 
 help:
@@ -20,6 +20,9 @@ help:
 
 run: $(VENV)/.core
 	@$(BIN)/plinth run $(if $(DATA),--data "$(DATA)")
+
+serve: $(VENV)/.core
+	@$(BIN)/plinth serve $(if $(API_PORT),--port $(API_PORT)) $(if $(DATA),--data "$(DATA)")
 
 ui: $(VENV)/.core
 	@$(BIN)/plinth ui --port $(PORT) $(if $(DATA),--data "$(DATA)")
@@ -48,8 +51,10 @@ lock:
 	uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --universal --python-version 3.11 --quiet -o requirements.lock
 	for extra in $(EXTRAS); do uv pip compile pyproject.toml --extra $$(echo $$extra | sed 's/^dev$$/dev --extra peers/') --generate-hashes --no-emit-index-url \
 		--universal --python-version 3.11 --quiet -o requirements/$$extra.lock || exit 1; done
+	uv pip compile requirements/feast.in --generate-hashes --no-emit-index-url --universal --python-version 3.11 --quiet -o requirements/feast.lock
 
-EXTRAS := $(basename $(notdir $(wildcard requirements/*.lock)))
+# Feast pins what Plinth cannot live with, so the benchmarks that compare with it give it an environment of its own.
+EXTRAS := $(filter-out feast,$(basename $(notdir $(wildcard requirements/*.lock))))
 
 install: $(VENV)/.core
 

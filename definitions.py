@@ -11,13 +11,27 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets import bronze_assets, bronze_checks, legacy_specs, transform_assets
+from assets import (
+    bronze_assets,
+    bronze_checks,
+    event_assets,
+    feature_views_assets,
+    feature_views_checks,
+    legacy_specs,
+    model_assets,
+    model_checks,
+    serving_assets,
+    serving_checks,
+    transform_assets,
+)
 from jobs import asset_jobs, platform_executor, schedules
 from plinth.catalogue import load_contracts
 from plinth.contracts.model import Contract
 from plinth.platform import Platform, load_platform
+from plinth.serving.champion import RECOMMENDER
+from plinth.training.targets import TARGETS
 from resources import platform_resources
-from sensors import downstream_sensor, source_sensor
+from sensors import downstream_sensor, retraining_schedule, retraining_sensors, source_sensor
 
 PLATFORM_FILE = Path(__file__).resolve().parent / "platform.yaml"
 
@@ -44,17 +58,35 @@ def build_definitions(
 def _assemble(
     platform: Platform, contracts: Sequence[Contract], resource_overrides: Mapping[str, object]
 ) -> dg.Definitions:
+    # A project without a dbt project ends at bronze, and one whose gold is another trade's ends before the retailer's models.
+    transformed = transform_assets(platform) if platform.path("dbt_project").is_dir() else []
+    tables = {str(key.to_user_string()) for asset in transformed for key in asset.keys}
+    targets = [target for target in TARGETS if {str(table) for table in target.inputs} <= tables]
+    serves = any(target.name == RECOMMENDER for target in targets)
+    assets = [
+        *(asset for contract in contracts for asset in bronze_assets(contract, platform)),
+        *transformed,
+        *feature_views_assets(platform),
+        *model_assets(platform, targets),
+        *(serving_assets(platform) if serves else ()),
+        *(event_assets(platform) if serves else ()),
+    ]
+    groups = {key.path[0] for asset in assets for key in asset.keys}
     return dg.Definitions(
-        assets=[
-            *(spec for contract in contracts for spec in legacy_specs(contract, platform)),
-            *(asset for contract in contracts for asset in bronze_assets(contract, platform)),
-            # A project without a dbt project ends at bronze.
-            *(transform_assets(platform) if platform.path("dbt_project").is_dir() else ()),
+        assets=[*(spec for contract in contracts for spec in legacy_specs(contract, platform)), *assets],
+        asset_checks=[
+            *(checks for contract in contracts for checks in bronze_checks(contract)),
+            *feature_views_checks(platform),
+            *model_checks(targets),
+            *(serving_checks(platform) if serves else ()),
         ],
-        asset_checks=[checks for contract in contracts for checks in bronze_checks(contract)],
-        jobs=asset_jobs(),
-        schedules=schedules(),
-        sensors=[*(source_sensor(contract, platform) for contract in contracts), downstream_sensor()],
+        jobs=asset_jobs(groups),
+        schedules=[*schedules(), *([retraining_schedule()] if targets else ())],
+        sensors=[
+            *(source_sensor(contract, platform) for contract in contracts),
+            downstream_sensor(),
+            *(retraining_sensors(platform) if serves else ()),
+        ],
         resources={**platform_resources(platform), **resource_overrides},
         executor=platform_executor(platform),
     )

@@ -167,6 +167,7 @@ def gathered(project: Project, started: float, at: datetime, ran: Ran | None, jo
     """The report of a run, or of the finding that none is needed (`ran` is None)."""
     from plinth.lakehouse.tables import Lakehouse
     from plinth.report import FAILED, SUCCEEDED, UNCHANGED, Report, quarantine_lines, read_report, table_lines
+    from plinth.serving.report import champion_lines, online_line
 
     lakehouse = Lakehouse(project.platform)
     status = UNCHANGED if ran is None else SUCCEEDED if ran.success else FAILED
@@ -185,6 +186,8 @@ def gathered(project: Project, started: float, at: datetime, ran: Ran | None, jo
         checks_passed=checks.checks_passed,
         failed_checks=list(checks.failed_checks),
         quarantine=quarantine_lines(lakehouse),
+        models=champion_lines(project.platform),
+        online=online_line(project.platform),
         failures=ran.seen.failures if ran is not None else (),
         instance=str(project.instance),
         overlay=str(project.overlay) if project.overlay is not None else None,
@@ -200,7 +203,10 @@ def next_steps(status: str, project: Project) -> list[str]:
         return [
             "mend what is named above and run again: what was published stays, the rest is taken up where it stopped"
         ]
-    steps = [("make ui", "the assets, their checks and this run in Dagster, at http://127.0.0.1:3000")]
+    steps = [
+        ("make ui", "the assets, their checks, models and this run in Dagster, at http://127.0.0.1:3000"),
+        ("make serve", "the API on what this run published, with a key to try it and a request to begin with"),
+    ]
     if project.dataset == "sample":
         advance = f"{command_name()} sample advance --days 1 && make run"
         steps.append((advance, "a day of trade in the legacy system, and what follows from it"))

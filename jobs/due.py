@@ -19,6 +19,9 @@ from plinth.report import FAILED, read_report
 from plinth.sources import open_source
 from plinth.stale import stale_tables
 
+_PUBLICATION = dg.AssetKey(["serving", "online"])
+"""The only asset of a layer that is no table: a version of the online store."""
+
 
 def reasons_to_run(project: Project, repository: dg.RepositoryDefinition) -> list[str]:
     """Why the main job should run, in words; empty where it would find everything as it is.
@@ -39,8 +42,22 @@ def reasons_to_run(project: Project, repository: dg.RepositoryDefinition) -> lis
         finally:
             source.close()
         reasons += [f"bronze/{each.table}: {each.reason or each.fault}" for each in looks if each.reason or each.fault]
-    code = downstream_code(repository, project)
-    return reasons + [f"{table}: {reason}" for table, reason in stale_tables(lakehouse, code).items()]
+    return reasons + _downstream_reasons(project, repository, lakehouse)
+
+
+def _downstream_reasons(project: Project, repository: dg.RepositoryDefinition, lakehouse: Lakehouse) -> list[str]:
+    code, models = downstream_code(repository, project), model_code(repository)
+    if not models:
+        return [f"{table}: {reason}" for table, reason in stale_tables(lakehouse, code).items()]
+    from plinth.registry import Registry
+    from plinth.serving.due import model_inputs, publication_due
+
+    registry = Registry.of(project.platform)
+    inputs, stale = model_inputs(registry, models)
+    found = {**stale, **{str(table): reason for table, reason in stale_tables(lakehouse, code, inputs).items()}}
+    if not found and _PUBLICATION in repository.asset_graph.materializable_asset_keys:
+        found = {"serving/online": publication_due(project.platform, lakehouse, registry)}
+    return [f"{name}: {reason}" for name, reason in found.items() if reason]
 
 
 def downstream_code(repository: dg.RepositoryDefinition, project: Project) -> dict[TableId, str | None]:
@@ -50,5 +67,13 @@ def downstream_code(repository: dg.RepositoryDefinition, project: Project) -> di
     return {
         TableId(cast(Layer, key.path[0]), key.path[1]): graph.get(key).code_version
         for key in graph.materializable_asset_keys
-        if len(key.path) == 2 and key.path[0] in layers
+        if len(key.path) == 2 and key.path[0] in layers and key != _PUBLICATION
+    }
+
+
+def model_code(repository: dg.RepositoryDefinition) -> dict[str, str | None]:
+    """The models by their assets, with the fingerprint of the code that trains them."""
+    graph = repository.asset_graph
+    return {
+        key.path[1]: graph.get(key).code_version for key in graph.materializable_asset_keys if key.path[0] == "models"
     }

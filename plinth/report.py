@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from plinth.lakehouse.tables import Lakehouse
 
-LAYERS: tuple[Layer, ...] = ("bronze", "silver", "gold")
+LAYERS: tuple[Layer, ...] = ("bronze", "silver", "gold", "features", "serving")
 SUCCEEDED, FAILED, UNCHANGED = "succeeded", "failed", "unchanged"
 
 
@@ -57,6 +57,26 @@ class QuarantineLine:
 
 
 @dataclass(frozen=True)
+class ModelLine:
+    """The champion of a model: its version, and the figure that decides between versions, as it was measured at its training."""
+
+    model: str
+    version: int
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True)
+class OnlineLine:
+    """The version of the online store that is served: its documents by kind, and some customers to ask about."""
+
+    version: int
+    published_at: str
+    documents: Mapping[str, int]
+    customers: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Failure:
     """A step that failed, with its error in full."""
 
@@ -75,6 +95,8 @@ class Report:
         seconds: wall time from the command to the report; `job_seconds` of the Dagster job alone.
         peak_memory_mb: highest resident set of the largest process, MiB.
         run_id: the Dagster run, None where there was none.
+        models: the champions.
+        online: what is served; None where nothing is.
         checks: how many checks passed; those that did not stand in `failed_checks`.
         instance: folder of the Dagster instance that knows the run.
         overlay: the overlay of `platform.yaml` that was in force.
@@ -91,6 +113,8 @@ class Report:
     checks_passed: int = 0
     failed_checks: Sequence[FailedCheck] = ()
     quarantine: Sequence[QuarantineLine] = ()
+    models: Sequence[ModelLine] = ()
+    online: OnlineLine | None = None
     failures: Sequence[Failure] = ()
     instance: str | None = None
     overlay: str | None = None
@@ -114,16 +138,23 @@ def read_report(path: Path) -> Report:
     if not path.exists():
         raise TableMissing("there is no report yet", where=path, remedy="run `make run` (or `plinth run`) first")
     values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    parts = {"tables": TableLine, "failed_checks": FailedCheck, "quarantine": QuarantineLine, "failures": Failure}
+    parts = {
+        **{"tables": TableLine, "failed_checks": FailedCheck, "quarantine": QuarantineLine},
+        **{"failures": Failure, "models": ModelLine},
+    }
     for name, kind in parts.items():
-        values[name] = [kind(**each) for each in values[name]]
+        values[name] = [kind(**each) for each in values.get(name, ())]
+    if values.get("online") is not None:
+        values["online"] = OnlineLine(**values["online"])
     return Report(**values)
 
 
 def table_lines(lakehouse: Lakehouse, run: str | None) -> list[TableLine]:
-    """Every table of bronze, silver and gold as it stands."""
+    """Every table of the layers that people look at, as it stands."""
     lines = []
     for layer in LAYERS:
+        if layer not in lakehouse.platform.layers:
+            continue
         for each in lakehouse.tables(layer):
             version = lakehouse.open(each)
             changed = run is not None and version.state.run == run
@@ -158,6 +189,7 @@ def print_report(report: Report, console: Console) -> None:
     """Prints a report for people."""
     _print_tables(report, console)
     _print_checks(report, console)
+    _print_served(report, console)
     if report.quarantine:
         held = sum(line.rows for line in report.quarantine)
         console.print(f"Quarantine: {held:,} rows")
@@ -197,6 +229,15 @@ def _print_tables(report: Report, console: Console) -> None:
     console.print()
     console.print(grid)
     console.print()
+
+
+def _print_served(report: Report, console: Console) -> None:
+    for model in report.models:
+        console.print(f"Model {model.model}: version {model.version} is champion, {model.metric} {model.value:.3f}")
+    if report.online is not None:
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in report.online.documents.items())
+        console.print(f"Served: version {report.online.version} of the online store: {counts}")
+        console.print(f"  customers to ask about: {', '.join(report.online.customers)}")
 
 
 def _print_checks(report: Report, console: Console) -> None:

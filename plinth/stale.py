@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from plinth.lakehouse.tables import Lakehouse
 
 
-def stale_tables(lakehouse: Lakehouse, code: Mapping[TableId, str | None]) -> dict[TableId, str]:
+def stale_tables(
+    lakehouse: Lakehouse, code: Mapping[TableId, str | None], models: Mapping[str, str] | None = None
+) -> dict[TableId, str]:
     """The stale ones among some tables, each with the reason in words.
 
     Args:
         code: the tables that should be there, each with the fingerprint of the code that makes it today; None where it has none.
+        models: inputs that are no tables, with the text by which a commit names what it was made from.
     """
-    contents: dict[str, str | None] = {}
+    contents: dict[str, str | None] = dict(models or {})
 
     def content(name: str) -> str | None:
         if name not in contents:
