@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from api.keys.key import SCOPES, Key, NewKey, new_key
-from api.keys.table import KeyTable
 from plinth.api_settings import Api
 from plinth.platform import OVERLAY_VARIABLE
 from plinth.project import Project, open_project
 
 if TYPE_CHECKING:
+    from api.keys.table import KeyTable
     from uvicorn import Config
 
 _LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -41,6 +41,8 @@ def serve(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default api.workers.")] = None,
 ) -> None:
     """Start the API on what was published last."""
+    from api.keys.table import KeyTable
+
     project = _served_project(data, sample)
     settings = project.platform.api
     address = host or settings.host
@@ -224,6 +226,8 @@ def revoke(identity: Annotated[str, typer.Argument(help="Id of the key: plinth k
 
 
 def _table() -> KeyTable:
+    from api.keys.table import KeyTable
+
     table = KeyTable(open_project().platform.online_url())
     table.set_up()
     return table
