@@ -21,8 +21,9 @@ from plinth.platform import OVERLAY_VARIABLE
 from plinth.project import Project, open_project
 
 if TYPE_CHECKING:
-    from api.keys.table import KeyTable
     from uvicorn import Config
+
+    from api.keys.table import KeyTable
 
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 _DEVELOPMENT = "development"
