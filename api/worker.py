@@ -171,6 +171,8 @@ class Worker:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self.settings.poll_seconds)
+            if not self._writer.alive:
+                raise RuntimeError("the thread that writes events has ended")
             while await self._look_once():
                 pass
 
