@@ -30,6 +30,7 @@ Data = Annotated[Path | None, typer.Option(help="The models that were trained on
 ModelName = Annotated[str, typer.Argument(help="A model, e.g. recommender.")]
 Version = Annotated[int, typer.Argument(min=1, help="A version of `plinth model list`.")]
 _SHORT = 12
+_HIDDEN = ("plinth.contents",)  # for comparing, not for reading
 
 
 @app.command("list")
@@ -70,7 +71,8 @@ def show(
     facts = {
         "model": str(found), "alias": ", ".join(found.aliases) or "none", "registered": f"{found.created_at:%Y-%m-%d %H:%M:%S} UTC",
         "digest": found.digest, "seed": str(found.seed), "code": found.code or "not recorded",
-        "snapshot of the figures": found.evaluated_on or "not recorded", "decision": _said(found), **found.tags,
+        "snapshot of the figures": found.evaluated_on or "not recorded", "decision": _said(found),
+        **{name.removeprefix("plinth."): value for name, value in found.tags.items() if value and name not in _HIDDEN},
     }  # fmt: skip
     console.print(_pairs("", "", facts))
     console.print(_pairs("figure", "value", {name: f"{value:,.4f}" for name, value in found.metrics.items()}))

@@ -20,7 +20,7 @@ from plinth.registry import version as tag
 from plinth.registry.champions import Challenge, challenge, promote, roll_back
 from plinth.registry.content import digest_of, hashes_of
 from plinth.registry.errors import ModelMissing
-from plinth.registry.fetch import fetch, plot
+from plinth.registry.fetch import fetch, plots
 from plinth.registry.runs import Training, written_run
 from plinth.registry.store import Absent, Store, faults
 from plinth.registry.version import Decision, RegisteredVersion, parse_version
@@ -181,9 +181,9 @@ class Registry:
         """
         return fetch(self.store, version)
 
-    def plot(self, version: RegisteredVersion, name: str) -> bytes | None:
-        """A plot of a version as PNG; None where it has none of this name."""
-        return plot(self.store, version, name)
+    def plots(self, version: RegisteredVersion) -> Mapping[str, bytes]:
+        """The plots of a version as PNG, by name."""
+        return plots(self.store, version)
 
     def challenge(
         self,

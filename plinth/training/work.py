@@ -89,8 +89,10 @@ def train(
             "reason": "",
             "decision": now and now.decision,
         }
+        plots = _plots(target, registry, now) if now is not None else {}
         seconds = round(time.monotonic() - began, 2)
-        return Outcome(now, registry.champion(target.name), inputs=inputs, seconds=seconds, **{**given, **more})  # type: ignore[arg-type]
+        champion = registry.champion(target.name)
+        return Outcome(now, champion, inputs=inputs, seconds=seconds, plots=plots, **{**given, **more})  # type: ignore[arg-type]
 
     if known is not None and known.decision is not None:
         tell(f"{target.name}: tables, code and seed are those of version {known.version}")
@@ -105,7 +107,6 @@ def train(
     except NotTrainable as why:
         tell(f"{target.name}: {why.what}")
         return outcome(None, reason=why.what)
-    plots = dict(trained.plots)
     with tempfile.TemporaryDirectory(dir=_made(scratch)) as folder:
         files = Path(folder) / target.name
         trained.save(files)
@@ -115,7 +116,7 @@ def train(
             files=files,
             parameters=trained.parameters,
             metrics=trained.metrics,
-            plots=plots,
+            plots=trained.plots,
             inputs=inputs,
             seed=seed,
             code=code,
@@ -131,9 +132,8 @@ def train(
     registered = version.version not in before
     decision = _challenge(target, task, registry, version)
     tell(f"{version}: {decision.reason}")
-    plots["history"] = history(registry.versions(target.name), target.metric)
     same = "" if registered else f"the model is version {version.version}, byte for byte"
-    return outcome(version, trained=True, registered=registered, reason=same, decision=decision, plots=plots)
+    return outcome(version, trained=True, registered=registered, reason=same, decision=decision)
 
 
 def _challenge(target: Target, task: Task, registry: Registry, version: RegisteredVersion) -> Decision:
@@ -144,6 +144,13 @@ def _challenge(target: Target, task: Task, registry: Registry, version: Register
         task.snapshot,
         evaluate=lambda other: task.value_of(registry.fetch(other)),
     )
+
+
+def _plots(target: Target, registry: Registry, version: RegisteredVersion) -> dict[str, bytes]:
+    """The version's own plots, and how versions came on once there are two."""
+    versions = registry.versions(target.name)
+    later = {"history": history(versions, target.metric)} if len(versions) > 1 else {}
+    return {**registry.plots(version), **later}
 
 
 def _origin(target: Target, versions: Mapping[str, TableVersion], code: str, seed: int, threads: int) -> str:

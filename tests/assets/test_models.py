@@ -60,6 +60,13 @@ def said(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
     return {name: value.value for name, value in event.materialization.metadata.items()}
 
 
+def assert_image(text: str) -> None:
+    """A picture within the text, as the UI shows it."""
+    head, _, body = text.partition("base64,")
+    assert head.endswith("(data:image/png;")
+    assert base64.b64decode(body.rstrip(")")).startswith(b"\x89PNG")
+
+
 def data_version(result: dg.ExecuteInProcessResult) -> str | None:
     (event,) = result.get_asset_materialization_events()
     return (event.materialization.tags or {}).get("dagster/data_version")
@@ -101,11 +108,7 @@ def test_rounds_report_figures_plots_and_the_decision(tmp_path: Path, instance: 
     assert isinstance(told[SMALL.metric], float) and 0 < told[SMALL.metric] < 1
     assert told["digest"] == told["champion_digest"] == data_version(first)
     assert [record.data["table"] for record in told["inputs"].records] == [str(table) for table in SMALL.inputs]
-    for plot in ("plot_figures", "plot_history"):
-        text = told[plot].md_str if hasattr(told[plot], "md_str") else told[plot]
-        head, _, body = text.partition("base64,")
-        assert head.endswith("(data:image/png;")
-        assert base64.b64decode(body.rstrip(")")).startswith(b"\x89PNG")
+    assert_image(told["plot_figures"])
     version = shop.registry.champion("recommender")
     assert (
         version is not None and version.tags["plinth.reason"] == "a test" and version.tags["plinth.run"] == first.run_id
@@ -118,9 +121,11 @@ def test_rounds_report_figures_plots_and_the_decision(tmp_path: Path, instance: 
     assert said(again)["trained"] is False and "nothing changed" in said(again)["reason"]
     assert said(again)[SMALL.metric] == told[SMALL.metric], "the line on the asset's page goes on"
     assert data_version(again) == data_version(first)
+    assert said(again)["plot_figures"] == told["plot_figures"]
 
     seeded = run(shop, instance, run_config={"ops": {"models__recommender": {"config": {"seed": 5}}}})
     assert said(seeded)["registered"] is True and said(seeded)["seed"] == 5
+    assert_image(said(seeded)["plot_history"])
     won = said(seeded)["promoted"]
     assert (data_version(seeded) == data_version(first)) is not won, "what is served from it follows the champion"
     evaluation = evaluate(shop, instance)[BEATS]

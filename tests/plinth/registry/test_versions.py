@@ -27,8 +27,7 @@ def test_a_version_holds_all_that_it_was_made_from(registry: Registry, save: Sav
     assert (found.seed, found.code, found.origin, found.evaluated_on) == (11, "c0de", "from a", "june")
     assert found.tags == {"plinth/reason": "first"}
     assert found.digest == digest_of(hashes_of(save("a")))
-    assert registry.plot(found, "recall") == PNG
-    assert registry.plot(found, "no such plot") is None
+    assert registry.plots(found) == {"recall": PNG}
 
 
 def test_mlflow_itself_shows_figures_settings_and_inputs(registry: Registry, save: Save) -> None:
