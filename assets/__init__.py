@@ -10,6 +10,8 @@ from assets.checks import bronze_checks
 from assets.events import event_assets
 from assets.features import feature_views_assets, feature_views_checks
 from assets.legacy import legacy_specs
+from assets.model_checks import model_checks
+from assets.models import model_assets, model_key
 from assets.serving import serving_assets
 from assets.serving_checks import serving_checks
 from assets.transform import transform_assets
@@ -22,6 +24,9 @@ __all__ = [
     "feature_views_assets",
     "feature_views_checks",
     "legacy_specs",
+    "model_assets",
+    "model_checks",
+    "model_key",
     "serving_assets",
     "serving_checks",
     "transform_assets",
