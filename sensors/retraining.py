@@ -152,7 +152,8 @@ def _champion_sensor() -> dg.SensorDefinition:
     )
     def champion_changes(context: dg.SensorEvaluationContext, registry: RegistryResource) -> dg.SensorResult:
         try:
-            champions = {target.name: registry.models().champion(target.name) for target in TARGETS}
+            models = registry.models()
+            champions = {target.name: models.champion(target.name) for target in TARGETS}
         except PlinthError as error:
             return dg.SensorResult(skip_reason=str(error))
         requests = [

@@ -127,7 +127,9 @@ def _say_change(before: RegisteredVersion | None, now: RegisteredVersion) -> Non
         typer.echo(f"{now} is the champion already.")
         return
     typer.echo(f"{now} is the champion" + (f", in the place of version {before.version}." if before else "."))
-    typer.echo(f"Materialise what is made from it to serve it: models/{now.model} stays as it is, serving/… follows.")
+    typer.echo(
+        f"The sensor champion_changes passes it on; where it is off, materialise models/{now.model} and what is made from it."
+    )
 
 
 def _figure(version: RegisteredVersion) -> str:

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -81,7 +82,7 @@ class Registry:
     ) -> RegisteredVersion:
         """Registers the files of a trained model as a new version, with the alias `challenger`.
 
-        A model whose digest is registered already is not registered twice: the version that has it is returned as it was.
+        A model whose digest is registered already is not registered twice: the version that has it is returned, with the newest origin.
 
         Args:
             files: the folder that the model was saved to; plain files only.
@@ -115,6 +116,10 @@ class Registry:
         with self.store.lock(), faults(self.store.uri):
             same = self.find(model, digest=digest)
             if same is not None:
+                if origin not in ("", same.origin):
+                    # Found by it before the next training, which would give the same once more.
+                    client.set_model_version_tag(model, str(same.version), tag.ORIGIN, origin)
+                    same = replace(same, origin=origin)
                 return same
             self._ensure_model(model)
             with written_run(self.store, Training(model, files, described, measured, plots, inputs)) as (run, source):

@@ -54,6 +54,13 @@ def test_an_equal_model_is_not_registered_twice(registry: Registry, save: Save) 
     assert [each.version for each in registry.versions("recommender")] == [1]
 
 
+def test_an_equal_model_of_other_tables_is_found_by_these_from_then_on(registry: Registry, save: Save) -> None:
+    register(registry, save("a"), origin="june")
+    again = register(registry, save("a"), origin="july")
+    assert registry.find("recommender", origin="july") == again
+    assert (again.version, again.inputs) == (1, {"gold/interactions": 7})
+
+
 def test_the_version_of_an_origin_is_found_before_anything_is_trained(registry: Registry, save: Save) -> None:
     register(registry, save("a"))
     second = register(registry, save("b"))
