@@ -53,7 +53,7 @@ class Worker:
         self.ring = Ring()
         self.live = Live(settings.sessions)
         self.counters = Counters(counters)
-        self.log = RequestLog(log or sys.stdout)
+        self.log = RequestLog(log or sys.stdout, self.counters)
         self.shelf: Shelf | None = None
         self.stale_since: float | None = None
         self.draining = False
