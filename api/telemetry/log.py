@@ -20,7 +20,7 @@ from typing import TextIO
 
 from api.telemetry.counters import ROUTES, Counters
 
-_FLUSH_SECONDS = 0.01
+_FLUSH_SECONDS = 0.005
 _LONGEST = 20_000
 
 
