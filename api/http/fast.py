@@ -118,6 +118,8 @@ class FastLane:
         head = [*head, (b"x-request-id", request.encode()), *worker.trailing]
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": body})
+        if worker.stale_since is not None:
+            worker.counters.add("stale_answers")
         worker.log.note(request, "GET", route, status, time.perf_counter() - started, key.id)
 
     def _find(self, path: str) -> Hot | None:
@@ -133,9 +135,12 @@ class FastLane:
         ready = None if lane is None else self._ready(lane.kind, name)
         if lane is None or ready is None:
             return None
-        if len(self._hot) >= _MOST_HOT:
-            self._hot.popitem(last=False)
-        hot = self._hot[path] = Hot(lane, ready)
+        hot = Hot(lane, ready)
+        # What is not held whole makes room for others on the shelf, and must not live on here.
+        if self._shelf is not None and lane.kind in self._shelf.whole:
+            if len(self._hot) >= _MOST_HOT:
+                self._hot.popitem(last=False)
+            self._hot[path] = hot
         return hot
 
     def _ready(self, kind: str, name: str) -> Ready | None:
