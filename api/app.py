@@ -6,6 +6,7 @@ What belongs here: putting together, and the OpenAPI document as a whole. What d
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -72,6 +73,8 @@ class Application:
 def build() -> App:
     """The application of the current project: what uvicorn asks each worker process for."""
     configure_logging()
+    # A thread that loads a version gives the interpreter back to the requests after a millisecond, not after five.
+    sys.setswitchinterval(0.001)
     platform = open_project().platform
     named = os.environ.get(COUNTERS_VARIABLE)
     counters = Path(named) if named else Path(tempfile.mkdtemp(prefix="plinth-api-"))

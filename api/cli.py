@@ -16,13 +16,14 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from api.keys.key import SCOPES, Key, NewKey, new_key
-from api.keys.table import KeyTable
 from plinth.api_settings import Api
 from plinth.platform import OVERLAY_VARIABLE
 from plinth.project import Project, open_project
 
 if TYPE_CHECKING:
     from uvicorn import Config
+
+    from api.keys.table import KeyTable
 
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 _DEVELOPMENT = "development"
@@ -41,6 +42,8 @@ def serve(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default api.workers.")] = None,
 ) -> None:
     """Start the API on what was published last."""
+    from api.keys.table import KeyTable
+
     project = _served_project(data, sample)
     settings = project.platform.api
     address = host or settings.host
@@ -125,8 +128,11 @@ def _greet(project: Project, table: KeyTable, host: str, port: int) -> None:
     with OnlineStore.open(project.platform.online_url()) as store:
         try:
             version = store.current()
-            for customer, _ in store.scan("recommendations", None, 1):
-                path = f"/v1/customers/{customer}/recommendations"
+            # Somebody for whom everything is published, so that the first tries all answer.
+            kinds = ("promotions", "recommendations")
+            known = [key for kind in kinds for key, _ in store.scan(kind, None, 1)]
+            if known:
+                path = f"/v1/customers/{known[0]}/recommendations"
         except StoreUnavailable:
             version = None
     if version is None:
@@ -224,6 +230,8 @@ def revoke(identity: Annotated[str, typer.Argument(help="Id of the key: plinth k
 
 
 def _table() -> KeyTable:
+    from api.keys.table import KeyTable
+
     table = KeyTable(open_project().platform.online_url())
     table.set_up()
     return table

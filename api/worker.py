@@ -53,7 +53,7 @@ class Worker:
         self.ring = Ring()
         self.live = Live(settings.sessions)
         self.counters = Counters(counters)
-        self.log = RequestLog(log or sys.stdout)
+        self.log = RequestLog(log or sys.stdout, self.counters)
         self.shelf: Shelf | None = None
         self.stale_since: float | None = None
         self.draining = False
@@ -171,6 +171,8 @@ class Worker:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self.settings.poll_seconds)
+            if not self._writer.alive:
+                raise RuntimeError("the thread that writes events has ended")
             while await self._look_once():
                 pass
 

@@ -97,7 +97,8 @@ def propensity_figures(
     if plot is not None:
         plot.mkdir(parents=True, exist_ok=True)
         (plot / "reliability.png").write_bytes(reliability_plot(reliability(chances["calibrated"], bought)))
-        (plot / "gains.png").write_bytes(gains_plot(chances, bought))
+        ranked = {name: chance for name, chance in chances.items() if name != "uncalibrated"}  # ranks as the calibrated
+        (plot / "gains.png").write_bytes(gains_plot(ranked, bought))
     best = results["calibrated"]
     return {
         **{name: best.figures()[name] for name in ("roc_auc", "pr_auc", "brier", "ece", "lift_at_10")},

@@ -143,10 +143,11 @@ def _plan_figures(
         true += (profit[chosen].sum(), _BUDGET_SHARE * profit.sum(), profit.sum())
     return {
         "plan_profit_expected": float(expected[0]),
+        "plan_profit_low": low,
+        "plan_profit_high": high,
         "plan_profit_true": float(true[0]),
         "random_profit_true": float(true[1]),
         "everyone_profit_true": float(true[2]),
-        "plan_inside_interval": float(low <= true[0] <= high),
     }
 
 

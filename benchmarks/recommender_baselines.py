@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from plinth.recommend.evaluate import Evaluation, Window, judge
-from plinth.recommend.log import Array
+from plinth.recommend.log import Array, codes_of
 from plinth.recommend.snapshot import Snapshot, scores_of
 
 _BLOCK = 256
@@ -46,18 +46,17 @@ BASELINES: dict[str, Callable[[Snapshot, Array], Array]] = {
 
 
 def baseline(snapshot: Snapshot, window: Window, score: Callable[[Snapshot, Array], Array], k: int = 20) -> Evaluation:
-    """A baseline's figures; where it has nothing to say, popularity fills its lists."""
-    return judge(
-        window,
-        _lists(snapshot, window.customers, score, k, new_only=False),
-        _lists(snapshot, window.new_customers, score, k, new_only=True),
-    )
+    """A baseline's figures; where it has nothing to say, popularity fills its lists.
 
+    The snapshot knows nothing of the window, so its codes are others than the window's: labels go between them.
+    """
+    names = window.log.goods.codes(snapshot.log.goods.labels)
 
-def _lists(
-    snapshot: Snapshot, customers: Array, score: Callable[[Snapshot, Array], Array], k: int, *, new_only: bool
-) -> Array:
-    return np.concatenate(list(_blocks(snapshot, customers, score, k, new_only)))
+    def lists(customers: Array, *, new_only: bool) -> Array:
+        codes = codes_of(snapshot.log.customers, window.log.customers[customers])
+        return names[np.concatenate(list(_blocks(snapshot, codes, score, k, new_only)))]
+
+    return judge(window, lists(window.customers, new_only=False), lists(window.new_customers, new_only=True))
 
 
 def _blocks(

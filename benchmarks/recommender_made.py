@@ -45,15 +45,15 @@ def made_events(customers: int, items: int, days: int, seed: int, *, first_custo
     # Popularity falls with the rank within a theme; half of the draws fall on the few that this customer always takes.
     within = np.floor(items // len(_THEMES) * rng.power(0.45, len(basket))).astype(np.int64)
     habit = (owner[basket] * 7919 + taste * 31 + rng.integers(0, 5, len(basket))) % (items // len(_THEMES))
-    item = np.where(rng.random(len(basket)) < 0.5, habit, within) * len(_THEMES) + taste
+    item = (np.where(rng.random(len(basket)) < 0.5, habit, within) * len(_THEMES) + taste).astype(np.int64)
     stamps = (np.datetime64(START, "us") + (moment * 1_000_000).astype("timedelta64[us]"))[basket]
     return pa.table(
         {
             "customer": pa.array(owner[basket] + first_customer, pa.int64()),
-            "basket": pa.array([f"B{n}" for n in basket]),
-            "item": pa.array([f"{10000 + n}" for n in item]),
+            "basket": pa.array(basket).cast(pa.string()),
+            "item": pa.array(item + 10_000).cast(pa.string()),
             "time": pa.array(stamps, pa.timestamp("us")),
-            "country": pa.array([_COUNTRIES[n % 3] for n in owner[basket]]),
+            "country": pa.array(np.array(_COUNTRIES)[owner[basket] % 3]),
         }
     )
 

@@ -64,8 +64,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--customers", type=int)
     parser.add_argument("--without-feast", action="store_true", help="Leave Feast's figure out.")
     options = parser.parse_args()
-    options.rounds = options.rounds or (1 if options.small else 5)
-    options.seconds = options.seconds or (1 if options.small else 2)
+    options.rounds = options.rounds or (1 if options.small else 9)
+    options.seconds = options.seconds or 1
     options.customers = options.customers or (200 if options.small else 20_000)
     options.without_feast = options.without_feast or options.small
     return options

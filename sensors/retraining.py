@@ -84,7 +84,7 @@ def retraining_schedule() -> dg.ScheduleDefinition:
 
 
 def retraining_sensors(platform: Platform, limits: Limits | None = None) -> Sequence[dg.SensorDefinition]:
-    """The sensors of data drift and of quality drift."""
+    """The sensors of data drift, of quality drift, and of a champion that was changed by hand."""
     chosen = limits or Limits()
 
     def data(lakehouse: Lakehouse, registry: Registry) -> Sight | str:
@@ -94,6 +94,7 @@ def retraining_sensors(platform: Platform, limits: Limits | None = None) -> Sequ
         return _quality_sight(platform, chosen, lakehouse, registry)
 
     return [
+        _champion_sensor(),
         _sensor(
             "data_drift",
             data,
@@ -138,6 +139,51 @@ def _sensor(name: str, sight_of: Callable[[Lakehouse, Registry], Sight | str], d
         return dg.SensorResult(run_requests=[request], cursor=Cursor(sight.token, now).as_text())
 
     return drift
+
+
+def _champion_sensor() -> dg.SensorDefinition:
+    @dg.sensor(
+        name="champion_changes",
+        target=_MODELS,
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Asks for the asset of a model whose champion was changed by hand (plinth model rollback, promote): it trains nothing, and tells "
+        "what is served from it.",
+    )
+    def champion_changes(context: dg.SensorEvaluationContext, registry: RegistryResource) -> dg.SensorResult:
+        try:
+            models = registry.models()
+            champions = {target.name: models.champion(target.name) for target in TARGETS}
+        except PlinthError as error:
+            return dg.SensorResult(skip_reason=str(error))
+        requests = [
+            dg.RunRequest(
+                # The time of the last report is in the key, so that a champion who comes back a second time is told again.
+                run_key=f"champion-{name}-{champion.version}-after-{told}",
+                asset_selection=[model_key(name)],
+                tags={
+                    ASKED_BY_TAG: "champion_changes",
+                    REASON_TAG: f"version {champion.version} of {name} was made champion by hand",
+                },
+            )
+            for name, champion in champions.items()
+            if champion is not None
+            for digest, told in [_told(context.instance, name)]
+            if digest not in (None, champion.digest)
+        ]
+        return dg.SensorResult(
+            run_requests=requests, skip_reason=None if requests else "the assets tell of the champions"
+        )
+
+    return champion_changes
+
+
+def _told(instance: dg.DagsterInstance, model: str) -> tuple[str | None, float]:
+    """The champion's digest as the model's asset told it last, and when; none where it was never materialised."""
+    event = instance.get_latest_materialization_event(model_key(model))
+    if event is None or event.asset_materialization is None:
+        return None, 0.0
+    return (event.asset_materialization.tags or {}).get("dagster/data_version"), event.timestamp
 
 
 def _nothing(why: str, cursor: Cursor) -> dg.SensorResult:

@@ -1,4 +1,5 @@
-"""Events of visitors: the form of a batch, and the writer that makes many requests' events durable in one transaction.
+"""Events of visitors.
 
-What an event changes in a visitor's list stands in `api.served.live`.
+What belongs here: the form of a batch, and the writer that makes many requests' events durable in one transaction. What does not: what an
+event changes in a visitor's list (`api.served.live`).
 """

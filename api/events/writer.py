@@ -62,6 +62,11 @@ class EventWriter:
             self._wake.notify()
         return await waiting.future
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread still works; one that met a fault of ours does not."""
+        return self._thread.is_alive()
+
     def opened(self) -> None:
         """Notes which file the store's connections are open on; called once the store was reached."""
         file = self._store.address.file

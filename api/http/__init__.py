@@ -1,4 +1,5 @@
-"""HTTP itself: the guarded protocol, the fast lane, the limits around FastAPI, problem details, and draining before the end.
+"""HTTP itself.
 
-No route's meaning stands here (`api.routes`), and no key is checked here other than by asking `api.keys`.
+What belongs here: the guarded protocol, the fast lane, the limits around FastAPI, problem details, and draining before the end. What does
+not: what a route means (`api.routes`), and what makes a key valid (`api.keys`).
 """

@@ -88,7 +88,6 @@ class _Exchange:
         scope["plinth.route"] = ROUTES[route]
         key = scope.get("plinth.key", "")
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._worker.counters.request(route, self.status, seconds)
         self._worker.log.note(self.request, method, route, self.status, seconds, key)
 
 

@@ -1,4 +1,5 @@
-"""Keys of the API: what a key is, where its hash is kept, and the ring that a worker checks requests against.
+"""Keys of the API.
 
-What a route needs as a scope is said by the route (`api.routes`).
+What belongs here: what a key is, where its hash is kept, and the ring that a worker checks requests against. What does not: which scope a
+route needs (`api.routes`).
 """

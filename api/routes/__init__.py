@@ -1,4 +1,5 @@
-"""The endpoints, one module for each thing that is asked about, with their models and examples for the OpenAPI document.
+"""The endpoints, one module for each thing that is asked about.
 
-How an answer is worked out stands in `api.served`; limits, time-outs and the fast lane in `api.http`.
+What belongs here: routes, with their models and examples for the OpenAPI document. What does not: how an answer is worked out
+(`api.served`), and limits, time-outs and the fast lane (`api.http`).
 """

@@ -42,7 +42,7 @@ async def recommendations(
     found = await worker.fetch("recommendations", id)
     ready = worker.live.list_of(id, shelf, found)
     if ready is None and found is not None:
-        ready = shelf.answer("recommendations", id) or shelf.wrap(found)
+        ready = shelf.wrap(found)
     if ready is None:
         ready = _cold_start(shelf, id, country)
     if limit is not None:
@@ -91,4 +91,4 @@ async def document(worker: Worker, kind: str, key: str) -> Ready:
     found = await worker.fetch(kind, key)
     if found is None:
         raise Problem(NOT_FOUND)
-    return shelf.answer(kind, key) or shelf.wrap(found)
+    return shelf.wrap(found)

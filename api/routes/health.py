@@ -65,6 +65,7 @@ def readiness(worker: Worker) -> Readiness:
     },
 )
 async def metrics(worker: Asked) -> Response:
+    worker.log.flush()
     registry = registry_of(CountersCollector(worker.counters), _Gauges(worker))
     return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 

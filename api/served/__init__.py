@@ -1,4 +1,4 @@
-"""What a worker serves: its copy of the published version, the visitors' events since then, and the look-out for newer ones.
+"""What a worker serves.
 
-Nothing here knows HTTP.
+What belongs here: its copy of the published version, what visitors did since then, and one look for what is newer. What does not: HTTP.
 """

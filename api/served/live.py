@@ -11,7 +11,7 @@ for another one both are made again when they are asked for.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from api.events.batch import WEIGHTS
@@ -53,7 +53,7 @@ class Live:
     """All visitors with events since the publication.
 
     `lists` holds the answer of each customer whose events were blended; the fast lane reads it before the shelf. A customer in
-    `customers` without a list there has one made by `list_of`.
+    `customers` without a list there has one made by `list_of`. `changed` is called with each customer whose list is another one now.
     """
 
     def __init__(self, limit: int) -> None:
@@ -61,6 +61,7 @@ class Live:
         self.customers: OrderedDict[str, Visitor] = OrderedDict()
         self.sessions: OrderedDict[str, Visitor] = OrderedDict()
         self.lists: dict[str, Ready] = {}
+        self.changed: Callable[[str], None] = lambda customer: None
         self._lively: OrderedDict[str, Visitor] = OrderedDict()
 
     def apply(self, event: Event | StoredEvent, at: datetime | None = None) -> None:
@@ -72,6 +73,7 @@ class Live:
         if event.customer is not None:
             self._visitor(self.customers, event.customer).add(event.item, weight, moment)
             self.lists.pop(event.customer, None)
+            self.changed(event.customer)
 
     def renew(self, events: Sequence[Event], shelf: Shelf) -> None:
         """Makes the lists of a request's customers at once, so that the next request finds them ready.
@@ -136,6 +138,7 @@ class Live:
                 if visitors is self.customers:
                     self.lists.pop(gone, None)
                     self._lively.pop(gone, None)
+                    self.changed(gone)
         else:
             visitors.move_to_end(name)
         return visitor

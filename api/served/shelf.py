@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,7 +25,6 @@ KINDS = ("model", "popular", "item", "table", "recommendations", "similar", "pro
 ENTRY_BYTES = 200
 _PAGE = 500
 _PAUSE_SECONDS = 0.0005
-_READY = 20_000
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -58,7 +56,6 @@ class Shelf:
     size: int = 0
     model: ItemModel | None = None
     model_refused: bool = False
-    _ready: OrderedDict[tuple[str, str], Ready] = field(default_factory=OrderedDict)
     _head: Headers = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -72,18 +69,6 @@ class Shelf:
         """A body, or None where it is not in the copy."""
         found = self.documents.get(kind)
         return None if found is None else found.get(key)
-
-    def answer(self, kind: str, key: str) -> Ready | None:
-        """The answer that a body makes; what was asked for lately is kept made."""
-        ready = self._ready.get((kind, key))
-        if ready is None:
-            body = self.get(kind, key)
-            if body is None:
-                return None
-            if len(self._ready) >= _READY:
-                self._ready.popitem(last=False)
-            ready = self._ready[kind, key] = self.wrap(body)
-        return ready
 
     def wrap(self, body: bytes) -> Ready:
         """A body with the headers of this version. The ETag follows from the bytes: it outlives a version that does not change them."""
@@ -101,7 +86,6 @@ class Shelf:
         while self.size > self.limit and len(held) > 1:
             oldest = next(iter(held))
             self.size -= _cost(oldest, held.pop(oldest))
-            self._ready.pop((kind, oldest), None)
 
     def counts(self) -> Mapping[str, int]:
         """How many documents of each kind are here."""

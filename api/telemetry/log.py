@@ -18,17 +18,18 @@ import traceback
 from datetime import UTC, datetime
 from typing import TextIO
 
-from api.telemetry.counters import ROUTES
+from api.telemetry.counters import ROUTES, Counters
 
-_FLUSH_SECONDS = 0.01
+_FLUSH_SECONDS = 0.005
 _LONGEST = 20_000
 
 
 class RequestLog:
-    """Notes requests, and writes them shortly afterwards; a server that is asked nothing is not woken."""
+    """Notes requests, and counts and writes them shortly afterwards; a server that is asked nothing is not woken."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, counters: Counters) -> None:
         self._stream = stream
+        self._counters = counters
         self._noted: list[tuple[float, str, str, int, int, float, str]] = []
         self._lost = 0
         self._second, self._shown = 0, ""
@@ -40,15 +41,18 @@ class RequestLog:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
         elif len(noted) >= _LONGEST:
             self._lost += 1
+            self._counters.request(route, status, seconds)
             return
         noted.append((time.time(), request_id, method, route, status, seconds, key))
 
     def flush(self) -> None:
-        """Writes what was noted."""
+        """Counts and writes what was noted."""
         noted, self._noted = self._noted, []
         lost, self._lost = self._lost, 0
         if not noted:
             return
+        for _, _, _, route, status, seconds, _ in noted:
+            self._counters.request(route, status, seconds)
         lines = [
             f'{{"time":"{self._moment(at)}","level":"info","event":"request","request":"{request_id}","method":"{method}",'
             f'"route":"{ROUTES[route]}","status":{status},"ms":{seconds * 1000:.3f},"key":"{key}"}}\n'

@@ -1,20 +1,23 @@
 """Reading documents and versions: what the API sees. It never writes, and needs no more than the right to read.
 
-Each answer comes from one statement, which finds the version and reads its documents at once: a publish or a rollback in between cannot mix
-two versions. Who needs several answers of one version asks for `current()` first and names its number.
+An answer comes from one statement, which finds the version and reads its documents at once, or from several that name one published version,
+which never changes: a publish or a rollback in between cannot mix two. Who needs several answers of one version asks for `current()` first and
+names its number.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from plinth.online.errors import VersionMissing
 from plinth.online.model import OnlineVersion, from_microseconds, storable
 from plinth.online.reading import Reading
 from plinth.online.schema import versions
 from plinth.online.statements import MANY
+
+T = TypeVar("T")
 
 _PAGE = 5000
 _COLUMNS = [column.name for column in versions.columns]
@@ -65,17 +68,11 @@ class OnlineReader:
             VersionMissing: as `read`.
         """
         wanted = [key for key in dict.fromkeys(keys) if storable(key)]
-        if version is None and len(wanted) > MANY[-1]:
-            seen = self.current()
-            if seen is None:
-                return {}
-            version = seen.id
-        found: dict[str, bytes] = {}
-        for start in range(0, len(wanted), MANY[-1]):
-            found.update(self._many(kind, wanted[start : start + MANY[-1]], version))
-        if version is not None and not found:
-            self._require(version)
-        return found
+        if version is None and len(wanted) <= MANY[-1]:
+            return self._many(kind, wanted, None) if wanted else {}
+        if version is not None:
+            return self._many_of(kind, wanted, version)
+        return self._of_current(lambda seen: self._many_of(kind, wanted, seen)) or {}
 
     def scan(
         self, kind: str, after: str | None = "", limit: int = 1000, version: int | None = None
@@ -90,25 +87,69 @@ class OnlineReader:
         """
         if after is not None and not storable(after):
             return []
-        name = f"scan_{'current' if version is None else 'pinned'}{'_from_start' if after is None else ''}"
-        rows = self._rows(name, {"kind": kind, "after": after, "limit": limit, "version": version})
-        if not rows and version is not None:
-            self._require(version)
-        return rows
+        if version is not None:
+            return self._scan(kind, after, limit, version)
+        return self._of_current(lambda seen: self._scan(kind, after, limit, seen)) or []
 
     def digests(self, version: int) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-        """Kind, keys and digests of all documents up to a version, in pages."""
+        """Kind, keys and digests of all documents of a version, in pages; none where it is not published."""
         kind = self._next_kind("")
         while kind is not None:
-            name, values = "digests_from_start", {"kind": kind, "limit": _PAGE, "version": version}
-            while page := self._rows(name, values):
+            after: str | None = None
+            while True:
+                page, after = self._page(kind, after, version, _PAGE)
                 yield kind, page
-                name, values = "digests", {**values, "after": page[-1][0]}
+                if after is None:
+                    break
             kind = self._next_kind(kind)
+
+    def _of_current(self, ask: Callable[[int], T]) -> T | None:
+        """What several statements say of the version that readers see now; None where there is none."""
+        while (seen := self.current()) is not None:
+            try:
+                return ask(seen.id)
+            except VersionMissing:
+                # It was pruned between two of them, so there is a newer one.
+                continue
+        return None
+
+    def _scan(self, kind: str, after: str | None, limit: int, version: int) -> list[tuple[str, bytes]]:
+        keys: list[str] = []
+        while len(keys) < limit:
+            page, after = self._page(kind, after, version, limit - len(keys) + 1)
+            keys += [key for key, _ in page]
+            if after is None:
+                break
+        found = self._many_of(kind, keys[:limit], version)
+        return [(key, found[key]) for key in keys[:limit] if key in found]
+
+    def _page(
+        self, kind: str, after: str | None, version: int, rows: int
+    ) -> tuple[list[tuple[str, bytes]], str | None]:
+        """Keys and digests of documents that a version sees, from about so many rows, and the key to go on after; None at the end."""
+        name = "page_from_start" if after is None else "page"
+        found = self._rows(name, {"kind": kind, "after": after, "version": version, "limit": rows})
+        last = found[-1][0] if len(found) == rows else None
+        if last is not None and found[0][0] == last:
+            # All of one key, whose newest row may be yet to come.
+            return self._page(kind, after, version, 2 * rows + 8)
+        # The newest row of a key comes last, and one without a digest says that the document is gone.
+        newest = {key: digest for key, digest in found if key != last}
+        end = next((key for key, _ in reversed(found) if key != last), None) if last is not None else None
+        return [(key, digest) for key, digest in newest.items() if digest is not None], end
 
     def _next_kind(self, after: str) -> str | None:
         rows = self._rows("next_kind", {"after": after})
         return rows[0][0] if rows else None
+
+    def _many_of(self, kind: str, keys: list[str], version: int) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        for start in range(0, len(keys), MANY[-1]):
+            found.update(self._many(kind, keys[start : start + MANY[-1]], version))
+        if len(found) < len(keys) or not keys:
+            # Nothing is there, or the version went while it was read.
+            self._require(version)
+        return found
 
     def _many(self, kind: str, keys: list[str], version: int | None) -> dict[str, bytes]:
         size = next(each for each in MANY if each >= len(keys))

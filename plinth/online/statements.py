@@ -82,13 +82,15 @@ def _many(version: Any, size: int) -> Select[Any]:
     )
 
 
-def _page(column: ColumnElement[Any], version: Any, *, from_start: bool) -> Select[Any]:
-    rows = select(documents.c.key, column).where(documents.c.kind == bindparam("kind"))
+def _page(*, from_start: bool) -> Select[Any]:
+    # Every row of a range of keys, and no picking in here: PostgreSQL takes a condition with a subquery for one that next to no row meets,
+    # and then reads and sorts all that is left of the kind for each page (tried: 50,000 documents took 5 s instead of 0.5).
+    rows = select(documents.c.key, documents.c.digest).where(documents.c.kind == bindparam("kind"))
     if not from_start:
         rows = rows.where(documents.c.key > bindparam("after"))
     return (
-        rows.where(_visible(version), column.is_not(None))
-        .order_by(documents.c.key)
+        rows.where(documents.c.from_version <= _PINNED)
+        .order_by(documents.c.key, documents.c.from_version)
         .limit(bindparam("limit"))
         .offset(_FROM_FIRST)
     )
@@ -99,18 +101,14 @@ READS: Mapping[str, Select[Any]] = {
     "one_pinned": _one(_PINNED),
     **{f"many_current_{size}": _many(_CURRENT, size) for size in MANY},
     **{f"many_pinned_{size}": _many(_PINNED, size) for size in MANY},
-    "scan_current": _page(documents.c.body, _CURRENT, from_start=False),
-    "scan_current_from_start": _page(documents.c.body, _CURRENT, from_start=True),
-    "scan_pinned": _page(documents.c.body, _PINNED, from_start=False),
-    "scan_pinned_from_start": _page(documents.c.body, _PINNED, from_start=True),
+    "page": _page(from_start=False),
+    "page_from_start": _page(from_start=True),
     "current_version": select(versions).where(versions.c.id == _CURRENT),
     "published_versions": select(versions).where(versions.c.state == _text(PUBLISHED)).order_by(versions.c.id.desc()),
     "published_version": select(versions).where(
         versions.c.id == bindparam("version"), versions.c.state == _text(PUBLISHED)
     ),
     "next_kind": select(func.min(documents.c.kind)).where(documents.c.kind > bindparam("after")),
-    "digests": _page(documents.c.digest, bindparam("version"), from_start=False),
-    "digests_from_start": _page(documents.c.digest, bindparam("version"), from_start=True),
     "counter": select(counters.c.value).where(counters.c.name == bindparam("counter")),
     "events_after": select(events)
     .where(events.c.sequence > bindparam("after"))

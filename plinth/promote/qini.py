@@ -109,21 +109,22 @@ def measure_uplift(
         uplift=float(base.gain[-1]),
         uplift_low=float(uplift_low),
         uplift_high=float(uplift_high),
-        uplift_top_30=_difference(treated[top], bought[top]),
+        uplift_top_30=trial_effect(treated[top], bought[top]),
         slope=_slope(score, treated, bought),
     )
+
+
+def trial_effect(treated: Array, bought: Array) -> float:
+    """The treated's share of buyers less that of the held out; not a number where an arm is empty."""
+    if not 0 < treated.sum() < len(treated):
+        return float("nan")
+    return float(bought[treated == 1].mean() - bought[treated == 0].mean())
 
 
 def _cumulated(score: Array, effect: Array, mass: Array) -> QiniCurve:
     order = np.argsort(-score, kind="stable")
     last = np.r_[np.flatnonzero(np.diff(score[order])), len(score) - 1]
     return QiniCurve(np.r_[0.0, np.cumsum(mass[order])[last]], np.r_[0.0, np.cumsum(effect[order])[last]])
-
-
-def _difference(treated: Array, bought: Array) -> float:
-    if not 0 < treated.sum() < len(treated):
-        return float("nan")
-    return float(bought[treated == 1].mean() - bought[treated == 0].mean())
 
 
 def _slope(score: Array, treated: Array, bought: Array) -> float:

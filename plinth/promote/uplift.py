@@ -23,7 +23,7 @@ from plinth.promote.columns import Array, feature_names, matrix, numbers, requir
 from plinth.promote.errors import ModelFileRefused
 from plinth.promote.estimators import read_model, write_model
 from plinth.promote.learners import LINEAR, Arms, Scaling
-from plinth.promote.qini import UpliftMetrics, measure_uplift
+from plinth.promote.qini import UpliftMetrics, measure_uplift, trial_effect
 from plinth.promote.trial import KEYS
 
 if TYPE_CHECKING:
@@ -36,7 +36,12 @@ _NEEDED = ("customer_no", "promotion_id", "treated", "bought", "orders_within", 
 
 @dataclass(frozen=True)
 class UpliftSettings:
-    """What is tried, how often the bootstrap draws, and how many rows are looked at: beyond `most_rows` a lot decides."""
+    """What is tried, and how often the bootstrap draws.
+
+    Attributes:
+        choice_rows: so many rows choose among the candidates and judge, drawn by lot where there are more.
+        most_rows: so many rows are learnt from. Both keep a training of any size within a minute on two cores.
+    """
 
     candidates: tuple[Candidate, ...] = (
         *(Candidate(kind, strength) for kind in LINEAR for strength in (0.03, 0.3, 3.0)),
@@ -44,8 +49,9 @@ class UpliftSettings:
         Candidate("x_learner"),
     )
     folds: int = 3
-    members: int = 16
+    members: int = 12
     smallest_arm: int = 50
+    choice_rows: int = 15_000
     most_rows: int = 40_000
 
 
@@ -68,7 +74,7 @@ class Uplift:
         redeem: for each promotion type (`percent_off`, `free_shipping`, `amount_off`) the share of treated buyers who redeem.
         shrink: how much of the differences between customers is believed: the slope that the outcomes of unseen promotions have over them, never more
             than 1. A plan picks the highest predictions, and those are the most exaggerated.
-        levels: the mean uplift of each member over the rows that it learnt from.
+        level: the effect over all rows of the trials; `levels` is each member's mean over the rows that it learnt from.
         tried: the Qini coefficient of each candidate on unseen promotions.
         metrics: of the chosen one, on unseen promotions.
     """
@@ -80,6 +86,7 @@ class Uplift:
     treated_share: float
     redeem: Mapping[str, float]
     shrink: float
+    level: float
     levels: Array
     tried: Mapping[str, float]
     metrics: UpliftMetrics
@@ -96,7 +103,7 @@ class Uplift:
         blocks = [self._chances(pairs.slice(start, _BLOCK)) for start in range(0, max(pairs.num_rows, 1), _BLOCK)]
         untreated, raw = (np.concatenate([block[part] for block in blocks], axis=-1) for part in (0, 1))
         # The level is that of the trial, as sure as the members agree on it; only the differences around it are shrunk.
-        level = self.metrics.uplift + self.levels - self.levels.mean()
+        level = self.level + self.levels - self.levels.mean()
         draws = level[:, None] + self.shrink * (raw - self.levels[:, None])
         uplift = np.clip(draws.mean(axis=0), -untreated, 1 - untreated)
         treated = untreated + uplift
@@ -125,6 +132,7 @@ class Uplift:
             "treated_share": self.treated_share,
             "redeem": dict(self.redeem),
             "shrink": self.shrink,
+            "level": self.level,
             "levels": self.levels.tolist(),
             "tried": dict(self.tried),
             "metrics": self.metrics.figures(),
@@ -164,6 +172,7 @@ class Uplift:
             treated_share=float(about["treated_share"]),
             redeem={str(name): float(value) for name, value in about["redeem"].items()},
             shrink=float(about["shrink"]),
+            level=float(about["level"]),
             levels=np.array(about["levels"], dtype=np.float64),
             tried={str(name): float(value) for name, value in about["tried"].items()},
             metrics=UpliftMetrics(**{**figures, **counts}),
@@ -185,18 +194,20 @@ def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSe
 
     settings = settings or UpliftSettings()
     require(trial, _NEEDED)
-    trial = _at_most(trial, settings.most_rows, seed)
+    level = trial_effect(numbers(trial, "treated"), numbers(trial, "bought"))
     names = feature_names(trial, without=KEYS)
-    arms = Arms(matrix(trial, names), *(numbers(trial, name) for name in ("treated", "bought", "orders_within")))
-    folds = folds_by_promotion(numbers(trial, "promotion_id"), arms, settings.folds, settings.smallest_arm, seed)
+    trial = _at_most(trial, settings.most_rows, seed)
+    judged = _at_most(trial, settings.choice_rows, seed)
+    arms, few = _arms(trial, names), _arms(judged, names)
+    folds = folds_by_promotion(numbers(judged, "promotion_id"), few, settings.folds, settings.smallest_arm, seed)
     scaling = Scaling.of(arms.features)
     with threadpool_limits(limits=threads):
-        predicted = {each: unseen(each, arms, scaling, folds, seed) for each in settings.candidates}
-        tried = qini_of_each(predicted, arms, folds)
+        predicted = {each: unseen(each, few, scaling, folds, seed) for each in settings.candidates}
+        tried = qini_of_each(predicted, few, folds)
         chosen = max(settings.candidates, key=lambda each: tried[each])
         members, levels = _members(chosen, arms, scaling, trial, settings.members, seed)
     score = predicted[chosen][1] - predicted[chosen][0]
-    metrics = measure_uplift(score, arms.treated, arms.bought, numbers(trial, "customer_no"), seed=seed)
+    metrics = measure_uplift(score, few.treated, few.bought, numbers(judged, "customer_no"), seed=seed)
     return Uplift(
         chosen=chosen,
         members=members,
@@ -205,11 +216,16 @@ def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSe
         treated_share=float(arms.treated.mean()),
         redeem=_redeem(trial, arms),
         shrink=min(1.0, max(0.0, metrics.slope)),
+        level=level,
         levels=levels,
         tried={str(each): value for each, value in tried.items()},
         metrics=metrics,
         seed=seed,
     )
+
+
+def _arms(trial: pa.Table, names: tuple[str, ...]) -> Arms:
+    return Arms(matrix(trial, names), *(numbers(trial, name) for name in ("treated", "bought", "orders_within")))
 
 
 def _at_most(trial: pa.Table, most: int, seed: int) -> pa.Table:

@@ -105,9 +105,10 @@ def encode(events: pa.Table, items: pa.Table) -> Log:
     """
     _check(events, items)
     goods = _goods(events, items)
-    customers, customer = np.unique(_values(events, "customer"), return_inverse=True)
-    baskets, basket = np.unique(_values(events, "basket"), return_inverse=True)
-    item = codes_of(goods.labels, _values(events, "item"))
+    customers, customer = _coded(events, "customer")
+    baskets, basket = _coded(events, "basket")
+    sold, item = _coded(events, "item")
+    item = codes_of(goods.labels, sold.astype(str))[item]
     micros = events.column("time").cast(pa.timestamp("us")).to_numpy()
     day = (micros - _EPOCH) / np.timedelta64(1, "D")
     order = np.lexsort((item, basket, customer, day))
@@ -141,6 +142,20 @@ def _check(events: pa.Table, items: pa.Table) -> None:
             raise EventsUnusable(
                 "an event lacks a value", expected="no nulls", found=events.column(column).null_count, where=column
             )
+
+
+def _coded(table: pa.Table, column: str) -> tuple[Array, Array]:
+    """The sorted distinct values of a column, and the place of each row's among them."""
+    values = table.column(column)
+    values = values.cast(pa.int64() if pa.types.is_integer(values.type) else pa.string())
+    # Arrow finds the distinct ones by hashing: sorting texts of ten million rows would take a minute.
+    found = values.combine_chunks().dictionary_encode()
+    found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+    labels = np.asarray(found.dictionary.to_pylist())
+    order = np.argsort(labels, kind="stable")
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return labels[order], place[found.indices.to_numpy()]
 
 
 def _values(table: pa.Table, column: str) -> Array:

@@ -99,7 +99,7 @@ def _at(
     if len(customers) > settings.customers_per_cutoff:
         customers = np.sort(rng.choice(customers, settings.customers_per_cutoff, replace=False))
     # An item that was first sold after the cut-off must not be a candidate: being sold at all would tell that it was bought.
-    snapshot = look(log, cut, learn(log, cut, text, settings), sold, settings)
+    snapshot = look(log, cut, learn(log, cut, text, settings, lend=False), sold, settings)
     width = np.int64(len(log.goods))
     truth = np.unique(window.customer.astype(np.int64) * width + window.item)
     features, labels, weights = [], [], []

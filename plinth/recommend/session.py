@@ -3,8 +3,8 @@
 What belongs here: the item model and its bytes, the state of one session, and the blend of a stored list with it; numpy and nothing else, since
 the API imports it. What does not: learning the model (`item_item`) and keeping sessions (`api`).
 
-A session's score of an item is the sum of the rows of the items that were seen, each with the weight of its event, halved with each event
-after it. Adding an event is one pass over one truncated row.
+A session's score of an item is the sum of the rows of the items that were seen, each with the weight of its event, which fades with
+each event after it. Adding an event is one pass over one truncated row.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from plinth.recommend.errors import ModelRefused
 Array = np.ndarray[Any, np.dtype[Any]]
 Scored = list[tuple[str, float]]
 
-_FADE = 0.95  # of an earlier event's weight with each event after it: chosen on the validation window's baskets
-_LIFT = 0.5  # the most that a session adds to an item of the stored list, as a share of the list's best score
+# Both were chosen on the validation window's invoices: what is left of an earlier event with each event after it, and how much the best of a
+# session counts beside the best of the stored list.
+_FADE = 0.8
+_LIFT = 1.0
 _ARRAYS = ("items", "pointer", "columns", "weights", "popularity")
 
 
@@ -127,7 +129,7 @@ def blend(base: Sequence[tuple[str, float]], session: SessionState, k: int) -> S
     best_lively = best_lively if best_lively > 0 else 1.0
     total = {item: score / best_stored for item, score in stored}
     for item in {*total, *(item for item, _ in lively)}:
-        total[item] = total.get(item, 0.0) + _LIFT * 2 * max(0.0, session.score(item)) / best_lively
+        total[item] = total.get(item, 0.0) + _LIFT * max(0.0, session.score(item)) / best_lively
     ranked = sorted(total.items(), key=lambda each: (-each[1], each[0]))
     return ranked[:k]
 

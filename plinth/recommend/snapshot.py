@@ -91,8 +91,14 @@ class Scores(NamedTuple):
     text: Array
 
 
-def learn(log: Log, at: float, text: sparse.csr_matrix, settings: RecommenderSettings) -> ItemModels:
-    """The item-item models of the events before a moment; `text` is that of all items."""
+def learn(
+    log: Log, at: float, text: sparse.csr_matrix, settings: RecommenderSettings, *, lend: bool = True
+) -> ItemModels:
+    """The item-item models of the events before a moment; `text` is that of all items.
+
+    Args:
+        lend: whether items without a purchase borrow from those described alike; idle where they cannot be recommended.
+    """
     past = log.before(at)
     purchases = purchases_of(past, at, settings.window_days)
     held = baskets_by_items(past)
@@ -109,7 +115,7 @@ def learn(log: Log, at: float, text: sparse.csr_matrix, settings: RecommenderSet
         solved(sparse.csr_matrix(newer @ held)),
         baskets_in_common(held, row_items=settings.row_items),
     )
-    cold = np.bincount(purchases.item, minlength=len(log.goods)) == 0
+    cold = lend & (np.bincount(purchases.item, minlength=len(log.goods)) == 0)
     return ItemModels(*(_lend(model, text, cold) for model in models), text)
 
 

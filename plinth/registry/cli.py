@@ -30,6 +30,7 @@ Data = Annotated[Path | None, typer.Option(help="The models that were trained on
 ModelName = Annotated[str, typer.Argument(help="A model, e.g. recommender.")]
 Version = Annotated[int, typer.Argument(min=1, help="A version of `plinth model list`.")]
 _SHORT = 12
+_HIDDEN = ("plinth.contents",)  # for comparing, not for reading
 
 
 @app.command("list")
@@ -70,7 +71,8 @@ def show(
     facts = {
         "model": str(found), "alias": ", ".join(found.aliases) or "none", "registered": f"{found.created_at:%Y-%m-%d %H:%M:%S} UTC",
         "digest": found.digest, "seed": str(found.seed), "code": found.code or "not recorded",
-        "snapshot of the figures": found.evaluated_on or "not recorded", "decision": _said(found), **found.tags,
+        "snapshot of the figures": found.evaluated_on or "not recorded", "decision": _said(found),
+        **{name.removeprefix("plinth."): value for name, value in found.tags.items() if value and name not in _HIDDEN},
     }  # fmt: skip
     console.print(_pairs("", "", facts))
     console.print(_pairs("figure", "value", {name: f"{value:,.4f}" for name, value in found.metrics.items()}))
@@ -125,7 +127,9 @@ def _say_change(before: RegisteredVersion | None, now: RegisteredVersion) -> Non
         typer.echo(f"{now} is the champion already.")
         return
     typer.echo(f"{now} is the champion" + (f", in the place of version {before.version}." if before else "."))
-    typer.echo(f"Materialise what is made from it to serve it: models/{now.model} stays as it is, serving/… follows.")
+    typer.echo(
+        f"The sensor champion_changes passes it on; where it is off, materialise models/{now.model} and what is made from it."
+    )
 
 
 def _figure(version: RegisteredVersion) -> str:

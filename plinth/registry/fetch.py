@@ -39,15 +39,12 @@ def fetch(store: Store, version: RegisteredVersion) -> Path:
     return kept
 
 
-def plot(store: Store, version: RegisteredVersion, name: str) -> bytes | None:
-    """A plot of a version as PNG; None where it has none of this name."""
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            with faults(store.uri):
-                found = store.client.download_artifacts(version.run_id, f"{PLOTS}/{name}.png", scratch)
-        except (RegistryRefused, OSError):
-            return None
-        return Path(found).read_bytes()
+def plots(store: Store, version: RegisteredVersion) -> dict[str, bytes]:
+    """The plots of a version as PNG, by name."""
+    with tempfile.TemporaryDirectory() as scratch, faults(store.uri):
+        names = [artifact.path for artifact in store.client.list_artifacts(version.run_id, PLOTS)]
+        files = [Path(store.client.download_artifacts(version.run_id, name, scratch)) for name in names]
+        return {file.stem: file.read_bytes() for file in files}
 
 
 def _copy(store: Store, version: RegisteredVersion, scratch: Path) -> Path:

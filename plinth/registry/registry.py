@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from plinth.registry import version as tag
 from plinth.registry.champions import Challenge, challenge, promote, roll_back
 from plinth.registry.content import digest_of, hashes_of
 from plinth.registry.errors import ModelMissing
-from plinth.registry.fetch import fetch, plot
+from plinth.registry.fetch import fetch, plots
 from plinth.registry.runs import Training, written_run
 from plinth.registry.store import Absent, Store, faults
 from plinth.registry.version import Decision, RegisteredVersion, parse_version
@@ -81,7 +82,7 @@ class Registry:
     ) -> RegisteredVersion:
         """Registers the files of a trained model as a new version, with the alias `challenger`.
 
-        A model whose digest is registered already is not registered twice: the version that has it is returned as it was.
+        A model whose digest is registered already is not registered twice: the version that has it is returned, with the newest origin.
 
         Args:
             files: the folder that the model was saved to; plain files only.
@@ -115,6 +116,10 @@ class Registry:
         with self.store.lock(), faults(self.store.uri):
             same = self.find(model, digest=digest)
             if same is not None:
+                if origin not in ("", same.origin):
+                    # Found by it before the next training, which would give the same once more.
+                    client.set_model_version_tag(model, str(same.version), tag.ORIGIN, origin)
+                    same = replace(same, origin=origin)
                 return same
             self._ensure_model(model)
             with written_run(self.store, Training(model, files, described, measured, plots, inputs)) as (run, source):
@@ -181,9 +186,9 @@ class Registry:
         """
         return fetch(self.store, version)
 
-    def plot(self, version: RegisteredVersion, name: str) -> bytes | None:
-        """A plot of a version as PNG; None where it has none of this name."""
-        return plot(self.store, version, name)
+    def plots(self, version: RegisteredVersion) -> Mapping[str, bytes]:
+        """The plots of a version as PNG, by name."""
+        return plots(self.store, version)
 
     def challenge(
         self,

@@ -36,7 +36,7 @@ def bars(title: str, rows: Mapping[str, Mapping[str, float]]) -> bytes:
         axes.set_yticks([number + 0.4 - height / 2 for number in range(len(names))], names, fontsize=8)
         axes.invert_yaxis()
         axes.set_xlim(0, 1.15 * max(0.01, *(value for figures in rows.values() for value in figures.values())))
-        axes.legend(fontsize=7, loc="lower right")
+        drawing.figure.legend(fontsize=7, loc="outside lower center", ncols=len(rows), frameon=False)
         axes.set_title(title, fontsize=9)
         return drawing.png()
 

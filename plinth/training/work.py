@@ -11,15 +11,16 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-from plinth.lakehouse.tables import Lakehouse, TableVersion
+from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Profile
 from plinth.registry import Decision, RegisteredVersion, Registry
 from plinth.training.code import code_of
 from plinth.training.contents import contents_of
 from plinth.training.plots import history
-from plinth.training.target import Desk, NotTrainable, Target, Task
+from plinth.training.target import Desk, NotTrainable, Target, Task, Trained
 
 UNTIL, REASON, RUN, CONTENTS = "plinth.until", "plinth.reason", "plinth.run", "plinth.contents"
 SEED = 20
@@ -72,88 +73,122 @@ def train(
         TableMissing: an input was never made.
         RegistryUnavailable, RegistryRefused, ModelTampered: see `plinth.registry`.
     """
-    began = time.monotonic()
     versions = {str(table): lakehouse.open(table) for table in target.inputs}
-    inputs = {name: version.version for name, version in versions.items()}
-    code = code_of(target.packages)
-    origin = _origin(target, versions, code, seed, profile.threads)
     scratch = lakehouse.platform.path(lakehouse.platform.stores.scratch)
     desk = Desk(lakehouse, versions, profile, scratch, seed)
-    known = registry.find(target.name, origin=origin)
-
-    def outcome(found: RegisteredVersion | None, **more: object) -> Outcome:
-        now = registry.version(target.name, found.version) if found is not None else None
-        given: dict[str, object] = {
-            "trained": False,
-            "registered": False,
-            "reason": "",
-            "decision": now and now.decision,
-        }
-        seconds = round(time.monotonic() - began, 2)
-        return Outcome(now, registry.champion(target.name), inputs=inputs, seconds=seconds, **{**given, **more})  # type: ignore[arg-type]
-
+    work = _Round(target, registry, desk, code_of(target.packages), {REASON: reason, RUN: run}, time.monotonic())
+    known = registry.find(target.name, origin=work.origin)
     if known is not None and known.decision is not None:
         tell(f"{target.name}: tables, code and seed are those of version {known.version}")
-        return outcome(known, reason=f"nothing changed since version {known.version} was trained")
+        return work.outcome(known, reason=f"nothing changed since version {known.version} was trained")
     try:
         task = target.open(desk)
         if known is not None:
             # A run that died between registering and deciding left this version; the decision is due, the training is not.
-            return outcome(known, reason="it was trained before", decision=_challenge(target, task, registry, known))
-        tell(f"{target.name}: training on {', '.join(f'{name} version {number}' for name, number in inputs.items())}")
+            return work.outcome(known, reason="it was trained before", decision=work.challenge(task, known))
+        tell(
+            f"{target.name}: training on {', '.join(f'{name} version {number}' for name, number in work.inputs.items())}"
+        )
         trained = task.train()
     except NotTrainable as why:
         tell(f"{target.name}: {why.what}")
-        return outcome(None, reason=why.what)
-    plots = dict(trained.plots)
-    with tempfile.TemporaryDirectory(dir=_made(scratch)) as folder:
-        files = Path(folder) / target.name
-        trained.save(files)
-        before = {each.version for each in registry.versions(target.name)}
-        version = registry.log(
-            target.name,
-            files=files,
-            parameters=trained.parameters,
-            metrics=trained.metrics,
-            plots=plots,
-            inputs=inputs,
-            seed=seed,
-            code=code,
-            origin=origin,
-            evaluated_on=task.snapshot,
-            tags={
-                UNTIL: trained.until.isoformat(),
-                REASON: reason,
-                RUN: run,
-                CONTENTS: json.dumps(contents_of(versions)),
-            },
-        )
-    registered = version.version not in before
-    decision = _challenge(target, task, registry, version)
+        return work.outcome(None, reason=why.what)
+    before = {each.version for each in registry.versions(target.name)}
+    version = work.register(task, trained)
+    decision = work.challenge(task, version)
     tell(f"{version}: {decision.reason}")
-    plots["history"] = history(registry.versions(target.name), target.metric)
+    registered = version.version not in before
     same = "" if registered else f"the model is version {version.version}, byte for byte"
-    return outcome(version, trained=True, registered=registered, reason=same, decision=decision, plots=plots)
+    return work.outcome(version, trained=True, registered=registered, reason=same, decision=decision)
 
 
-def _challenge(target: Target, task: Task, registry: Registry, version: RegisteredVersion) -> Decision:
-    return registry.challenge(
-        version,
-        target.metric,
-        target.higher_is_better,
-        task.snapshot,
-        evaluate=lambda other: task.value_of(registry.fetch(other)),
-    )
+@dataclass(frozen=True)
+class _Round:
+    """What the steps of a round share."""
 
+    target: Target
+    registry: Registry
+    desk: Desk
+    code: str
+    tags: Mapping[str, str]
+    began: float
 
-def _origin(target: Target, versions: Mapping[str, TableVersion], code: str, seed: int, threads: int) -> str:
-    text = json.dumps(
-        {"target": repr(target), "tables": contents_of(versions), "code": code, "seed": seed, "threads": threads},
-        sort_keys=True,
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    @property
+    def inputs(self) -> dict[str, int]:
+        """Delta version of each table."""
+        return {name: version.version for name, version in self.desk.versions.items()}
 
+    @cached_property
+    def origin(self) -> str:
+        """All that the training depends on, as one text."""
+        parts = {
+            "target": repr(self.target),
+            "tables": contents_of(self.desk.versions),
+            "code": self.code,
+            "seed": self.desk.seed,
+            "threads": self.desk.profile.threads,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    def register(self, task: Task, trained: Trained) -> RegisteredVersion:
+        """The version of what was trained."""
+        self.desk.scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.desk.scratch) as folder:
+            files = Path(folder) / self.target.name
+            trained.save(files)
+            return self.registry.log(
+                self.target.name,
+                files=files,
+                parameters=trained.parameters,
+                metrics=trained.metrics,
+                plots=trained.plots,
+                inputs=self.inputs,
+                seed=self.desk.seed,
+                code=self.code,
+                origin=self.origin,
+                evaluated_on=task.snapshot,
+                tags={
+                    **self.tags,
+                    UNTIL: trained.until.isoformat(),
+                    CONTENTS: json.dumps(contents_of(self.desk.versions)),
+                },
+            )
+
+    def challenge(self, task: Task, version: RegisteredVersion) -> Decision:
+        """Lets a version meet the champion on the task's snapshot."""
+        return self.registry.challenge(
+            version,
+            self.target.metric,
+            self.target.higher_is_better,
+            task.snapshot,
+            evaluate=lambda other: task.value_of(self.registry.fetch(other)),
+        )
+
+    def outcome(
+        self,
+        found: RegisteredVersion | None,
+        *,
+        reason: str,
+        trained: bool = False,
+        registered: bool = False,
+        decision: Decision | None = None,
+    ) -> Outcome:
+        """What the round came to, with the version as it is after the decision."""
+        now = self.registry.version(self.target.name, found.version) if found is not None else None
+        return Outcome(
+            version=now,
+            champion=self.registry.champion(self.target.name),
+            decision=decision or (now.decision if now is not None else None),
+            inputs=self.inputs,
+            trained=trained,
+            registered=registered,
+            reason=reason,
+            seconds=round(time.monotonic() - self.began, 2),
+            plots=self._plots(now) if now is not None else {},
+        )
+
+    def _plots(self, version: RegisteredVersion) -> dict[str, bytes]:
+        """The version's own plots, and how versions came on once there are two."""
+        versions = self.registry.versions(self.target.name)
+        later = {"history": history(versions, self.target.metric)} if len(versions) > 1 else {}
+        return {**self.registry.plots(version), **later}

@@ -55,6 +55,7 @@ def check_away(served: Served) -> None:
     problem(response, 503, "store-unavailable")
     assert int(response.headers["retry-after"]) >= 1
     assert "session_events" not in served.client.get("/v1/customers/1/recommendations").json()
+    assert f"plinth_api_stale_answers_total {len(BY_KEY) + 1}.0" in served.client.get("/metrics").text
     assert "plinth_api_store_answers 0.0" in served.client.get("/metrics").text
 
 

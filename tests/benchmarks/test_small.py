@@ -19,7 +19,18 @@ FIGURES = {
     "noop": {"load_seconds", "noop_seconds", "load_vs_dagster"},
     "propensity": {"roc_auc", "pr_auc", "brier", "ece", "lift_at_10", "qini_vs_truth"},
     "events": {"event_to_list_ms_p99", "http_event_to_list_ms_p99", "events_per_second"},
+    "recommender": {
+        "recall_at_20",
+        "ndcg_at_20",
+        "hit_rate_at_20",
+        "new_recall_at_20",
+        "session_recall_at_20",
+        "event_to_list_ms_p99",
+        "coverage",
+        "popularity_bias",
+    },
     "serve": {"requests_per_second", "vs_hello", "vs_hello_hot", "p99_vs_p50"},
+    "train": {"seconds", "peak_mb"},
     "transform": {"wall_vs_sql", "day_vs_rebuild"},
 }
 

@@ -78,6 +78,17 @@ def test_the_choice_is_by_the_coefficient_on_unseen_promotions(model: Uplift) ->
     assert model.tried[str(model.chosen)] == max(model.tried.values())
 
 
+def test_with_more_rows_than_it_looks_at_the_level_is_still_that_of_all() -> None:
+    world = trial(6, effect=1.2)
+    few = UpliftSettings(candidates=(Candidate("hazard", 0.3),), members=3, choice_rows=1500, most_rows=3000)
+    made = train_uplift(world.table, seed=3, threads=1, settings=few)
+    treated = world.table["treated"].to_numpy(zero_copy_only=False)
+    bought = world.table["bought"].to_numpy(zero_copy_only=False)
+    assert made.metrics.rows == 1500
+    assert made.level == pytest.approx(bought[treated].mean() - bought[~treated].mean())
+    assert made.predict(world.table).draws.mean() == pytest.approx(made.level, abs=0.02)
+
+
 def test_neither_outcomes_nor_keys_are_features(model: Uplift) -> None:
     assert set(model.features) == {"f0", "f1", "f2", "f3", "is_percent_off", "is_free_shipping"}
 

@@ -72,7 +72,7 @@ def test_a_tracking_server_keeps_models_as_a_file_does(server: tuple[str, Path],
     first, second = register(registry, save("a"), 0.5), register(registry, save("b"), 0.6)
     assert register(registry, save("a")).version == first.version
     assert hashes_of(registry.fetch(first)) == first.files
-    assert registry.plot(first, "recall") == PNG
+    assert registry.plots(first) == {"recall": PNG}
     assert registry.challenge(first, "recall", True, "june").promoted
     assert registry.challenge(second, "recall", True, "june").promoted
     assert registry.rollback("recommender").version == first.version

@@ -27,8 +27,7 @@ def test_a_version_holds_all_that_it_was_made_from(registry: Registry, save: Sav
     assert (found.seed, found.code, found.origin, found.evaluated_on) == (11, "c0de", "from a", "june")
     assert found.tags == {"plinth/reason": "first"}
     assert found.digest == digest_of(hashes_of(save("a")))
-    assert registry.plot(found, "recall") == PNG
-    assert registry.plot(found, "no such plot") is None
+    assert registry.plots(found) == {"recall": PNG}
 
 
 def test_mlflow_itself_shows_figures_settings_and_inputs(registry: Registry, save: Save) -> None:
@@ -53,6 +52,13 @@ def test_an_equal_model_is_not_registered_twice(registry: Registry, save: Save) 
     again = register(registry, save("a"), value=0.9, inputs={"gold/interactions": 8})
     assert again == first
     assert [each.version for each in registry.versions("recommender")] == [1]
+
+
+def test_an_equal_model_of_other_tables_is_found_by_these_from_then_on(registry: Registry, save: Save) -> None:
+    register(registry, save("a"), origin="june")
+    again = register(registry, save("a"), origin="july")
+    assert registry.find("recommender", origin="july") == again
+    assert (again.version, again.inputs) == (1, {"gold/interactions": 7})
 
 
 def test_the_version_of_an_origin_is_found_before_anything_is_trained(registry: Registry, save: Save) -> None:

@@ -1,0 +1,225 @@
+"""When a training is asked for, on a real instance: what drifted, what did not, and never twice for the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from assets.models import model_assets, model_key
+from plinth.lakehouse.tables import TableId
+from plinth.training.contents import contents_of
+from plinth.training.drift import Limits, Moved
+from plinth.training.targets import TARGETS
+from plinth.training.work import CONTENTS, UNTIL
+from resources import platform_resources
+from sensors import retraining
+from sensors.retraining import retraining_schedule, retraining_sensors
+from tests.plinth.registry.conftest import empty_store, register
+from tests.plinth.training.shop import FIRST, SMALL, Shop, shop_in
+
+__all__ = ["empty_store"]  # a fixture, looked up by its name
+LIMITS = Limits(rows=100, customers=20)
+
+
+class World:
+    """A shop with a trained recommender, an instance, and the sensors' cursors."""
+
+    def __init__(self, folder: Path, instance: dg.DagsterInstance, store: Path) -> None:
+        self.shop, self.instance, self.store = shop_in(folder), instance, store
+        self.cursors: dict[str, str | None] = {}
+
+    def trained(self, days: int, recall: float = 0.5) -> None:
+        """The tables hold the first days, and a champion has seen them."""
+        self.shop.trade(days)
+        if not self.shop.registry.store.exists:
+            shutil.copytree(self.store, self.shop.registry.store.root)
+        folder = self.shop.platform.path(f"saved/{days}")
+        folder.mkdir(parents=True)
+        (folder / "model.bin").write_text(str(days))
+        versions = {str(table): self.shop.lakehouse.open(table) for table in SMALL.inputs}
+        until = f"{FIRST.fromordinal(FIRST.toordinal() + days)}T00:00:00"
+        tags = {UNTIL: until, CONTENTS: json.dumps(contents_of(versions))}
+        made = register(self.shop.registry, folder, metrics={SMALL.metric: recall}, tags=tags)
+        self.shop.registry.promote("recommender", made.version)
+
+    def published(self, sql: str) -> None:
+        """The lists that are served."""
+        self.shop.write(TableId("serving", "recommendations"), sql)
+
+    def tick(self, name: str, limits: Limits = LIMITS) -> dg.SensorResult:
+        """One evaluation of a sensor."""
+        sensor = next(each for each in retraining_sensors(self.shop.platform, limits) if each.name == name)
+        resources = platform_resources(self.shop.platform)
+        with dg.build_sensor_context(
+            instance=self.instance, cursor=self.cursors.get(name), resources=resources, sensor_name=name
+        ) as context:
+            result = sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursors[name] = result.cursor
+        return result
+
+    def asked(self, name: str) -> list[str]:
+        """The reasons of the runs that a tick asks for."""
+        return [request.tags["plinth/reason"] for request in self.tick(name).run_requests or []]
+
+    def skipped(self, name: str) -> str:
+        """Why a tick asks for nothing."""
+        result = self.tick(name)
+        assert not result.run_requests
+        return str(
+            result.skip_reason.skip_message if isinstance(result.skip_reason, dg.SkipReason) else result.skip_reason
+        )
+
+
+@pytest.fixture
+def world(tmp_path: Path, instance: dg.DagsterInstance, empty_store: Path) -> World:
+    return World(tmp_path, instance, empty_store)
+
+
+NEW_ITEM = """SELECT 1000 + i, 900, 'B' || i, DATE '2023-08-30' + to_hours(i::INTEGER % 20), 9000000 + i, 0, 'NEW' FROM range(400) t(i)"""
+ONE_ITEM = NEW_ITEM.replace("1000 + i", "1000 + i % 100").replace("'NEW'", "'I059'")
+NEW_PEOPLE = NEW_ITEM.replace("1000 + i", "5000 + i").replace("'NEW'", "'I0' || lpad((i % 60)::VARCHAR, 2, '0')")
+
+
+def test_nothing_is_asked_before_the_first_training(world: World) -> None:
+    assert "nothing was trained yet" in world.skipped("data_drift")
+    assert "nothing was published yet" in world.skipped("quality_drift")
+    assert world.asked("champion_changes") == []
+    assert not world.shop.platform.path("data").exists(), "a look makes no registry"
+
+
+def test_what_was_trained_on_is_not_looked_at(world: World) -> None:
+    world.trained(240)
+    assert "was trained on what gold/interactions holds" in world.skipped("data_drift")
+
+
+@pytest.mark.parametrize(("rows", "limit"), [(NEW_ITEM, "new items"), (ONE_ITEM, "psi"), (NEW_PEOPLE, "new customers")])
+def test_each_kind_of_drift_asks_once_with_its_reason(world: World, rows: str, limit: str) -> None:
+    world.trained(240)
+    world.shop.trade(240, extra=rows)
+    (reason,) = world.asked("data_drift")
+    assert reason.startswith("data drift: ") and limit in reason
+    assert world.skipped("data_drift") == "nothing new since the last look"
+
+
+def test_more_of_the_same_is_growth_and_not_drift(world: World) -> None:
+    world.trained(240)
+    world.shop.trade(261)
+    assert world.skipped("data_drift") == "no limit is passed"
+    assert world.skipped("data_drift") == "nothing new since the last look"
+    world.shop.trade(285)
+    (reason,) = world.asked("data_drift")
+    assert "growth" in reason and "psi" not in reason and "new items" not in reason
+
+
+def test_a_second_drift_waits_for_the_first_request_to_be_answered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.trained(240)
+    world.shop.trade(240, extra=NEW_ITEM)
+    assert len(world.asked("data_drift")) == 1
+    world.shop.trade(285)
+    assert "within the last day" in world.skipped("data_drift")
+    monkeypatch.setattr(retraining, "ASK_AGAIN", -1.0)
+    assert len(world.asked("data_drift")) == 1
+
+
+LISTS = """SELECT c AS customer_no, r AS rank, 'I' || lpad(((c % 2) * 30 + (r - 1) + {shift})::VARCHAR, 3, '0') AS item_code
+FROM range(1000, 1120) t(c), range(1, 21) u(r)"""
+
+
+def test_lists_that_still_hit_ask_for_nothing(world: World) -> None:
+    world.trained(240)
+    world.published(LISTS.format(shift=0))
+    world.shop.trade(268)
+    assert world.skipped("quality_drift") == "no limit is passed"
+
+
+def test_lists_that_miss_ask_once_with_both_figures(world: World) -> None:
+    world.trained(240)
+    world.published(LISTS.format(shift=300))
+    world.shop.trade(268)
+    (reason,) = world.asked("quality_drift")
+    assert "quality drift: the published lists hit 0.000" in reason and "0.7 x 0.500" in reason
+    assert world.skipped("quality_drift") == "nothing new since the last look"
+
+
+def test_a_handful_of_customers_says_nothing_of_the_lists(world: World) -> None:
+    world.trained(240)
+    world.published(LISTS.format(shift=300))
+    world.shop.trade(241)
+    assert world.skipped("quality_drift") == "no limit is passed"
+
+
+def test_a_request_is_one_that_dagster_takes(world: World) -> None:
+    world.trained(240)
+    world.shop.trade(240, extra=NEW_ITEM)
+    sensor = next(each for each in retraining_sensors(world.shop.platform, LIMITS) if each.name == "data_drift")
+    job = dg.Definitions(
+        assets=model_assets(world.shop.platform), sensors=[sensor], resources=platform_resources(world.shop.platform)
+    )
+    repository = job.get_repository_def()
+    with dg.build_sensor_context(
+        instance=world.instance, repository_def=repository, sensor_name="data_drift"
+    ) as context:
+        tick = sensor.evaluate_tick(context)
+    (request,) = tick.run_requests or []
+    assert request.tags["plinth/asked_by"] == "data_drift"
+    assert {*(request.asset_selection or ())} in ({model_key(target.name) for target in TARGETS}, set())
+    assert json.loads(tick.cursor or "{}")["asked_at"] > 0
+
+
+def test_a_champion_that_was_changed_by_hand_is_told_once(world: World) -> None:
+    world.trained(200)
+    world.trained(240)
+
+    def told() -> None:
+        champion = world.shop.registry.champion("recommender")
+        assert champion is not None
+        event = dg.AssetMaterialization(model_key("recommender"), tags={"dagster/data_version": champion.digest})
+        world.instance.report_runless_asset_event(event)
+
+    told()
+    assert world.asked("champion_changes") == []
+    world.shop.registry.rollback("recommender")
+    (request,) = world.tick("champion_changes").run_requests or []
+    assert request.asset_selection == [model_key("recommender")]
+    assert request.tags["plinth/reason"] == "version 1 of recommender was made champion by hand"
+    (same,) = world.tick("champion_changes").run_requests or []
+    assert same.run_key == request.run_key, "asked again, it is the same run"
+    told()
+    assert world.asked("champion_changes") == []
+
+
+def test_a_registry_that_does_not_answer_skips_the_tick(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    stores = world.shop.platform.stores.model_copy(update={"tracking": "http://127.0.0.1:9"})
+    world.shop = Shop(world.shop.platform.model_copy(update={"stores": stores}))
+    for name in ("data_drift", "champion_changes"):
+        assert "cannot do what was asked" in world.skipped(name)
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", '{"asked_at": "never"}', "null"])
+def test_a_cursor_of_another_release_begins_anew(text: str) -> None:
+    assert retraining.Cursor.parse(text) == retraining.Cursor()
+
+
+def test_few_rows_are_never_drift() -> None:
+    moved = Moved(rows=99, growth=9.0, new_items=1.0, new_customers=1.0, psi=9.0)
+    assert moved.reason(LIMITS) == ""
+    assert "psi 9.000 > 0.1" in replace(moved, rows=100).reason(LIMITS)
+
+
+def test_everything_is_off_until_someone_turns_it_on(tmp_path: Path) -> None:
+    schedule = retraining_schedule()
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    assert schedule.cron_schedule == "0 4 * * 1"
+    sensors: list[Any] = list(retraining_sensors(shop_in(tmp_path).platform))
+    assert {each.default_status for each in sensors} == {dg.DefaultSensorStatus.STOPPED}
+    assert {each.name for each in sensors} == {"data_drift", "quality_drift", "champion_changes"}
