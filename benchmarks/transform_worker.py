@@ -49,9 +49,10 @@ def build(folder: Path, *, full_refresh: bool = False, first: bool = False) -> N
     if first:
         shutil.rmtree(folder / "cloud", ignore_errors=True)
     built = build_models(ROOT / "dbt_project", Lakehouse(platform(folder)), run="benchmark", full_refresh=full_refresh)
-    failed = [str(outcome.table) for outcome in built.models if outcome.status.value not in ("published", "unchanged")]
+    failed = [outcome for outcome in built.models if outcome.status.value not in ("published", "unchanged")]
     if failed:
-        raise SystemExit(f"not published: {', '.join(failed)}")
+        reasons = (f"{each.table}: {built.errors.get(str(each.table)) or each.reason}" for each in failed)
+        raise SystemExit("not published: " + "; ".join(reasons))
     if first:
         (folder / "models.json").write_text(json.dumps(built.compiled))
         (folder / "model_seconds.txt").write_text(str(sum(outcome.seconds for outcome in built.models)))

@@ -7,6 +7,7 @@ which nobody will see.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ def publish(session: Session, results: Sequence[NodeResult]) -> tuple[ModelOutco
     A commit that fails is noted in `session.failures`, and what was made from that table is withheld.
     """
     seconds = {result.unique_id: result.seconds for result in results}
-    broken = {result.unique_id: "it failed" for result in results if not result.guards and result.status not in _GOOD}
+    broken = {result.unique_id: _why(result) for result in results if not result.guards and result.status not in _GOOD}
     for result in results:
         if result.guards and result.status not in _GOOD:
             for model in result.guards:
@@ -59,6 +60,15 @@ def publish(session: Session, results: Sequence[NodeResult]) -> tuple[ModelOutco
             withheld[table] = reason or f"{table} could not be published"
         outcomes.append(outcome)
     return tuple(outcomes)
+
+
+def _why(result: NodeResult) -> str:
+    """What the engine said of a model that failed, without values: reasons stand in the run's history, which is cleared for less than tables."""
+    lines = [line.strip() for line in result.message.splitlines() if line.strip()]
+    # dbt puts a line of its own before the engine's words.
+    said = next((line for line in lines if "Error:" in line), lines[0] if lines else "")
+    masked = re.sub(r"'[^']*'|\"[^\"]*@[^\"]*\"|(?<![A-Za-z(])-?\d[\d.,:-]*\d|\d{5,}", "…", said)
+    return f"it failed: {masked}" if masked else "it failed"
 
 
 def _said(status: str) -> str:

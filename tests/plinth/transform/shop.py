@@ -30,6 +30,7 @@ MODELS = {
     "silver/people.sql": "select client, substr(email, 1, 1) as initial from {{ source('bronze', 'people') }}",
     "silver/leak.sql": "select client, lower(email) as handle from {{ source('bronze', 'people') }}",
     "silver/secret.sql": "select client, email from {{ source('bronze', 'people') }}",
+    "silver/broken.sql": "select client, cast(email as integer) as initial from {{ source('bronze', 'people') }}",
     "silver/undescribed.sql": "select client, initial from {{ ref('people') }}",
     "gold/totals.sql": """
         {{ config(strategy='scope', scope=['client'], key=['client']) }}
@@ -60,6 +61,7 @@ models:
   - {name: leak, columns: [{name: client}, {name: handle}]}
   - {name: secret, columns: [{name: client}, {name: email, config: {meta: {classification: confidential}}}]}
   - {name: undescribed, columns: [{name: client}]}
+  - {name: broken, columns: [{name: client}, {name: initial, config: {meta: {pseudonymised: for the test}}}]}
   - name: totals
     columns: [{name: client}, {name: total}, {name: highest}]
     data_tests:

@@ -103,6 +103,13 @@ def test_a_failed_test_withholds_the_model_and_all_that_is_made_from_it(shop: Sh
     assert (500, 3) in [row[:2] for row in shop.rows("silver/orders")]
 
 
+def test_a_model_that_fails_says_why_without_a_value(shop: Shop) -> None:
+    shop.open_shop()
+    broken = build_shop(shop, "broken").models[0]
+    assert broken.status is Status.WITHHELD and broken.reason.startswith("it failed: Conversion Error")
+    assert "example.com" not in broken.reason
+
+
 def test_a_missing_input_says_what_to_materialise_and_holds_up_only_what_needs_it(shop: Shop) -> None:
     shop.put("bronze/orders", ORDERS)
     built = build_shop(shop)
