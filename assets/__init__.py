@@ -11,7 +11,7 @@ from assets.events import event_assets
 from assets.features import feature_views_assets, feature_views_checks
 from assets.legacy import legacy_specs
 from assets.model_checks import model_checks
-from assets.models import model_assets
+from assets.models import model_assets, model_key
 from assets.serving import serving_assets
 from assets.serving_checks import serving_checks
 from assets.transform import transform_assets
@@ -26,6 +26,7 @@ __all__ = [
     "legacy_specs",
     "model_assets",
     "model_checks",
+    "model_key",
     "serving_assets",
     "serving_checks",
     "transform_assets",

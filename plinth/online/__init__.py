@@ -5,6 +5,10 @@ come in. What does not: making the documents (`plinth.serving`) and answering re
 CockroachDB.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from plinth.online.errors import (
     DocumentRefused,
     EventRefused,
@@ -14,7 +18,9 @@ from plinth.online.errors import (
     VersionMissing,
 )
 from plinth.online.model import AppendResult, Document, Event, OnlineVersion, StoredEvent
-from plinth.online.store import OnlineStore
+
+if TYPE_CHECKING:
+    from plinth.online.store import OnlineStore
 
 __all__ = [
     "AppendResult",
@@ -30,3 +36,12 @@ __all__ = [
     "StoredEvent",
     "VersionMissing",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # The definitions name what the store gives and takes; only a step's own work opens one, which loads SQLAlchemy.
+    if name != "OnlineStore":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from plinth.online.store import OnlineStore
+
+    return OnlineStore

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from plinth.engine import connect
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.files import rows_of
@@ -23,10 +21,12 @@ from plinth.lakehouse.staging import StagedFile, stage
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.online.model import StoredEvent
-from plinth.online.store import OnlineStore
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
+
+    from plinth.online import OnlineStore
 
 TABLE = TableId("bronze", "online_events")
 PARTITION = "arrived_on"
@@ -48,19 +48,24 @@ DESCRIPTION = "What visitors and customers did, as the API took it: one row for 
 _PAGE = 10_000
 _COMMIT_ROWS = 200_000
 _DOUBTFUL = "read_again_up_to"
-_SCHEMA = pa.schema(
-    [
-        ("sequence", pa.int64()),
-        ("event_id", pa.string()),
-        ("customer", pa.string()),
-        ("session", pa.string()),
-        ("item", pa.string()),
-        ("kind", pa.string()),
-        ("at", pa.timestamp("us", "UTC")),
-        ("arrived_at", pa.timestamp("us", "UTC")),
-        ("body", pa.string()),
-    ]
-)
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("sequence", pa.int64()),
+            ("event_id", pa.string()),
+            ("customer", pa.string()),
+            ("session", pa.string()),
+            ("item", pa.string()),
+            ("kind", pa.string()),
+            ("at", pa.timestamp("us", "UTC")),
+            ("arrived_at", pa.timestamp("us", "UTC")),
+            ("body", pa.string()),
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,8 @@ def _stage(
 
 
 def _table(events: Sequence[StoredEvent]) -> pa.Table:
+    import pyarrow as pa
+
     columns = {
         "sequence": [event.sequence for event in events],
         "event_id": [event.event_id for event in events],
@@ -168,4 +175,4 @@ def _table(events: Sequence[StoredEvent]) -> pa.Table:
         "arrived_at": [event.appended_at for event in events],
         "body": [event.body.decode("utf-8", "replace") for event in events],
     }
-    return pa.table(columns, schema=_SCHEMA)
+    return pa.table(columns, schema=_schema())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,9 +15,11 @@ from rich.table import Table as Grid
 
 from plinth.errors import PlinthError
 from plinth.online.model import OnlineVersion
-from plinth.online.store import OnlineStore
 from plinth.platform import load_platform
 from plinth.project import open_project
+
+if TYPE_CHECKING:
+    from plinth.online.store import OnlineStore
 
 app = typer.Typer(
     no_args_is_help=True, help="What the API serves: the published versions, the way back, and single documents."
@@ -101,6 +103,8 @@ def prune(
 
 
 def _opened(platform: Path | None, data: Path | None, *, read_only: bool = False) -> OnlineStore:
+    from plinth.online.store import OnlineStore
+
     settings = load_platform(platform) if platform is not None else open_project(data).platform
     return OnlineStore.of(settings, read_only=read_only)
 

@@ -9,9 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from plinth.engine import connect
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
@@ -31,6 +28,7 @@ from plinth.serving.write import Origin, Served, write
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
     from plinth.recommend.recommender import Recommender
 
@@ -53,7 +51,7 @@ class Setting:
     run: str | None = None
 
 
-Rows = Callable[["Recommender", "duckdb.DuckDBPyConnection"], Iterator[pa.Table]]
+Rows = Callable[["Recommender", "duckdb.DuckDBPyConnection"], Iterator["pa.Table"]]
 
 
 def make_recommendations(setting: Setting) -> Served:
@@ -101,6 +99,8 @@ def _portions(
 
 
 def _of_customers(model: Recommender, con: duckdb.DuckDBPyConnection, customers: TableVersion) -> Iterator[pa.Table]:
+    import pyarrow as pa
+
     sql = f"SELECT customer_no::BIGINT AS customer_no, country FROM {rows_of(customers)} ORDER BY customer_no"
     people = con.execute(sql).to_arrow_table()
     for start in range(0, people.num_rows, _PORTION):
@@ -126,9 +126,14 @@ def _of_items(model: Recommender) -> Iterator[pa.Table]:
 
 def _of_countries(model: Recommender) -> Iterator[pa.Table]:
     found = model.popular(POPULAR_LENGTH)
+    import pyarrow.compute as pc
+
     country = pc.fill_null(found["country"], EVERYWHERE)
     yield _table(country=country, rank=found["rank"], item_code=found["item"], score=found["score"])
 
 
 def _table(**columns: pa.ChunkedArray) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     return pa.table({**columns, "score": pc.round(columns["score"], _DIGITS)})

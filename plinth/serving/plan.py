@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from plinth.engine import connect, quote
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import TableId, TableVersion
@@ -24,6 +21,7 @@ from plinth.serving.write import Origin, Served, write
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
     from plinth.promote.plan import PlanSummary
     from plinth.registry import RegisteredVersion
@@ -126,6 +124,8 @@ def _plan(
 
 def _rounded(plan: pa.Table) -> pa.Table:
     """What lies beyond a hundredth of a penny differs between machines, and would make equal plans look changed."""
+    import pyarrow.compute as pc
+
     for names, digits in ((_MONEY, 4), (_SHARES, 6)):
         for name in names:
             place = plan.schema.get_field_index(name)

@@ -15,7 +15,7 @@ from plinth.engine import connect
 from plinth.features.declare import SNAPSHOT, load_views
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
-from plinth.online import Document, OnlineStore, OnlineVersion
+from plinth.online import Document, OnlineVersion
 from plinth.registry import RegisteredVersion
 from plinth.serving.catalogue import catalogue_documents, compact
 from plinth.serving.champion import RECOMMENDER, input_name, input_text, named_version, open_recommender
@@ -24,6 +24,8 @@ from plinth.serving.lists import Setting
 
 if TYPE_CHECKING:
     import duckdb
+
+    from plinth.online import OnlineStore
 
 ENTITY = ("customer_no",)
 """Of the views whose features a customer's document holds."""

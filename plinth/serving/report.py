@@ -5,7 +5,7 @@ What belongs here: reading both, where they are there. What does not: the report
 
 from __future__ import annotations
 
-from plinth.online import OnlineStore, StoreUnavailable
+from plinth.online import StoreUnavailable
 from plinth.platform import Platform
 from plinth.registry import Registry
 from plinth.report import ModelLine, OnlineLine
@@ -31,6 +31,8 @@ def champion_lines(platform: Platform) -> list[ModelLine]:
 
 def online_line(platform: Platform) -> OnlineLine | None:
     """What the online store serves; None where nothing was published, or the store does not answer."""
+    from plinth.online import OnlineStore
+
     try:
         with OnlineStore.of(platform) as store:
             store.set_up()

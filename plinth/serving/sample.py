@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from plinth.engine import connect, quote
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse, TableId
-from plinth.online import OnlineStore
 from plinth.serving.documents import OFFERS, PLAN, POPULAR, RECOMMENDATIONS, SIMILAR
 from plinth.serving.lists import Setting
 
 if TYPE_CHECKING:
     import duckdb
+
+    from plinth.online import OnlineStore
 
 
 @dataclass(frozen=True)

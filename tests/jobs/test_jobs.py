@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
 import pytest
 
+from jobs import asset_jobs
 from tests.frame.shop import Shop
 
 
-def test_ingest_is_bronze_with_its_checks_and_transform_is_the_rest(shop: Shop) -> None:
-    @dg.asset(key=["silver", "client"], deps=[dg.AssetKey(["bronze", "client"])])
-    def silver_client() -> None: ...
+def test_each_part_has_a_job_of_its_assets_and_their_checks(shop: Shop) -> None:
+    groups = ("bronze", "silver", "gold", "features", "models", "serving")
 
-    repository = shop.definitions(silver_client).get_repository_def()
-    graphs = {name: repository.get_job(name).asset_layer.asset_graph for name in ("refresh", "ingest", "transform")}
+    @dg.multi_asset(specs=[dg.AssetSpec([group, "one"]) for group in groups], can_subset=True)
+    def everything() -> Iterator[dg.MaterializeResult[None]]:
+        yield from ()
+
+    repository = dg.Definitions(assets=[everything], jobs=asset_jobs(groups)).get_repository_def()
     executed = {
-        name: {key.path[0] for key in repository.get_job(name).asset_layer.executable_asset_keys} for name in graphs
+        name: {key.path[0] for key in repository.get_job(name).asset_layer.executable_asset_keys}
+        for name in ("refresh", "ingest", "transform", "train", "publish")
     }
-    assert executed == {"refresh": {"bronze", "silver"}, "ingest": {"bronze"}, "transform": {"silver"}}
-    assert repository.get_job("ingest").asset_layer.asset_graph.asset_check_keys
+    assert executed == {
+        "refresh": set(groups),
+        "ingest": {"bronze"},
+        "transform": {"silver", "gold"},
+        "train": {"features", "models"},
+        "publish": {"serving"},
+    }
+    assert shop.definitions().get_repository_def().get_job("ingest").asset_layer.asset_graph.asset_check_keys
+
+
+def test_a_project_without_models_has_no_job_for_them(shop: Shop) -> None:
+    repository = shop.definitions().get_repository_def()
+    assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == {"refresh", "ingest"}
 
 
 def test_no_job_retries_a_run_whose_asset_failed(shop: Shop) -> None:
