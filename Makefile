@@ -12,8 +12,9 @@ export DO_NOT_TRACK := 1
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make run              the main job on a sample warehouse: legacy system -> bronze -> silver -> gold, and a report"
+	@echo "make run              the main job on a sample warehouse: from a legacy system to served recommendations, and a report"
 	@echo "make run DATA=<path>  the same on online_retail_ii.parquet"
+	@echo "make serve            the API on what the newest run published (API_PORT=8000)"
 	@echo "make ui               the Dagster UI on the instance of the newest run (PORT=$(PORT))"
 	@echo "make test             the whole test suite        make check   format, lint, types, layers, SQL, the fast tests"
 	@echo "make clean            remove what runs have made  make lock    resolve the dependencies anew (needs uv)"
