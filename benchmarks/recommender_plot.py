@@ -24,7 +24,7 @@ def plot(found: Mapping[str, Evaluation], file: Path) -> None:
         ("Hit rate@20", "hit_rate"),
         ("Recall@20 of new items", "new_recall"),
         ("Share of the catalogue recommended", "coverage"),
-        ("Popularity of the lists over that of purchases", "popularity_bias"),
+        ("Popularity: lists / purchases", "popularity_bias"),
     )
     for axis, (title, field) in zip(axes.flat, panels, strict=True):
         values = [getattr(each, field) for each in found.values()]

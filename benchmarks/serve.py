@@ -1,4 +1,4 @@
-"""Requests a second of the API on one pinned core, in turn with a bare ASGI hello on the same server.
+"""Requests a second of the API on one pinned core, in turn with a bare ASGI hello on the same server that is sent the same requests.
 
 `python -m benchmarks.serve [--small] [--rounds N] [--seconds S] [--customers N] [--without-feast]`. Needs wrk. Figures: `requests_per_second` of the hot
 route (recommendations by customer), `vs_hello` (the worst GET by key, over hello), `vs_hello_hot`, one `vs_hello_<route>` each,
@@ -41,7 +41,7 @@ def main() -> int:
             loads = _in_turn(site, hello, api, options)
             script = _script(site.key, "/v1/customers/", "/recommendations", 0, options.customers)
             calm = _at_share(site, site.base, script, api, loads[HOT], options)
-            still = _at_share(site, f"http://127.0.0.1:{site.hello_port}", "", hello, loads["hello"], options)
+            still = _at_share(site, f"http://127.0.0.1:{site.hello_port}", script, hello, loads["hello"], options)
         feast = None if options.without_feast else _feast(folder, options.seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -82,7 +82,8 @@ def _in_turn(site: Site, hello: int, api: int, options: argparse.Namespace) -> d
     }
     loads: dict[str, list[Load]] = {"hello": [], **{name: [] for name in paths}}
     for turn in range(options.rounds):
-        loads["hello"].append(_load(f"http://127.0.0.1:{site.hello_port}", "", site, hello, options))
+        hello_at = f"http://127.0.0.1:{site.hello_port}"
+        loads["hello"].append(_load(hello_at, _script(site.key, *paths[HOT]), site, hello, options))
         for name, path in paths.items():
             loads[name].append(_load(site.base, _script(site.key, *path), site, api, options))
         rates = {name: round(each[-1].rate) for name, each in loads.items()}

@@ -32,11 +32,13 @@ def main() -> int:
     if options.worker:
         return _worker(options)
     folder = Path(tempfile.mkdtemp(prefix="plinth-benchmark-"))
+    runs = {}
     try:
-        runs = {}
         if not options.small and retail_file() is not None:
-            runs["Online Retail II"] = run(_command("retail", folder, options))
-        runs["made"] = run(_command("small" if options.small else "made", folder, options))
+            runs["Online Retail II"] = run(_command("retail", folder, options), quiet=False)
+            print(f"  Online Retail II: {runs['Online Retail II']}", file=sys.stderr, flush=True)
+        if options.small or options.customers:
+            runs["made"] = run(_command("small" if options.small else "made", folder, options), quiet=False)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print_runs("Training the recommender", runs)
@@ -85,7 +87,7 @@ def _options() -> argparse.Namespace:
         "--small", action="store_true", help="400 customers, a quick model, no bars: only to see that it works"
     )
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--customers", type=int, default=100_000)
+    parser.add_argument("--customers", type=int, default=100_000, help="of the made log; 0 leaves it out")
     parser.add_argument("--worker", choices=("retail", "made", "small"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -22,6 +22,7 @@ from api.telemetry.counters import ROUTES, Counters
 
 _FLUSH_SECONDS = 0.005
 _LONGEST = 20_000
+_MIDDLES = 5_000
 
 
 class RequestLog:
@@ -30,9 +31,9 @@ class RequestLog:
     def __init__(self, stream: TextIO, counters: Counters) -> None:
         self._stream = stream
         self._counters = counters
-        self._noted: list[tuple[float, str, str, int, int, float, str]] = []
+        self._noted: list[tuple[str, tuple[str, int, int, str], float]] = []
         self._lost = 0
-        self._second, self._shown = 0, ""
+        self._middles: dict[tuple[str, int, int, str], str] = {}
 
     def note(self, request_id: str, method: str, route: int, status: int, seconds: float, key: str) -> None:
         """Notes a request; `route` is its place in ROUTES, `key` the id of its key or ''."""
@@ -43,21 +44,20 @@ class RequestLog:
             self._lost += 1
             self._counters.request(route, status, seconds)
             return
-        noted.append((time.time(), request_id, method, route, status, seconds, key))
+        noted.append((request_id, (method, route, status, key), seconds))
 
     def flush(self) -> None:
-        """Counts and writes what was noted."""
+        """Counts and writes what was noted, all with the time of now."""
         noted, self._noted = self._noted, []
         lost, self._lost = self._lost, 0
         if not noted:
             return
-        for _, _, _, route, status, seconds, _ in noted:
-            self._counters.request(route, status, seconds)
-        lines = [
-            f'{{"time":"{self._moment(at)}","level":"info","event":"request","request":"{request_id}","method":"{method}",'
-            f'"route":"{ROUTES[route]}","status":{status},"ms":{seconds * 1000:.3f},"key":"{key}"}}\n'
-            for at, request_id, method, route, status, seconds, key in noted
-        ]
+        count, middle = self._counters.request, self._middle
+        begin = f'{{"time":"{_time(time.time())}","level":"info","event":"request","request":"'
+        lines = []
+        for request_id, what, seconds in noted:
+            count(what[1], what[2], seconds)
+            lines.append(f"{begin}{request_id}{middle(what)}{seconds * 1000:.3f}}}\n")
         if lost:
             lines.append(
                 f'{{"time":"{_time(time.time())}","level":"warning","event":"requests not logged","count":{lost}}}\n'
@@ -65,11 +65,17 @@ class RequestLog:
         self._stream.write("".join(lines))
         self._stream.flush()
 
-    def _moment(self, at: float) -> str:
-        second = int(at)
-        if second != self._second:
-            self._second, self._shown = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._shown}.{int((at - second) * 1000):03d}Z"
+    def _middle(self, what: tuple[str, int, int, str]) -> str:
+        """The part of a line that many requests have in common."""
+        found = self._middles.get(what)
+        if found is None:
+            if len(self._middles) >= _MIDDLES:
+                self._middles.clear()
+            method, route, status, key = what
+            found = self._middles[what] = (
+                f'","method":"{method}","route":"{ROUTES[route]}","status":{status},"key":"{key}","ms":'
+            )
+        return found
 
 
 class JsonLines(logging.Formatter):

@@ -109,14 +109,14 @@ def learn(
     def solved(weights: sparse.csr_matrix) -> sparse.csr_matrix:
         return ease(weights, penalty=settings.ease_penalty, most=settings.ease_items, row_items=settings.row_items)
 
-    models = (
-        solved(purchases.weights(settings.ease_half_life)),
-        solved(purchases.matrix(np.sqrt(purchases.baskets))),
-        solved(sparse.csr_matrix(newer @ held)),
-        baskets_in_common(held, row_items=settings.row_items),
-    )
     cold = lend & (np.bincount(purchases.item, minlength=len(log.goods)) == 0)
-    return ItemModels(*(_lend(model, text, cold) for model in models), text)
+    return ItemModels(
+        ease=_lend(solved(purchases.weights(settings.ease_half_life)), text, cold),
+        taste=_lend(solved(purchases.matrix(np.sqrt(purchases.baskets))), text, cold),
+        together=_lend(solved(sparse.csr_matrix(newer @ held)), text, cold),
+        baskets=_lend(baskets_in_common(held, row_items=settings.row_items), text, cold),
+        text=text,
+    )
 
 
 def look(log: Log, at: float, models: ItemModels, sellable: Array, settings: RecommenderSettings) -> Snapshot:

@@ -164,9 +164,11 @@ def test_a_request_is_one_that_dagster_takes(world: World) -> None:
     job = dg.Definitions(
         assets=model_assets(world.shop.platform), sensors=[sensor], resources=platform_resources(world.shop.platform)
     )
-    repository = job.get_repository_def()
     with dg.build_sensor_context(
-        instance=world.instance, repository_def=repository, sensor_name="data_drift"
+        instance=world.instance,
+        repository_def=job.get_repository_def(),
+        resources=platform_resources(world.shop.platform),
+        sensor_name="data_drift",
     ) as context:
         tick = sensor.evaluate_tick(context)
     (request,) = tick.run_requests or []

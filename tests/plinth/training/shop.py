@@ -22,7 +22,7 @@ from plinth.training.recommender import RecommenderTarget
 
 FIRST = date(2023, 1, 2)
 CUSTOMERS, ITEMS = 120, 60
-SMALL = RecommenderTarget(settings=RecommenderSettings(cutoffs=2, trees=20, row_items=30))
+SMALL = RecommenderTarget(settings=RecommenderSettings(cutoffs=1, trees=20, row_items=30))
 """The recommender, as quickly as it can be trained."""
 
 # A customer orders every 10 to 55 days, six items of the half of the range that is to his taste, the first ones most.
