@@ -107,6 +107,9 @@ class Follower(AbstractContextManager["Follower"]):
             self._say(f"{_name(step)} waits: another run writes the same table")
 
     def _materialized(self, event: DagsterEvent, at: float) -> None:
+        if event.materialization.partition is not None:
+            # The asset says once what all of its partitions came to.
+            return
         said = event.materialization.metadata
         key = event.materialization.asset_key.to_user_string()
         self.seen.materialized.append(key)
