@@ -56,7 +56,8 @@ def _project(folder: Path, *, customers: int, days: int) -> dict[str, str]:
     database = folder / "erp.sqlite"
     overlay.write_text(
         f"zones:\n  on_prem: {{root: {folder}/on_prem}}\n  cloud: {{root: {folder}/cloud}}\n"
-        f"stores: {{report: {folder}/report.json, scratch: {folder}/scratch}}\n"
+        f"stores: {{report: {folder}/report.json, scratch: {folder}/scratch, registry: {folder}/registry, "
+        f"online: 'sqlite:///{folder}/online.db'}}\n"
         f"sources:\n  erp: {{url: 'sqlite:///{database}'}}\n"
     )
     environment = {"PLINTH_PLATFORM": str(overlay), "DAGSTER_HOME": str(folder / "instance"), "PYTHONPATH": str(ROOT)}

@@ -237,7 +237,8 @@ def _print_served(report: Report, console: Console) -> None:
     if report.online is not None:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in report.online.documents.items())
         console.print(f"Served: version {report.online.version} of the online store: {counts}")
-        console.print(f"  customers to ask about: {', '.join(report.online.customers)}")
+        if report.online.customers:
+            console.print(f"  customers to ask about: {', '.join(report.online.customers)}")
 
 
 def _print_checks(report: Report, console: Console) -> None:
