@@ -49,11 +49,12 @@ class FailedCheck:
 
 @dataclass(frozen=True)
 class QuarantineLine:
-    """Rows held back for one rule of one table."""
+    """Rows held back for one rule of one table, or refused with their whole load; `status` is `held` or `refused`."""
 
     table: str
     rule: str
     rows: int
+    status: str = "held"
 
 
 @dataclass(frozen=True)
@@ -163,9 +164,9 @@ def table_lines(lakehouse: Lakehouse, run: str | None) -> list[TableLine]:
 
 
 def quarantine_lines(lakehouse: Lakehouse) -> list[QuarantineLine]:
-    """Rows that are held back now, by table and rule."""
+    """Rows that are held back or refused now, by table and rule."""
     from plinth.engine import connect
-    from plinth.lakehouse.quarantine import held_by_rule
+    from plinth.lakehouse.quarantine import kept_by_rule
 
     kept = [each for each in lakehouse.tables("ops") if each.name.startswith("quarantine_")]
     if not kept:
@@ -173,9 +174,9 @@ def quarantine_lines(lakehouse: Lakehouse) -> list[QuarantineLine]:
     con = connect(lakehouse.platform.profile(), extensions=("delta",), scratch=_scratch(lakehouse.platform))
     try:
         return [
-            QuarantineLine(each.name.removeprefix("quarantine_"), rule, rows)
+            QuarantineLine(each.name.removeprefix("quarantine_"), rule, rows, status)
             for each in kept
-            for rule, rows in held_by_rule(con, lakehouse.open(each)).items()
+            for status, rule, rows in kept_by_rule(con, lakehouse.open(each))
         ]
     finally:
         con.close()
@@ -191,10 +192,11 @@ def print_report(report: Report, console: Console) -> None:
     _print_checks(report, console)
     _print_served(report, console)
     if report.quarantine:
-        held = sum(line.rows for line in report.quarantine)
+        held = sum(line.rows for line in report.quarantine if line.status == "held")
         console.print(f"Quarantine: {held:,} rows")
         for each in report.quarantine:
-            console.print(f"  {each.table}: {each.rows:,} broke {each.rule}", highlight=False)
+            refused = ", and their load was refused" if each.status == "refused" else ""
+            console.print(f"  {each.table}: {each.rows:,} broke {each.rule}{refused}", highlight=False)
     else:
         console.print("Quarantine: empty")
     if report.status == UNCHANGED:
