@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from plinth.contracts.drift import settle_drift
-from plinth.contracts.model import Table
+from plinth.contracts.drift import UNREVIEWED, settle_drift
+from plinth.contracts.model import Column, Table
 from plinth.engine import connect, quote
 from plinth.errors import ContractViolation, StorageFailure
 from plinth.ingest.outcome import Outcome
 from plinth.ingest.plan import Plan, key_enforced, plan_load
 from plinth.ingest.publish import Marks, RowsBehind, publish
-from plinth.ingest.read import HELD_BACK, Read, Target, read, scratch_folder
+from plinth.ingest.read import HELD_BACK, LANDED, Read, Target, read, scratch_folder
 from plinth.ingest.verify import BROKEN, Verdict, judge
 from plinth.lakehouse.merge import Rewrite
 from plinth.lakehouse.quarantine import REFUSED, forget_refused, hold, mended_rows
@@ -82,13 +82,13 @@ def ingest(
     """
     started = time.monotonic()
     found = source.describe_table(table)
-    amended, drift = settle_drift(table, found)
+    base = lakehouse.find(bronze_id(table), zone=table.zone)
+    amended, drift = settle_drift(table, found, _landed(base))
     profile = lakehouse.platform.profile(table.profile or lakehouse.platform.source(table.source).profile)
     con = connect(profile, scratch=lakehouse.platform.path(lakehouse.platform.stores.scratch))
     try:
         probe = source.probe_before(amended)
         with scratch_folder(lakehouse) as scratch:
-            base = lakehouse.find(bronze_id(table), zone=table.zone)
             amended = _absent_as_held(amended, base)
             expected = (
                 base.size if base is not None else _BYTES_A_VALUE * len(found.columns) * (found.row_estimate or 0)
@@ -103,6 +103,23 @@ def ingest(
         con.close()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return replace(outcome, drift=drift, seconds=round(time.monotonic() - started, 3), peak_memory=peak)
+
+
+def _landed(base: TableVersion | None) -> tuple[Column, ...]:
+    """The columns that the bronze table holds though no contract named them, as they landed."""
+    return tuple(
+        Column(
+            column.name,
+            column.metadata.get("plinth.physical_name", column.name),
+            column.metadata.get("plinth.physical_type"),
+            delta_type=column.type,
+            description=column.comment,
+            classification=column.classification,
+            tags=(UNREVIEWED,),
+        )
+        for column in (base.columns if base is not None else ())
+        if LANDED in column.metadata
+    )
 
 
 def _absent_as_held(table: Table, base: TableVersion | None) -> Table:
