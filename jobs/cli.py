@@ -186,6 +186,7 @@ def gathered(project: Project, started: float, at: datetime, ran: Ran | None, jo
         checks_passed=checks.checks_passed,
         failed_checks=list(checks.failed_checks),
         quarantine=quarantine_lines(lakehouse),
+        drift=list(checks.drift),
         models=champion_lines(project.platform),
         online=online_line(project.platform),
         failures=ran.seen.failures if ran is not None else (),

@@ -94,6 +94,19 @@ def test_what_went_wrong_is_told_and_the_next_run_takes_it_up(project: Shop) -> 
 
 
 @pytest.mark.slow
+def test_a_column_that_landed_is_told_and_stands_in_the_report_until_the_contract_names_it(project: Shop) -> None:
+    project.sql("ALTER TABLE CLIENTS ADD COLUMN FAX TEXT")
+    loaded = project.command("plinth", "ingest", "client")
+    (told,) = [line for line in loaded.stdout.splitlines() if "drift:" in line]
+    assert "bronze/client" in told and "FAX: the database has this column" in told
+    for _ in range(2):
+        ran = project.command("plinth", "run")
+        assert "bronze/client: FAX: the database has this column" in ran.stdout, ran.stdout + ran.stderr
+        (line,) = json.loads((project.folder / "report.json").read_text())["drift"]
+        assert line["asset"] == "bronze/client" and "FAX" in line["difference"]
+
+
+@pytest.mark.slow
 def test_one_table_is_loaded_by_name_and_in_full(project: Shop) -> None:
     assert project.command("plinth", "ingest", "orders").returncode == 0
     done = project.command("plinth", "ingest", "bronze/orders", "--full")
