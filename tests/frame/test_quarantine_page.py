@@ -30,7 +30,7 @@ def sample(tmp_path: Path) -> Shop:
     (tmp_path / "platform.yaml").write_text(yaml.safe_dump(settings))
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
-    for command in ("sample --customers 1000 --days 40", "ingest invoice_line"):
+    for command in ("sample --customers 1000 --days 40", "ingest invoice_line", "ingest stock_level"):
         done = shop.command("plinth", *command.split())
         assert done.returncode == 0, done.stdout + done.stderr
     return shop
@@ -62,6 +62,7 @@ def test_the_page_breaks_a_row_finds_it_and_puts_it_back(sample: Shop) -> None:
         said[command] = done.stdout
     listed = next(words for command, words in said.items() if command.endswith("quarantine list"))
     assert "quantity_type" in listed
+    assert "line_of_totals" in listed, "the sample itself shows what a quarantine is"
     assert any("1 rows put back" in words for words in said.values())
     version = sample.table("invoice_line")
     import duckdb
