@@ -37,7 +37,7 @@ def run_refresh(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Run the job also where nothing has changed.")] = False,
 ) -> None:
-    """Run the main job: read what changed in the legacy systems, check it, build silver and gold, and report.
+    """Run the main job: read what changed in the legacy systems, check it, build all that follows up to the published serving tables, and report.
 
     Without a legacy system of your own, a sample of one is written first.
     """

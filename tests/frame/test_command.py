@@ -21,7 +21,10 @@ def project(shop: Shop) -> Shop:
 def test_help_names_every_command_and_loads_neither_dagster_nor_an_engine() -> None:
     script = "import sys\nfrom plinth.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass\nprint(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True)
-    for name in ("run", "ingest", "sample", "contract", "quarantine", "maintain", "report", "ui"):
+    for name in (
+        *("run", "ingest", "sample", "contract", "quarantine", "show", "maintain"),
+        *("model", "online", "serve", "key", "report", "ui"),
+    ):
         assert f" {name} " in done.stdout
     assert not [
         name for name in ("dagster", "duckdb", "deltalake", "sqlalchemy", "pyarrow") if f"'{name}'" in done.stdout
