@@ -37,7 +37,7 @@ def run_refresh(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Run the job also where nothing has changed.")] = False,
 ) -> None:
-    """Run the main job: read what changed in the legacy systems, check it, build silver and gold, and report.
+    """Run the main job: read what changed in the legacy systems, check it, build all that follows up to the published serving tables, and report.
 
     Without a legacy system of your own, a sample of one is written first.
     """
@@ -186,6 +186,7 @@ def gathered(project: Project, started: float, at: datetime, ran: Ran | None, jo
         checks_passed=checks.checks_passed,
         failed_checks=list(checks.failed_checks),
         quarantine=quarantine_lines(lakehouse),
+        drift=list(checks.drift),
         models=champion_lines(project.platform),
         online=online_line(project.platform),
         failures=ran.seen.failures if ran is not None else (),

@@ -16,7 +16,7 @@ from types import TracebackType
 import dagster as dg
 from dagster._core.events import DagsterEvent, DagsterEventType
 
-from plinth.report import FailedCheck, Failure
+from plinth.report import DriftLine, FailedCheck, Failure
 
 Tell = Callable[[str], None]
 
@@ -34,6 +34,7 @@ class Seen:
     checks_passed: int = 0
     failed_checks: list[FailedCheck] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    drift: list[DriftLine] = field(default_factory=list)
     materialized: list[str] = field(default_factory=list)
 
 
@@ -128,6 +129,10 @@ class Follower(AbstractContextManager["Follower"]):
         seconds = next((said[name].value for name in ("seconds", "Execution Duration") if name in said), None)
         facts.append(f"{seconds if seconds is not None else at - self._started.get(event.step_key or '', at):.1f} s")
         self._say(f"{key:<32} {'  '.join(facts)}")
+        if "drift" in said:
+            found = [line.removeprefix("- ") for line in str(said["drift"].value).splitlines()]
+            self.seen.drift += [DriftLine(key, line) for line in found]
+            self._say(f"{key:<32} drift: {'; '.join(found)}")
 
     def _checked(self, event: DagsterEvent) -> None:
         result = event.asset_check_evaluation_data

@@ -100,7 +100,7 @@ def ui(
 
     project = open_project(data)
     variables = project.environment()
-    if data is None and not sample and project.report.exists():
+    if data is None and not sample and project.overlay is None and project.report.exists():
         newest = read_report(project.report)
         if newest.overlay and newest.instance and Path(newest.overlay).exists():
             variables = {"DAGSTER_HOME": newest.instance, "PLINTH_PLATFORM": newest.overlay}

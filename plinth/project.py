@@ -5,6 +5,7 @@ What belongs here: folders and the files that a command has to find or put in pl
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -95,7 +96,10 @@ def open_project(data: Path | None = None) -> Project:
     instance = Path(os.environ.get(INSTANCE_VARIABLE) or home / ".dagster").absolute()
     if data is None:
         named = os.environ.get(OVERLAY_VARIABLE)
-        return Project(home, load_platform(home / "platform.yaml"), Path(named) if named else None, instance)
+        platform = load_platform(home / "platform.yaml")
+        if named and not os.environ.get(INSTANCE_VARIABLE):
+            instance = _instance_of(home, platform, Path(named), instance)
+        return Project(home, platform, Path(named) if named else None, instance)
     if not data.is_file():
         raise ConfigurationError(
             "the data file is missing",
@@ -108,6 +112,18 @@ def open_project(data: Path | None = None) -> Project:
     overlay = home / "data" / name / "platform.yaml"
     _write_overlay(overlay, base, name)
     return Project(home, load_platform(home / "platform.yaml", overlay), overlay, instance / name, name)
+
+
+def _instance_of(home: Path, platform: Platform, overlay: Path, shared: Path) -> Path:
+    """The instance of a lakehouse: an overlay that moves a zone gets its own, or one's history would pass for the other's."""
+    file = home / "platform.yaml"
+    # The file laid over itself: the settings without the overlay that the environment names.
+    before = {name: str(zone.root) for name, zone in load_platform(file, file).zones.items()}
+    roots = {name: str(zone.root) for name, zone in platform.zones.items()}
+    if roots == before:
+        return shared
+    digest = hashlib.sha256(repr(sorted(roots.items())).encode()).hexdigest()[:8]
+    return shared / f"{overlay.stem}-{digest}"
 
 
 def _write_overlay(path: Path, base: Platform, name: str) -> None:

@@ -48,12 +48,21 @@ class FailedCheck:
 
 
 @dataclass(frozen=True)
+class DriftLine:
+    """One difference between a legacy table and its contract that the contract's policy let pass."""
+
+    asset: str
+    difference: str
+
+
+@dataclass(frozen=True)
 class QuarantineLine:
-    """Rows held back for one rule of one table."""
+    """Rows held back for one rule of one table, or refused with their whole load; `status` is `held` or `refused`."""
 
     table: str
     rule: str
     rows: int
+    status: str = "held"
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,7 @@ class Report:
         seconds: wall time from the command to the report; `job_seconds` of the Dagster job alone.
         peak_memory_mb: highest resident set of the largest process, MiB.
         run_id: the Dagster run, None where there was none.
+        drift: differences between legacy tables and their contracts that passed; what did not pass stands in `failures`.
         models: the champions.
         online: what is served; None where nothing is.
         checks: how many checks passed; those that did not stand in `failed_checks`.
@@ -113,6 +123,7 @@ class Report:
     checks_passed: int = 0
     failed_checks: Sequence[FailedCheck] = ()
     quarantine: Sequence[QuarantineLine] = ()
+    drift: Sequence[DriftLine] = ()
     models: Sequence[ModelLine] = ()
     online: OnlineLine | None = None
     failures: Sequence[Failure] = ()
@@ -139,7 +150,7 @@ def read_report(path: Path) -> Report:
         raise TableMissing("there is no report yet", where=path, remedy="run `make run` (or `plinth run`) first")
     values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     parts = {
-        **{"tables": TableLine, "failed_checks": FailedCheck, "quarantine": QuarantineLine},
+        **{"tables": TableLine, "failed_checks": FailedCheck, "quarantine": QuarantineLine, "drift": DriftLine},
         **{"failures": Failure, "models": ModelLine},
     }
     for name, kind in parts.items():
@@ -163,9 +174,9 @@ def table_lines(lakehouse: Lakehouse, run: str | None) -> list[TableLine]:
 
 
 def quarantine_lines(lakehouse: Lakehouse) -> list[QuarantineLine]:
-    """Rows that are held back now, by table and rule."""
+    """Rows that are held back or refused now, by table and rule."""
     from plinth.engine import connect
-    from plinth.lakehouse.quarantine import held_by_rule
+    from plinth.lakehouse.quarantine import kept_by_rule
 
     kept = [each for each in lakehouse.tables("ops") if each.name.startswith("quarantine_")]
     if not kept:
@@ -173,9 +184,9 @@ def quarantine_lines(lakehouse: Lakehouse) -> list[QuarantineLine]:
     con = connect(lakehouse.platform.profile(), extensions=("delta",), scratch=_scratch(lakehouse.platform))
     try:
         return [
-            QuarantineLine(each.name.removeprefix("quarantine_"), rule, rows)
+            QuarantineLine(each.name.removeprefix("quarantine_"), rule, rows, status)
             for each in kept
-            for rule, rows in held_by_rule(con, lakehouse.open(each)).items()
+            for status, rule, rows in kept_by_rule(con, lakehouse.open(each))
         ]
     finally:
         con.close()
@@ -191,12 +202,17 @@ def print_report(report: Report, console: Console) -> None:
     _print_checks(report, console)
     _print_served(report, console)
     if report.quarantine:
-        held = sum(line.rows for line in report.quarantine)
+        held = sum(line.rows for line in report.quarantine if line.status == "held")
         console.print(f"Quarantine: {held:,} rows")
         for each in report.quarantine:
-            console.print(f"  {each.table}: {each.rows:,} broke {each.rule}", highlight=False)
+            refused = ", and their load was refused" if each.status == "refused" else ""
+            console.print(f"  {each.table}: {each.rows:,} broke {each.rule}{refused}", highlight=False)
     else:
         console.print("Quarantine: empty")
+    if report.drift:
+        console.print("Drift: legacy tables are not what their contracts say (`plinth contract check`):")
+        for line in report.drift:
+            console.print(f"  {line.asset}: {line.difference}", markup=False, highlight=False)
     if report.status == UNCHANGED:
         console.print(f"Nothing has changed since the last run: nothing to do ({report.seconds:.1f} s).", style="bold")
     else:
@@ -206,8 +222,8 @@ def print_report(report: Report, console: Console) -> None:
         console.print(f"{failure.step} failed:", style="bold red")
         console.print(failure.error, markup=False, highlight=False)
     console.print("Next:", style="bold")
-    for line in report.next:
-        console.print(f"  {line}", markup=False, highlight=False)
+    for step in report.next:
+        console.print(f"  {step}", markup=False, highlight=False)
 
 
 def _print_tables(report: Report, console: Console) -> None:

@@ -66,7 +66,8 @@ def infer(
             found = opened.describe(tables)
         finally:
             opened.close()
-        if not found:
+        drafted = [table for table in found if table.columns]
+        if not drafted:
             expected = f"tables that match {tables!r}" if tables else "at least one table that this user may see"
             raise ConfigurationError("no table was found", expected=expected, where=opened.address)
         name = source or (url if "://" not in url else snake(Path(opened.address.database).stem) or "legacy")
@@ -78,7 +79,7 @@ def infer(
         out.write_text(text, encoding="utf-8")
         load_contract(out, name)  # a draft that does not load would be our fault: say so now
     typer.echo(
-        f"{_count(found)} drafted in {out}. Read its guesses, then name the file in platform.yaml: sources.{name}.contract"
+        f"{_count(drafted)} drafted in {out}. Read its guesses, then name the file in platform.yaml: sources.{name}.contract"
     )
 
 

@@ -7,6 +7,7 @@ and changing a bronze table (`plinth.ingest`, `plinth.lakehouse`).
 |---|---|---|---|
 | new column | lands, nullable, restricted until reviewed | ignored | refused |
 | column gone, nullable | null from now on | null from now on | refused |
+| column gone that had landed and is in no contract | null from now on | leaves bronze | null from now on |
 | column gone that is required, key, cursor or partition | refused | refused | refused |
 | type widened (integer to bigint, more digits, longer text) | read as the wider type, or as `deltaType` says | same | refused |
 | type narrowed | passes, the bronze type stays wide | same | refused |
@@ -20,7 +21,7 @@ Whatever passes is reported. Table renames show as a missing table, which no pol
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -84,10 +85,14 @@ def compare(table: Table, found: SourceTable) -> tuple[Difference, ...]:
     return tuple(differences)
 
 
-def settle_drift(table: Table, found: SourceTable) -> tuple[Table, tuple[str, ...]]:
+def settle_drift(table: Table, found: SourceTable, landed: Sequence[Column] = ()) -> tuple[Table, tuple[str, ...]]:
     """The table as it has to be read now, and one line for each difference.
 
     New columns are in it under the policy `evolve`; lost ones stay and are marked absent, so that they are read as null.
+
+    Args:
+        landed: columns that bronze holds though no contract ever named them. Those that the source has lost stay in the table with
+            their history, so that a rename takes nothing away, until the contract names or discards them.
 
     Raises:
         SchemaDrift: a difference does not pass; the message holds all of them as a table.
@@ -106,9 +111,12 @@ def settle_drift(table: Table, found: SourceTable) -> tuple[Table, tuple[str, ..
         )
     lost = {each.column for each in differences if each.kind is DifferenceKind.REMOVED}
     columns = tuple(_as_absent(column) if column.name in lost else column for column in table.columns)
+    kept = () if table.drift is Drift.DISCARD else _landed_and_lost(table, found, landed)
+    columns += kept
     if table.drift is Drift.EVOLVE:
-        columns += _landing(table, found)
-    return replace(table, columns=columns), tuple(each.message for each in differences)
+        columns += _landing(replace(table, columns=columns), found)
+    gone = tuple(_gone_again(column, new_columns(table, found)) for column in kept)
+    return replace(table, columns=columns), (*(each.message for each in differences), *gone)
 
 
 def consequence(table: Table, difference: Difference) -> str:
@@ -153,6 +161,24 @@ def _landing(table: Table, found: SourceTable) -> tuple[Column, ...]:
             tags=(UNREVIEWED,),
         )
         for name, column in zip(names, added, strict=True)
+    )
+
+
+def _landed_and_lost(table: Table, found: SourceTable, landed: Sequence[Column]) -> tuple[Column, ...]:
+    live = {column.name for column in found.columns}
+    stated = {name for column in table.columns for name in (column.name, column.physical_name)}
+    return tuple(
+        _as_absent(column)
+        for column in landed
+        if column.physical_name not in live and column.name not in stated and column.physical_name not in stated
+    )
+
+
+def _gone_again(column: Column, added: Sequence[SourceColumn]) -> str:
+    renamed = near(column.physical_name, [each.name for each in added]).replace("did you mean", "was it renamed to")
+    return (
+        f"{column.name}: the database has no column {column.physical_name!r} any more{renamed}, and the contract never named it; "
+        "what bronze holds of it stays, and it is null from now on"
     )
 
 

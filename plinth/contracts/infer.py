@@ -21,6 +21,9 @@ from plinth.contracts.naming import lakehouse_names, snake
 from plinth.contracts.physical import PhysicalType, parse_physical_type
 from plinth.sources.catalogue import ForeignKey, SourceColumn, SourceTable
 
+_MOST_DIGITS = 38
+"""Of a decimal in the lakehouse (Delta's and DuckDB's limit)."""
+
 
 def infer(
     tables: Sequence[SourceTable], *, source: str, dialect: str = "", origin: str = "", home: str | None = None
@@ -117,7 +120,7 @@ def _table(plan: _Plan, plans: list[_Plan], dialect: str) -> Iterator[str]:
     table = plan.table
     yield f"  - name: {plan.name}"
     yield f"    physicalName: {_scalar(plan.physical_name)}"
-    yield "    physicalType: table"
+    yield f"    physicalType: {'view' if table.view else 'table'}"
     yield "    logicalType: object"
     if table.comment:
         yield f"    description: {_scalar(table.comment)}"
@@ -201,8 +204,12 @@ def _delta_type(kind: PhysicalType, dialect: str) -> Iterator[str]:
     """SQLite keeps a type per value, so the draft says what to cast to; elsewhere the database's own type decides."""
     if dialect == "sqlite" and kind.delta not in (None, "string"):
         yield f'        customProperties: [{{property: deltaType, value: "{kind.delta}"}}]'
-    elif kind.delta is None and kind.logical == "number":
-        yield "        # The type does not say how many digits it holds. If you know, add"
+    elif kind.delta is None and kind.logical in ("number", "integer"):
+        yield (
+            "        # More than 38 digits, so it is read as text. If its values are shorter, add"
+            if kind.arguments and kind.arguments[0] > _MOST_DIGITS
+            else "        # The type does not say how many digits it holds. If you know, add"
+        )
         yield '        # customProperties: [{property: deltaType, value: "decimal(18,4)"}]'
 
 

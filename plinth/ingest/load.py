@@ -12,17 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from plinth.contracts.drift import settle_drift
-from plinth.contracts.model import Table
+from plinth.contracts.drift import UNREVIEWED, settle_drift
+from plinth.contracts.model import Column, Table
 from plinth.engine import connect, quote
-from plinth.errors import StorageFailure
+from plinth.errors import ContractViolation, StorageFailure
 from plinth.ingest.outcome import Outcome
 from plinth.ingest.plan import Plan, key_enforced, plan_load
 from plinth.ingest.publish import Marks, RowsBehind, publish
-from plinth.ingest.read import HELD_BACK, Read, Target, read, scratch_folder
+from plinth.ingest.read import HELD_BACK, LANDED, Read, Target, read, scratch_folder
 from plinth.ingest.verify import BROKEN, Verdict, judge
 from plinth.lakehouse.merge import Rewrite
-from plinth.lakehouse.quarantine import hold, mended_rows
+from plinth.lakehouse.quarantine import REFUSED, forget_refused, hold, mended_rows
 from plinth.lakehouse.staging import discard
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 
@@ -82,13 +82,13 @@ def ingest(
     """
     started = time.monotonic()
     found = source.describe_table(table)
-    amended, drift = settle_drift(table, found)
+    base = lakehouse.find(bronze_id(table), zone=table.zone)
+    amended, drift = settle_drift(table, found, _landed(base))
     profile = lakehouse.platform.profile(table.profile or lakehouse.platform.source(table.source).profile)
     con = connect(profile, scratch=lakehouse.platform.path(lakehouse.platform.stores.scratch))
     try:
         probe = source.probe_before(amended)
         with scratch_folder(lakehouse) as scratch:
-            base = lakehouse.find(bronze_id(table), zone=table.zone)
             amended = _absent_as_held(amended, base)
             expected = (
                 base.size if base is not None else _BYTES_A_VALUE * len(found.columns) * (found.row_estimate or 0)
@@ -103,6 +103,23 @@ def ingest(
         con.close()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return replace(outcome, drift=drift, seconds=round(time.monotonic() - started, 3), peak_memory=peak)
+
+
+def _landed(base: TableVersion | None) -> tuple[Column, ...]:
+    """The columns that the bronze table holds though no contract named them, as they landed."""
+    return tuple(
+        Column(
+            column.name,
+            column.metadata.get("plinth.physical_name", column.name),
+            column.metadata.get("plinth.physical_type"),
+            delta_type=column.type,
+            description=column.comment,
+            classification=column.classification,
+            tags=(UNREVIEWED,),
+        )
+        for column in (base.columns if base is not None else ())
+        if LANDED in column.metadata
+    )
 
 
 def _absent_as_held(table: Table, base: TableVersion | None) -> Table:
@@ -135,7 +152,7 @@ class _Load:
         self.tell(f"reading rows since {plan.since}" if plan.since else f"reading all rows ({plan.reason})")
         found = _guarded_read(self.con, self.source, self.target, plan, self.probe)
         self.tell(f"{found.rows:,} rows read, judging them")
-        verdict = _judge(self.con, self.target, found, unique=self.unique)
+        verdict = _judge(self.con, self.target, found, unique=self.unique, run=self.marks.run)
         good, held_back = _hold(self.con, self.target, found, verdict, self.marks.run)
         self.tell("publishing")
         try:
@@ -152,6 +169,7 @@ def _hold(
     """Puts the broken rows into quarantine: SQL for the rows to publish, and how many of the source's rows are held back."""
     before = 0 if found.complete or target.base is None else target.base.state.notes.get(HELD_BACK, 0)
     if not verdict.broken:
+        forget_refused(con, target.lakehouse, target.table, run=run, zone=target.table.zone)
         return verdict.good, before
     version = hold(con, target.lakehouse, target.table, BROKEN, run=run, zone=target.table.zone)
     mended, count = mended_rows(con, version, target.table, BROKEN, found.columns)
@@ -178,7 +196,7 @@ def _guarded_read(
         raise source.explain(error, target.table) from error
 
 
-def _judge(con: duckdb.DuckDBPyConnection, target: Target, found: Read, *, unique: bool) -> Verdict:
+def _judge(con: duckdb.DuckDBPyConnection, target: Target, found: Read, *, unique: bool, run: str | None) -> Verdict:
     names = tuple(column.name for column in found.columns)
     proven = frozenset(
         rule.name
@@ -189,7 +207,10 @@ def _judge(con: duckdb.DuckDBPyConnection, target: Target, found: Read, *, uniqu
     )
     try:
         return judge(con, target.table, found.sql, names, rejects=found.rejects, unique=unique, proven=proven)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, ContractViolation):
+            # Which rows they are stands nowhere else: nothing of this load is published, and its staged files go.
+            hold(con, target.lakehouse, target.table, BROKEN, run=run, zone=target.table.zone, status=REFUSED)
         discard(found.staged)
         raise
 

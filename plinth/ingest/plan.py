@@ -66,7 +66,7 @@ def fingerprint(contract: Table, amended: Table | None = None) -> str:
     stated = {column.name for column in contract.columns}
     shape: dict[str, Any] = {
         "columns": [asdict(column) | {"description": "", "tags": ()} for column in contract.columns],
-        "landed": [column.name for column in (amended or contract).columns if column.name not in stated],
+        "landed": sorted(column.name for column in (amended or contract).columns if column.name not in stated),
         "key": contract.key,
         "cursor": contract.cursor,
         "mode": contract.mode.value,

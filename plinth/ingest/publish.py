@@ -61,9 +61,10 @@ def publish(
 
 def _snapshot(con: duckdb.DuckDBPyConnection, target: Target, found: Read, good: str | None) -> Rewrite:
     base, staged = target.base, found.staged
-    if good is not None or found.rejects:
+    absent = _absent(target) if base is not None and target.table.key else []
+    if good is not None or found.rejects or absent:
         names = ", ".join(quote(column.name) for column in found.columns)
-        rows_sql = good or f"SELECT {names} FROM ({found.sql})"
+        rows_sql = _with_history(target, good or f"SELECT {names} FROM ({found.sql})", found.columns, absent)
         by = target.table.partition_by
         staged = stage(con, rows_sql, target.uri, found.columns, by, table_bytes=target.expected_bytes)
         discard(found.staged)
@@ -93,10 +94,24 @@ def _increment(con: duckdb.DuckDBPyConnection, target: Target, found: Read, good
     return merge(con, target.base, found.columns, Changes(target.table.key, UPSERTS, deletes, may_repeat=repeat))
 
 
+def _absent(target: Target) -> list[str]:
+    return [column.name for column in target.table.columns if column.absent]
+
+
+def _with_history(target: Target, rows: str, columns: tuple[DeltaColumn, ...], absent: list[str]) -> str:
+    """All rows as they were read, with what the table holds of columns that the source has lost."""
+    if target.base is None or not absent:
+        return rows
+    wanted = [column for column in columns if column.name in (*target.table.key, *absent)]
+    values = ", ".join(f"{'h' if column.name in absent else 'u'}.{quote(column.name)}" for column in columns)
+    same = " AND ".join(f"u.{quote(name)} = h.{quote(name)}" for name in target.table.key)
+    return f"SELECT {values} FROM ({rows}) u LEFT JOIN ({read_files(target.base.files, wanted)}) h ON {same}"
+
+
 def _keep_history(con: duckdb.DuckDBPyConnection, target: Target, columns: tuple[DeltaColumn, ...]) -> None:
     """Rows that are read again keep what the table holds of a column that the source has lost."""
     assert target.base is not None
-    absent = [column.name for column in target.table.columns if column.absent]
+    absent = _absent(target)
     if not absent:
         return
     wanted = [column for column in columns if column.name in (*target.table.key, *absent)]

@@ -1,9 +1,9 @@
-"""The commands `plinth quarantine list | export | replay | drop`.
+"""The commands `plinth quarantine list | show | export | replay | drop`.
 
 What belongs here: arguments, files of rows, printing. What does not: what a replay does (`plinth.ingest.replay`).
 
 Rows leave and come back as JSON lines: `{"id": …, "rule": …, "reason": …, "row": {column: text or null}}`. They hold the same personal
-data as the table, so `list` prints counts only, and `export` writes a file that only its owner can read.
+data as the table, so `list` prints counts only, `show` prints to the terminal alone, and `export` writes a file that only its owner can read.
 """
 
 from __future__ import annotations
@@ -38,18 +38,37 @@ RuleName = Annotated[str | None, typer.Option(help="Only rows that broke this ru
 
 @app.command("list")
 def list_(platform: PlatformFile = None) -> None:
-    """Show how many rows each table holds back, by rule."""
+    """Show how many rows each table holds back, by rule, and those of a load that was refused as a whole."""
     from plinth.engine import connect
-    from plinth.lakehouse.quarantine import held_by_rule, quarantine_id
+    from plinth.lakehouse.quarantine import kept_by_rule, quarantine_id
 
     lakehouse, tables = _opened(platform)
     con = connect(lakehouse.platform.profile())
-    grid = Grid("table", "rule", "rows held")
+    grid = Grid("table", "rule", "status", "rows")
     for table in tables:
         version = lakehouse.find(quarantine_id(table), zone=table.zone)
-        for rule, rows in (held_by_rule(con, version) if version is not None else {}).items():
-            grid.add_row(f"bronze/{table.name}", rule, f"{rows:,}")
+        for status, rule, rows in kept_by_rule(con, version) if version is not None else ():
+            grid.add_row(f"bronze/{table.name}", rule, status, f"{rows:,}")
     Console().print(grid if grid.row_count else "No row is held in quarantine.")
+
+
+@app.command()
+def show(
+    table: TableName,
+    rule: RuleName = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 10,
+    platform: PlatformFile = None,
+) -> None:
+    """Print held and refused rows of a table with every rule that each broke, one JSON object a line. They may hold personal data."""
+    from plinth.engine import connect
+    from plinth.lakehouse.quarantine import held_rows, quarantine_id
+
+    lakehouse, contract = _one(platform, table)
+    con = connect(lakehouse.platform.profile())
+    version = lakehouse.open(quarantine_id(contract), zone=contract.zone)
+    for row in held_rows(con, version, rule=rule, limit=limit, refused=True):
+        entry = {"status": row.status, "reason": row.reason, "run": row.run, "row": row.row}
+        typer.echo(json.dumps(entry, ensure_ascii=False))
 
 
 @app.command()

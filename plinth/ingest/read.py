@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plinth.contracts.drift import UNREVIEWED
 from plinth.contracts.model import Table
 from plinth.engine import quote
 from plinth.ingest.plan import Plan, reconcile_due, reshaped
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 HELD_BACK = "held_back"
 """Note in a commit's state: rows of the source that are in quarantine and so not in the table."""
+
+LANDED = "plinth.landed"
+"""Metadata of a bronze column that landed before its contract named it."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,8 @@ def _delta_column(table: Table, column: BronzeColumn) -> DeltaColumn:
         metadata["plinth.physical_type"] = column.physical_type
     if column.note:
         metadata["plinth.note"] = column.note
+    if UNREVIEWED in contract.tags:
+        metadata[LANDED] = "true"
     return DeltaColumn(contract.name, column.delta_type, contract.classification, contract.description, metadata)
 
 

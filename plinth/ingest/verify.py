@@ -57,7 +57,7 @@ def judge(
         proven: names of rules that the files' statistics prove already.
 
     Raises:
-        ContractViolation: more rows are broken than the contract allows; nothing has been published.
+        ContractViolation: more rows are broken than the contract allows; nothing has been published, and `BROKEN` holds them.
     """
     rules = [
         rule for rule in table.rules if rule.predicate and rule.severity is Severity.ERROR and rule.name not in proven
@@ -73,7 +73,7 @@ def judge(
         f'{key_as_text(table.key)} AS "key", {_row(names, rejects=rejects)} AS row FROM ({marked}) WHERE len(_rules) > 0'
     )
     broken = dict(con.execute(f"SELECT rule, count(*) FROM {BROKEN} GROUP BY 1 ORDER BY 2 DESC, 1").fetchall())
-    _refuse_too_many(con, table, total, broken)
+    _refuse_too_many(table, total, broken)
     listed = ", ".join(quote(name) for name in names)
     return Verdict(total, broken, f"SELECT {listed} FROM ({marked}) WHERE len(_rules) = 0")
 
@@ -127,17 +127,15 @@ def _row(names: tuple[str, ...], *, rejects: bool) -> str:
     return f"CASE WHEN {REJECTS} IS NULL THEN {text} ELSE json_merge_patch({text}::JSON, {raw})::VARCHAR END"
 
 
-def _refuse_too_many(con: duckdb.DuckDBPyConnection, table: Table, total: int, broken: dict[str, int]) -> None:
+def _refuse_too_many(table: Table, total: int, broken: dict[str, int]) -> None:
     count = sum(broken.values())
     if count <= table.quarantine_share * total:
         return
-    examples = con.execute(f"SELECT rule, row FROM {BROKEN} ORDER BY rule LIMIT 3").fetchall()
-    personal = any(column.classification in ("confidential", "restricted") for column in table.columns)
-    shown = "" if personal else "; for instance " + " | ".join(f"{rule}: {row[:200]}" for rule, row in examples)
     raise ContractViolation(
         f"bronze/{table.name}: {count:,} of {total:,} rows break the contract, nothing was published",
         expected=f"at most a share of {table.quarantine_share:g} (quarantineShare)",
-        found=", ".join(f"{rule}: {number:,}" for rule, number in broken.items()) + shown,
+        found=", ".join(f"{rule}: {number:,}" for rule, number in broken.items()),
         where=f"contract of {table.source}, table {table.name}",
-        remedy="mend the rows in the legacy system, correct the rule, or raise quarantineShare so that they are held in quarantine",
+        remedy=f"look at the rows (`plinth quarantine show {table.name}`); then mend them in the legacy system, correct the rule, or raise "
+        "quarantineShare so that they are held in quarantine",
     )

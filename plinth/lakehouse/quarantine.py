@@ -3,6 +3,9 @@
 Each bronze table has one quarantine table, `ops/quarantine_<table>`, in the bronze table's own zone and with its highest
 classification, since the rows hold the same data. A row is kept once however often it is read again: its `id` is a hash of
 the table, the rule and the row.
+
+The rows of a load that broke the contract by more than it allows are kept too, as refused: for people to look at, until the next load of
+the table says something else. They are held back from nothing, since nothing was published, and are never replayed.
 """
 
 from __future__ import annotations
@@ -27,7 +30,11 @@ if TYPE_CHECKING:
 
     from plinth.contracts.model import Table
 
-HELD, REPLAYED, DROPPED = "held", "replayed", "dropped"
+HELD, REPLAYED, DROPPED, REFUSED = "held", "replayed", "dropped", "refused"
+
+REFUSED_KEPT = 1000
+"""Refused rows that are kept of each rule: a wrong rule can refuse every row of a table, and to see why takes a few."""
+
 _LEVELS = ("public", "internal", "confidential", "restricted")
 
 
@@ -60,7 +67,7 @@ def quarantine_columns(table: Table) -> tuple[DeltaColumn, ...]:
         DeltaColumn("row", "string", highest, comment="the row as a JSON object of texts"),
         DeltaColumn("run", "string", comment="the run that found it"),
         DeltaColumn("quarantined_at", "timestamp", comment="when it was found, UTC"),
-        DeltaColumn("status", "string", comment="held, replayed or dropped"),
+        DeltaColumn("status", "string", comment="held, replayed, dropped or refused"),
         DeltaColumn("mended", "string", highest, comment="the row as it was put back, a JSON object of texts"),
     )
 
@@ -90,27 +97,58 @@ def hold(
     *,
     run: str | None,
     zone: str | None,
+    status: str = HELD,
 ) -> TableVersion:
     """Keeps broken rows; those that are kept already, whatever became of them, are left as they are.
 
+    What an earlier load left as refused makes room, since this load has judged the rows again.
+
     Args:
         broken: name of a relation with the columns `rule`, `reason`, `key` and `row`.
+        status: `held`, or `refused` where the whole load was.
 
     Raises:
         CommitConflict, StorageFailure, ResidencyViolation: as the door.
     """
     target, columns = quarantine_id(table), quarantine_columns(table)
+    enough = f"QUALIFY row_number() OVER (PARTITION BY rule ORDER BY row) <= {REFUSED_KEPT}"
+    rows = f"SELECT * FROM {quote(broken)} {enough if status == REFUSED else ''}"
     con.execute(
         "CREATE OR REPLACE TEMP TABLE plinth_held AS "
         f"SELECT {row_id(table)} AS id, any_value(rule) AS rule, "
         f'any_value(reason) AS reason, any_value("key") AS "key", any_value(row) AS row, '
-        f"{literal(run) if run else 'NULL'}::VARCHAR AS run, now()::TIMESTAMPTZ AS quarantined_at, '{HELD}' AS status, "
-        f"NULL::VARCHAR AS mended FROM {quote(broken)} GROUP BY ALL"
+        f"{literal(run) if run else 'NULL'}::VARCHAR AS run, now()::TIMESTAMPTZ AS quarantined_at, {literal(status)} AS status, "
+        f"NULL::VARCHAR AS mended FROM ({rows}) GROUP BY ALL"
     )
     base = lakehouse.find(target, zone=zone)
     if base is not None:
-        con.execute(f"DELETE FROM plinth_held WHERE id IN (SELECT id FROM {rows_of(base)})")
-    return _publish(con, lakehouse, target, base, columns, "plinth_held", zone=zone, run=run)
+        con.execute(f"DELETE FROM plinth_held WHERE id IN (SELECT id FROM {rows_of(base)} WHERE status <> '{REFUSED}')")
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE plinth_judged_anew AS SELECT id FROM {rows_of(base)} "
+            f"WHERE status = '{REFUSED}' AND id NOT IN (SELECT id FROM plinth_held)"
+        )
+    gone = "plinth_judged_anew" if base is not None else None
+    refused = status == REFUSED
+    return _publish(
+        con, lakehouse, target, base, columns, "plinth_held", zone=zone, run=run, gone=gone, refused=refused
+    )
+
+
+def forget_refused(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse, table: Table, *, run: str | None, zone: str | None
+) -> None:
+    """Takes out what an earlier load left as refused, since a load has found no broken row; a look at the commit where there is none.
+
+    Raises:
+        CommitConflict, StorageFailure, ResidencyViolation: as the door.
+    """
+    base = lakehouse.find(quarantine_id(table), zone=zone)
+    if base is None or not base.state.notes.get(REFUSED):
+        return
+    con.execute(
+        'CREATE OR REPLACE TEMP TABLE plinth_none_broken (rule VARCHAR, reason VARCHAR, "key" VARCHAR, row VARCHAR)'
+    )
+    hold(con, lakehouse, table, "plinth_none_broken", run=run, zone=zone)
 
 
 def from_text(column: str, columns: Sequence[DeltaColumn], *, strict: bool = True) -> str:
@@ -160,25 +198,38 @@ def settle(
 
 
 def held_rows(
-    con: duckdb.DuckDBPyConnection, version: TableVersion, *, rule: str | None = None, limit: int | None = None
+    con: duckdb.DuckDBPyConnection,
+    version: TableVersion,
+    *,
+    rule: str | None = None,
+    limit: int | None = None,
+    refused: bool = False,
 ) -> list[HeldRow]:
-    """The rows that are still held, oldest first."""
+    """The rows that are still held, oldest first; with `refused` also those of a load that was refused."""
     where = f"AND rule = {literal(rule)}" if rule else ""
     until = f"LIMIT {int(limit)}" if limit is not None else ""
     rows = con.execute(
         f"SELECT id, rule, reason, row, run, quarantined_at, status FROM {rows_of(version)} "
-        f"WHERE status = '{HELD}' {where} ORDER BY quarantined_at, id {until}"
+        f"WHERE status IN ({_statuses(refused=refused)}) {where} ORDER BY quarantined_at, id {until}"
     ).fetchall()
     return [HeldRow(row[0], row[1], row[2], json.loads(row[3]), row[4], row[5], row[6]) for row in rows]
 
 
 def held_by_rule(con: duckdb.DuckDBPyConnection, version: TableVersion) -> dict[str, int]:
     """How many rows are held, by rule."""
-    return dict(
-        con.execute(
-            f"SELECT rule, count(*) FROM {rows_of(version)} WHERE status = '{HELD}' GROUP BY 1 ORDER BY 1"
-        ).fetchall()
-    )
+    return {rule: rows for status, rule, rows in kept_by_rule(con, version) if status == HELD}
+
+
+def kept_by_rule(con: duckdb.DuckDBPyConnection, version: TableVersion) -> list[tuple[str, str, int]]:
+    """How many rows are held or refused: status, rule, rows."""
+    return con.execute(
+        f"SELECT status, rule, count(*) FROM {rows_of(version)} WHERE status IN ({_statuses(refused=True)}) "
+        "GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+
+
+def _statuses(*, refused: bool) -> str:
+    return f"'{HELD}', '{REFUSED}'" if refused else f"'{HELD}'"
 
 
 def _publish(
@@ -191,12 +242,16 @@ def _publish(
     *,
     zone: str | None,
     run: str | None,
+    gone: str | None = None,
+    refused: bool | None = None,
 ) -> TableVersion:
     state = (base.state if base is not None else State()).next(changed=True, asset=str(target), run=run)
+    if refused is not None:
+        state = state.next(changed=False, notes={**state.notes, REFUSED: int(refused)})
     if base is None:
         staged = stage(con, f"SELECT * FROM {quote(rows)}", lakehouse.uri_of(target, zone), columns)
         return commit(lakehouse, target, Write(None, tuple(columns), state, staged), zone=zone)
-    rewrite = merge(con, base, columns, Changes(("id",), rows))
+    rewrite = merge(con, base, columns, Changes(("id",), rows, gone))
     if not rewrite.changed:
         return base
     return commit(lakehouse, target, Write(base, tuple(columns), state, rewrite.add, rewrite.remove), zone=zone)

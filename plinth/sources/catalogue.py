@@ -42,6 +42,7 @@ class SourceTable:
         unique: the column sets of unique constraints and indexes besides the key.
         indexed: the column sets of all indexes, in their order.
         row_estimate: what the planner believes the table to hold, in rows; None where it does not say.
+        view: whether it is a view, materialised or not.
     """
 
     schema: str | None
@@ -54,3 +55,4 @@ class SourceTable:
     foreign_keys: tuple[ForeignKey, ...]
     comment: str | None
     row_estimate: int | None
+    view: bool = False

@@ -131,6 +131,17 @@ def test_a_part_cancels_the_oldest_sale_and_no_more_than_was_sold(lines: Lines) 
     assert made[rest]["matched_line_id"] == first, "of several the first"
 
 
+def test_a_cancellation_that_adds_pieces_takes_back_no_sale(lines: Lines) -> None:
+    """Nobody can know what it meant: C496350 of Online Retail II books one piece more, for nobody."""
+    sale = lines.book("1", 5, minute=1)
+    adds = lines.book("C2", 5, minute=2)
+    made = lines.made()
+    assert list(made) == [sale] and (made[sale]["cancelled_quantity"], made[sale]["matched_line_id"]) == (0, None)
+    cancelled = lines.book("C3", -5, minute=3)
+    assert lines.made()[cancelled]["matched_line_id"] == sale
+    assert lines.made("invoice_line_rejects")[adds]["reason"] == "cancellation_that_adds"
+
+
 def test_another_customer_price_or_item_is_never_matched(lines: Lines) -> None:
     lines.book("1", 5, customer=8)
     lines.book("1", 5, price=2.6)

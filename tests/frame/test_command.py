@@ -21,7 +21,10 @@ def project(shop: Shop) -> Shop:
 def test_help_names_every_command_and_loads_neither_dagster_nor_an_engine() -> None:
     script = "import sys\nfrom plinth.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass\nprint(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True)
-    for name in ("run", "ingest", "sample", "contract", "quarantine", "maintain", "report", "ui"):
+    for name in (
+        *("run", "ingest", "sample", "contract", "quarantine", "show", "maintain"),
+        *("model", "online", "serve", "key", "report", "ui"),
+    ):
         assert f" {name} " in done.stdout
     assert not [
         name for name in ("dagster", "duckdb", "deltalake", "sqlalchemy", "pyarrow") if f"'{name}'" in done.stdout
@@ -91,6 +94,19 @@ def test_what_went_wrong_is_told_and_the_next_run_takes_it_up(project: Shop) -> 
     mended = project.command("plinth", "run")
     assert mended.returncode == 0, mended.stdout + mended.stderr
     assert "the last run failed" in mended.stdout
+
+
+@pytest.mark.slow
+def test_a_column_that_landed_is_told_and_stands_in_the_report_until_the_contract_names_it(project: Shop) -> None:
+    project.sql("ALTER TABLE CLIENTS ADD COLUMN FAX TEXT")
+    loaded = project.command("plinth", "ingest", "client")
+    (told,) = [line for line in loaded.stdout.splitlines() if "drift:" in line]
+    assert "bronze/client" in told and "FAX: the database has this column" in told
+    for _ in range(2):
+        ran = project.command("plinth", "run")
+        assert "bronze/client: FAX: the database has this column" in ran.stdout, ran.stdout + ran.stderr
+        (line,) = json.loads((project.folder / "report.json").read_text())["drift"]
+        assert line["asset"] == "bronze/client" and "FAX" in line["difference"]
 
 
 @pytest.mark.slow

@@ -216,6 +216,7 @@ def _described(inspector: sa.Inspector, schema: str | None, name: str) -> Source
         ),
         comment=_comment(inspector, schema, name),
         row_estimate=None,
+        view=name in inspector.get_view_names(schema=schema),
     )
 
 

@@ -17,7 +17,8 @@ Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 """Runs a query with its parameters."""
 
 _TABLES = """
-SELECT table_name, table_comment, CASE WHEN table_type = 'VIEW' THEN NULL ELSE table_rows END FROM information_schema.tables
+SELECT table_name, table_comment, CASE WHEN table_type = 'VIEW' THEN NULL ELSE table_rows END, table_type = 'VIEW'
+FROM information_schema.tables
 WHERE table_schema = %s AND table_type IN ('BASE TABLE', 'VIEW', 'SYSTEM VERSIONED') ORDER BY table_name
 """
 _COLUMNS = """
@@ -98,7 +99,7 @@ def _table(
     indexes: dict[str, tuple[bool, list[str | None]]],
     foreign: tuple[ForeignKey, ...],
 ) -> SourceTable:
-    name, comment, estimate = row
+    name, comment, estimate, view = row
     plain = {
         index: (unique, tuple(str(each) for each in own)) for index, (unique, own) in indexes.items() if None not in own
     }
@@ -114,4 +115,5 @@ def _table(
         foreign_keys=foreign,
         comment=comment if comment and comment != "VIEW" else None,
         row_estimate=None if estimate is None else int(estimate),
+        view=bool(int(view)),
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _RELATIONS = """
 SELECT c.oid, n.nspname, c.relname, obj_description(c.oid, 'pg_class'),
-       CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END
+       CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END, c.relkind IN ('v', 'm')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND n.nspname NOT IN ('pg_catalog', 'information_schema')
   AND n.nspname !~ '^pg_(toast|temp)' AND (%(schema)s::text IS NULL OR n.nspname = %(schema)s)
@@ -108,7 +108,7 @@ def _by_table(rows: Sequence[Any]) -> dict[int, list[Any]]:
 
 
 def _table(relation: Any, columns: list[SourceColumn], indexes: list[Any], foreign: list[Any]) -> SourceTable:
-    _, schema, name, comment, estimate = relation
+    _, schema, name, comment, estimate, view = relation
     # An index over an expression has no column name there, so it says nothing about columns.
     plain = [(primary, unique, valid, tuple(names)) for primary, unique, valid, names in indexes if None not in names]
     key = next((names for primary, _, _, names in plain if primary), ())
@@ -123,4 +123,5 @@ def _table(relation: Any, columns: list[SourceColumn], indexes: list[Any], forei
         foreign_keys=tuple(ForeignKey(tuple(own), to, table, tuple(other)) for to, table, own, other in foreign),
         comment=comment,
         row_estimate=estimate,
+        view=view,
     )

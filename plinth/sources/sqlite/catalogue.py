@@ -53,8 +53,16 @@ def describe(query: Query, name: str | None) -> tuple[SourceTable, ...]:
         )
         keys[each] = tuple(row[1] for row in sorted(rows, key=lambda row: int(row[4])) if row[4] != "0")
     return tuple(
-        _table(each, columns[each], keys, indexes.get(each, []), foreign.get(each, []), estimates.get(each))
-        for each, _ in sorted(objects)
+        _table(
+            each,
+            columns[each],
+            keys,
+            indexes.get(each, []),
+            foreign.get(each, []),
+            estimates.get(each),
+            view=kind == "view",
+        )
+        for each, kind in sorted(objects)
     )
 
 
@@ -102,6 +110,8 @@ def _table(
     indexes: Iterable[tuple[bool, bool, tuple[str | None, ...]]],
     foreign: Iterable[tuple[str, list[tuple[str, str | None]]]],
     estimate: int | None,
+    *,
+    view: bool,
 ) -> SourceTable:
     key = keys[name]
     plain = [(unique, primary, tuple(str(each) for each in own)) for unique, primary, own in indexes if None not in own]
@@ -125,4 +135,5 @@ def _table(
         ),
         comment=None,
         row_estimate=estimate,
+        view=view,
     )

@@ -66,6 +66,17 @@ def test_a_draft_is_written_loads_and_agrees_with_its_database(shop: Path) -> No
         assert (code, "contract and database agree" in said) == (0, True)
 
 
+def test_a_table_without_columns_is_not_counted_as_drafted(shop: Path) -> None:
+    alter(shop, "CREATE VIEW broken AS SELECT a FROM nowhere", "CREATE VIEW whole AS SELECT 1 AS a")
+    code, said = run("infer", "sqlite:///shop.sqlite", "--out", "contracts/draft.odcs.yaml")
+    assert (code, "3 tables drafted" in said) == (0, True), said
+    text = (shop / "contracts" / "draft.odcs.yaml").read_text()
+    assert ": 3 tables." in text and "# broken has no columns and was left out." in text
+    assert "name: whole\n    physicalName: whole\n    physicalType: view\n" in text
+    code, said = run("infer", "sqlite:///shop.sqlite", "--tables", "broken")
+    assert code != 0 and "no table was found" in said
+
+
 def test_a_declared_source_is_drafted_by_its_name_and_printed(shop: Path) -> None:
     code, said = run("infer", "shop", "--tables", "stock")
     assert code == 0

@@ -168,6 +168,26 @@ def test_sqlite_gets_delta_types_since_its_own_are_loose(tmp_path: Path) -> None
     assert {column.delta_type for column in contract.tables[0].columns} == {None}
 
 
+def test_a_number_of_more_digits_than_a_decimal_holds_is_said_to_be_text_and_one_of_any_digits_to_be_unknown(
+    tmp_path: Path,
+) -> None:
+    wide, loose = source_column("wide", "numeric(50,10)"), source_column("loose", "numeric")
+    text, _ = drafted(tmp_path, source_table("T", wide))
+    assert "More than 38 digits, so it is read as text" in text and "does not say" not in text
+    text, _ = drafted(tmp_path, source_table("T", source_column("wide", "decimal(65,30)")), dialect="mysql")
+    assert "More than 38 digits, so it is read as text" in text
+    text, _ = drafted(tmp_path, source_table("T", loose))
+    assert "does not say how many digits" in text and "More than 38" not in text
+
+
+def test_a_view_is_drafted_as_one(tmp_path: Path) -> None:
+    text, _ = drafted(tmp_path, source_table("T", source_column("a")), source_table("V", source_column("a"), view=True))
+    assert [line.strip() for line in text.splitlines() if line.startswith("    physicalType")] == [
+        "physicalType: table",
+        "physicalType: view",
+    ]
+
+
 def test_two_schemas_with_a_table_of_one_name_get_two_names(tmp_path: Path) -> None:
     one, two = (source_table("Orders", source_column("id"), schema=schema) for schema in ("north", "south"))
     _, contract = drafted(tmp_path, one, two, source_table("Items", source_column("id"), schema="north"))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import duckdb
 import pytest
 
-from plinth.contracts.model import Drift
+from plinth.contracts.model import Column, Drift, Mode
 from plinth.errors import SchemaDrift
 from plinth.ingest import bronze_id
 
@@ -60,6 +60,46 @@ def test_a_column_that_left_is_null_from_then_on_and_keeps_its_history(
     outcome = shop.load()
     assert outcome.drift
     assert shop.rows(con, "order_id, customer") == [(1, "ann"), (2, "bob"), (3, None), (4, None)]
+
+
+@pytest.mark.parametrize("mode", [Mode.INCREMENTAL, Mode.SNAPSHOT])
+def test_a_landed_column_that_is_renamed_stays_with_its_values(
+    shop: Shop, con: duckdb.DuckDBPyConnection, mode: Mode
+) -> None:
+    shop.load(mode=mode)
+    shop.sql(GROWN)
+    shop.load(mode=mode)
+    shop.sql(
+        "ALTER TABLE ORDERS RENAME COLUMN CHANNEL TO CHANNEL2",
+        "INSERT INTO ORDERS VALUES (4, 'dan', 4, '2024-01-03 00:00:00', 'shop')",
+    )
+    outcome = shop.load(mode=mode)
+    assert any(line.startswith("channel: ") and "no column 'CHANNEL' any more" in line for line in outcome.drift)
+    after = [(1, "web", "web"), (2, "web", "web"), (3, "web", "web"), (4, None, "shop")]
+    assert shop.rows(con, "order_id, channel, channel2") == after
+    assert shop.load(full=True, mode=mode).drift == outcome.drift, "it is reported as long as nobody decides"
+    assert shop.rows(con, "order_id, channel, channel2") == after
+
+
+def test_a_landed_column_that_left_and_came_back_narrower_stops_the_load(shop: Shop) -> None:
+    shop.sql("ALTER TABLE ORDERS ADD COLUMN WEIGHT DECIMAL(12,4)")
+    shop.load()
+    shop.sql("ALTER TABLE ORDERS RENAME COLUMN WEIGHT TO OLD_WEIGHT")
+    shop.load()
+    shop.sql("ALTER TABLE ORDERS ADD COLUMN WEIGHT DECIMAL(6,2)")
+    with pytest.raises(SchemaDrift, match=r"weight would narrow from decimal\(12,4\) to decimal\(6,2\)"):
+        shop.load()
+
+
+def test_a_landed_column_that_left_goes_once_the_contract_says_so(shop: Shop) -> None:
+    shop.sql(GROWN)
+    shop.load()
+    shop.sql("ALTER TABLE ORDERS RENAME COLUMN CHANNEL TO CHANNEL2")
+    named = (*ORDERS.columns, Column("channel", "CHANNEL2", "VARCHAR(10)", delta_type="string"))
+    for changes in ({"columns": named}, {"drift": Drift.DISCARD}):
+        shop.load(**changes)
+        names = [column.name for column in shop.lakehouse.open(bronze_id(ORDERS)).columns]
+        assert names == [column.name for column in (named if "columns" in changes else ORDERS.columns)]
 
 
 def test_a_key_column_that_left_stops_the_load(shop: Shop) -> None:

@@ -107,3 +107,9 @@ def test_unknown_dates_are_sentinels_and_countries_mostly_the_united_kingdom(que
     assert 0.85 < one(query, """SELECT avg(("CNTRY" = 'United Kingdom')::INT) FROM "CUSTMAS" """) < 0.97
     assert one(query, 'SELECT count(DISTINCT "MKTCNS") FROM "CUSTMAS"') == 3
     assert one(query, 'SELECT count(*) - count(DISTINCT ("SNAPDT", "ITEMNO", "WHSCD")) FROM "STOCKLVL"') > 0
+
+
+def test_each_night_of_the_stock_ends_with_a_line_that_sums_up_the_others(query: duckdb.DuckDBPyConnection) -> None:
+    totals = """count(*) FILTER ("ITEMNO" = 'TOTAL'), sum(if("ITEMNO" = 'TOTAL', 1, -1) * "QTYOH")"""
+    nights = query.execute(f'SELECT {totals} FROM "STOCKLVL" GROUP BY "SNAPDT"').fetchall()
+    assert nights == [(1, 0)] * 7

@@ -89,6 +89,7 @@ def test_columns_keys_indexes_and_references_are_told(
     ]
     assert (tables["plain"].key, tables["plain"].key_enforced, tables["plain"].unique) == ((), False, ())
     assert tables["big"].key == ()
+    assert [name for name, table in sorted(tables.items()) if table.view and table.columns] == ["big"]
 
 
 @pytest.mark.parametrize("dialect", ["postgres_db", "mariadb_db"])
