@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from plinth.engine import quote
 from plinth.lakehouse.files import read_files, require_plain
 from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableVersion
 
 CHANGE = "_change"
@@ -81,11 +82,11 @@ def _version_with(lakehouse: Lakehouse, now: TableVersion, content: str) -> Tabl
     """The newest version of that content, found from the log's commits."""
     from deltalake.exceptions import DeltaError
 
-    if now.foreign or not content.isdigit():
+    if now.foreign:
         return None
     for commit in now.delta.history():
-        state = commit.get("plinth")
-        if isinstance(state, dict) and state.get("data_version") == int(content):
+        state = State.from_metadata(commit)
+        if state is not None and state.content_name == content:
             try:
                 old = lakehouse.find(now.id, version=commit["version"], zone=now.zone)
             except DeltaError:

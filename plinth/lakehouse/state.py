@@ -5,6 +5,7 @@ The watermark lives here and nowhere else: a commit publishes rows and watermark
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -17,7 +18,9 @@ class State:
     """The metadata of a commit.
 
     Attributes:
-        data_version: grows by one with each commit that changed rows; equal numbers mean equal content.
+        data_version: grows by one with each commit that changed rows.
+        content: names the rows after the commit; made anew by each commit that changed any. A number alone would come up again in a table that
+            is removed and made anew, or put back from an older copy, and what was made from other rows would be taken for up to date.
         rows: rows of the table after the commit.
         watermark: cursor value up to which the source has been read, as canonical text.
         probe: what the cheap look at the source said when the rows were read.
@@ -30,6 +33,7 @@ class State:
     """
 
     data_version: int = 0
+    content: str = ""
     rows: int = 0
     watermark: str | None = None
     probe: str | None = None
@@ -42,11 +46,19 @@ class State:
 
     def next(self, *, changed: bool, **changes: Any) -> State:
         """The state after one more commit: what is not given is carried forward."""
-        return replace(self, data_version=self.data_version + (1 if changed else 0), **changes)
+        if not changed:
+            return replace(self, **changes)
+        number = self.data_version + 1
+        return replace(self, data_version=number, content=f"{number}-{uuid.uuid4().hex[:12]}", **changes)
+
+    @property
+    def content_name(self) -> str:
+        """`content`; of a commit from before it was written, the number."""
+        return self.content or str(self.data_version)
 
     def to_metadata(self) -> dict[str, Any]:
         """The state as the JSON object of a commit."""
-        return {METADATA_KEY: {key: value for key, value in asdict(self).items() if value not in (None, {})}}
+        return {METADATA_KEY: {key: value for key, value in asdict(self).items() if value not in (None, "", {})}}
 
     @classmethod
     def from_metadata(cls, commit: Mapping[str, Any]) -> State | None:

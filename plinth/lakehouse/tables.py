@@ -88,7 +88,8 @@ class TableVersion:
     @property
     def content(self) -> str:
         """Names the rows of this version: equal texts mean equal rows, also where commits between them changed none."""
-        return f"{self.state.data_version}+{self.version}" if self.foreign else str(self.state.data_version)
+        named = self.state.content_name
+        return f"{named}+{self.version}" if self.foreign else named
 
     @property
     def rows(self) -> int:

@@ -46,7 +46,7 @@ class Held:
     def content(self) -> str | None:
         """Names the rows, see `TableVersion.content`; for staged rows the name that they will have."""
         if self.pending is not None and (self.base is None or self.pending.rewrite.changed or self._replaced):
-            return str(self.pending.state.data_version)
+            return self.pending.state.content_name
         return self.base.content if self.base is not None else None
 
     @property

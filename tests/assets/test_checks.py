@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import dagster as dg
 import pytest
 
@@ -73,6 +75,16 @@ def test_equal_content_repeats_the_result_and_names_the_run_that_computed_it(
     second = results(shop.load(instance))
     assert second["orders.key_unique"].metadata["computed_in_run"].value == first.run_id
     assert second["orders.rows_match_source"].metadata["computed_in_run"].value != first.run_id
+
+
+@pytest.mark.slow
+def test_a_table_that_is_made_anew_is_checked_anew(shop: Shop, instance: dg.DagsterInstance) -> None:
+    first = shop.load(instance)
+    shop.sql("UPDATE ORDERS SET STATE = 'open', UPDTS = '2024-02-01 08:00:00'")
+    shutil.rmtree(shop.table("orders").uri)
+    again = results(shop.load(instance))
+    assert again["orders.few_open"].metadata["computed_in_run"].value != first.run_id
+    assert not again["orders.few_open"].passed
 
 
 @pytest.mark.slow
