@@ -17,6 +17,7 @@ from rich.table import Table as Grid
 
 from api.keys.key import SCOPES, Key, NewKey, new_key
 from plinth.api_settings import Api
+from plinth.listening import require_free
 from plinth.platform import OVERLAY_VARIABLE
 from plinth.project import Project, open_project
 
@@ -48,6 +49,9 @@ def serve(
     settings = project.platform.api
     address = host or settings.host
     chosen = port if port is not None else settings.port
+    if chosen:
+        taken = f"perhaps the API runs already at http://{address}:{chosen}; else make serve API_PORT=<another>"
+        require_free(address, chosen, remedy=taken)
     if project.overlay is not None:
         os.environ[OVERLAY_VARIABLE] = str(project.overlay)
     os.chdir(project.home)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from jobs.launch import Ran
     from plinth.report import Report
 
+_INTERRUPTED = "DagsterExecutionInterruptedError"
+"""In the error of a step that Ctrl-C ended."""
+
 run = typer.Typer(help="Run the main job: from the legacy systems to gold.")
 ingest = typer.Typer(help="Bring one bronze table up to its legacy table.")
 
@@ -51,6 +54,9 @@ def run_refresh(
     report.write(project.report)
     from plinth.report import FAILED, print_report
 
+    if any(_INTERRUPTED in failure.error for failure in report.failures):
+        console.print("Interrupted. What was published stays; run again to go on.", style="bold")
+        raise typer.Exit(130)
     print_report(report, console)
     if report.status == FAILED:
         raise typer.Exit(1)

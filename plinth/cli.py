@@ -95,9 +95,14 @@ def ui(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
 ) -> None:
     """Open the Dagster UI, with schedules and sensors, on the instance of the newest run."""
+    from plinth.listening import require_free
     from plinth.project import open_project
     from plinth.report import read_report
 
+    # Dagster's web server would end, and its daemon go on without anybody seeing it.
+    require_free(
+        host, port, remedy=f"perhaps the UI is open already at http://{host}:{port}; else make ui PORT=<another>"
+    )
     project = open_project(data)
     variables = project.environment()
     if data is None and not sample and project.overlay is None and project.report.exists():

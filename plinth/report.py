@@ -168,7 +168,7 @@ def table_lines(lakehouse: Lakehouse, run: str | None) -> list[TableLine]:
             continue
         for each in lakehouse.tables(layer):
             version = lakehouse.open(each)
-            changed = run is not None and version.state.run == run
+            changed = run is not None and version.state.changed_by == run
             lines.append(TableLine(layer, each.name, version.rows, version.version, version.size, changed))
     return lines
 

@@ -27,6 +27,7 @@ class State:
         reconciled_at: when keys were last compared with the source, ISO 8601 in UTC.
         asset: asset key, `bronze/customer`.
         run: identifier of the run that committed.
+        changed_by: identifier of the run that last changed rows.
         inputs: the `content` of each input table that the rows were made from.
         code: fingerprint of the code or query that made the rows.
         notes: counts worth keeping, e.g. zero dates that became null.
@@ -40,6 +41,7 @@ class State:
     reconciled_at: str | None = None
     asset: str | None = None
     run: str | None = None
+    changed_by: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     code: str | None = None
     notes: Mapping[str, int] = field(default_factory=dict)
@@ -49,7 +51,8 @@ class State:
         if not changed:
             return replace(self, **changes)
         number = self.data_version + 1
-        return replace(self, data_version=number, content=f"{number}-{uuid.uuid4().hex[:12]}", **changes)
+        named = f"{number}-{uuid.uuid4().hex[:12]}"
+        return replace(self, data_version=number, content=named, changed_by=changes.get("run", self.run), **changes)
 
     @property
     def content_name(self) -> str:

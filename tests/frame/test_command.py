@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +47,17 @@ def test_an_error_is_told_in_full_without_a_traceback_and_ends_with_1(project: S
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["ui", "serve"])
+def test_a_port_that_is_taken_is_refused_before_anything_is_started(project: Shop, command: str) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = project.command("plinth", command, "--port", str(port))
+    assert done.returncode == 1
+    assert f"127.0.0.1:{port} cannot be listened on" in done.stderr and "already" in done.stderr
+
+
 def test_a_report_that_does_not_exist_yet_says_how_to_make_one(project: Shop) -> None:
     done = project.command("plinth", "report")
     assert done.returncode == 1
@@ -53,6 +68,23 @@ def test_a_table_that_no_contract_has_is_named_with_those_that_there_are(project
     done = project.command("plinth", "ingest", "clients")
     assert done.returncode == 1
     assert "client, orders, stock_dump" in done.stderr
+
+
+@pytest.mark.slow
+def test_interrupted_it_says_so_and_the_next_run_goes_on(project: Shop) -> None:
+    tool = str(Path(sys.executable).with_name("plinth"))
+    variables = {key: value for key, value in os.environ.items() if key not in ("DAGSTER_HOME", "PLINTH_PLATFORM")}
+    with subprocess.Popen(
+        [tool, "run"], cwd=project.folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as running:
+        assert running.stdout is not None
+        seen = next(line for line in running.stdout if "bronze/" in line and "…" in line)
+        running.send_signal(signal.SIGINT)
+        rest = running.stdout.read()
+    assert running.returncode == 130, seen + rest
+    assert "Interrupted. What was published stays" in rest and "Traceback" not in rest
+    again = project.command("plinth", "run")
+    assert again.returncode == 0, again.stdout + again.stderr
 
 
 @pytest.mark.slow

@@ -179,3 +179,10 @@ def test_a_full_disk_leaves_the_table_and_no_staged_file(
 def test_a_missing_table_says_what_to_materialise(lakehouse: Lakehouse) -> None:
     with pytest.raises(TableMissing, match="materialise the asset bronze/orders"):
         lakehouse.open(ORDERS)
+
+
+def test_the_run_that_changed_the_rows_is_not_the_one_that_only_looked() -> None:
+    made = State().next(changed=True, run="first")
+    looked = made.next(changed=False, run="second", probe="as before")
+    assert (looked.run, looked.changed_by, looked.content) == ("second", "first", made.content)
+    assert looked.next(changed=True, run="third").changed_by == "third"
