@@ -23,8 +23,8 @@ from plinth.ingest.read import HELD_BACK
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from resources import LakehouseResource
 
-_EVIDENCE, _RUN = "evidence", "computed_in_run"
-_COMPUTED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+EVIDENCE, _RUN = "evidence", "computed_in_run"
+COMPUTED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
 def bronze_checks(contract: Contract) -> Sequence[dg.AssetChecksDefinition]:
@@ -129,10 +129,10 @@ def _known(
     """The last result that was computed from the same content, if it is still known."""
     # The newest record of all is this very run's plan to check; only computed ones count.
     history = context.instance.event_log_storage.get_asset_check_execution_history(
-        _key(table, check), limit=1, status=_COMPUTED
+        _key(table, check), limit=1, status=COMPUTED
     )
     result = history[0].evaluation if history else None
-    if result is None or _EVIDENCE not in result.metadata or result.metadata[_EVIDENCE].value != proof:
+    if result is None or EVIDENCE not in result.metadata or result.metadata[EVIDENCE].value != proof:
         return None
     return dg.AssetCheckResult(
         passed=result.passed,
@@ -151,7 +151,7 @@ def _result(
     metadata: dict[str, RawMetadataValue] = {
         "delta_version": version.version,
         "content": version.content,
-        _EVIDENCE: proof,
+        EVIDENCE: proof,
         _RUN: dg.MetadataValue.dagster_run(context.run.run_id),
     }
     if finding.broken is not None:

@@ -13,10 +13,12 @@ import dagster as dg
 from dagster._core.definitions.metadata import RawMetadataValue
 
 from assets.automation import downstream_condition
+from assets.checks import COMPUTED, EVIDENCE
 from assets.columns import CLASSIFICATION_TAG, LEVELS, tag_key
 from assets.faults import dagster_faults
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.platform import Platform
+from plinth.transform.model import table_id
 from plinth.transform.project import PreparedColumn, PreparedModel, PreparedProject, PreparedTest, prepare
 from plinth.transform.work import ModelOutcome, Status, TestOutcome
 from resources import LakehouseResource
@@ -97,7 +99,11 @@ def _build(
     for test in project.tests:
         key = dg.AssetCheckKey(_key(test.table), test.name)
         if key in context.selected_asset_check_keys:
-            yield from _check_result(test, key, ran.get(test.name), held=test.name in built.held)
+            proof = _evidence(test, lakehouse)
+            if test.name in built.held and not test.blocking:
+                yield from _repeated(context, key, proof)
+            else:
+                yield from _check_result(test, key, ran.get(test.name), proof, held=test.name in built.held)
     back = [outcome for outcome in built.models if outcome.status in (Status.FAILED, Status.WITHHELD)]
     if back:
         reasons = {str(each.table): str(built.errors.get(str(each.table)) or each.reason) for each in back}
@@ -109,8 +115,30 @@ def _build(
         )
 
 
+def _evidence(test: PreparedTest, lakehouse: Lakehouse) -> str:
+    """Names what a result follows from: the content of each table that the test reads."""
+    found = {table: lakehouse.find(table_id(table)) for table in sorted(test.reads)}
+    return ", ".join(
+        f"{table} {version.content if version is not None else 'none'}" for table, version in found.items()
+    )
+
+
+def _repeated(context: dg.AssetExecutionContext, key: dg.AssetCheckKey, proof: str) -> Iterator[dg.AssetCheckResult]:
+    """The last result of a warning, if it was computed from the same content; it may have been either way."""
+    history = context.instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=COMPUTED)
+    result = history[0].evaluation if history else None
+    if result is not None and EVIDENCE in result.metadata and result.metadata[EVIDENCE].value == proof:
+        yield dg.AssetCheckResult(
+            passed=result.passed,
+            asset_key=result.asset_key,
+            check_name=result.check_name,
+            severity=result.severity,
+            metadata=dict(result.metadata),
+        )
+
+
 def _check_result(
-    test: PreparedTest, key: dg.AssetCheckKey, result: TestOutcome | None, *, held: bool
+    test: PreparedTest, key: dg.AssetCheckKey, result: TestOutcome | None, proof: str, *, held: bool
 ) -> Iterator[dg.AssetCheckResult]:
     """What a test came to; nothing where it could not be run."""
     severity = dg.AssetCheckSeverity.ERROR if test.blocking else dg.AssetCheckSeverity.WARN
@@ -122,6 +150,7 @@ def _check_result(
             severity=severity,
             metadata={
                 "rows_that_break_it": result.failures,
+                EVIDENCE: proof,
                 "message": result.message,
                 "sql": dg.MetadataValue.md(f"```sql\n{result.sql}\n```"),
             },

@@ -30,7 +30,7 @@ def due_models(project: PreparedProject, chosen: Sequence[PreparedModel], lakeho
 
 @dataclass(frozen=True)
 class DueTests:
-    """The tests to run, and the names of those that need not: nothing that they read is due, so they hold as they did."""
+    """The tests to run, and the names of those that need not: nothing that they read is due, so they come out as they did."""
 
     run: tuple[PreparedTest, ...]
     held: tuple[str, ...]
@@ -47,4 +47,4 @@ def due_tests(project: PreparedProject, due: Mapping[str, str], lakehouse: Lakeh
 
     possible = [test for test in project.tests if all(is_there(table) for table in test.reads)]
     to_run = tuple(test for test in possible if any(table in due for table in test.reads))
-    return DueTests(to_run, tuple(test.name for test in possible if test not in to_run and test.blocking))
+    return DueTests(to_run, tuple(test.name for test in possible if test not in to_run))

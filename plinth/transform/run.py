@@ -43,7 +43,7 @@ class Built:
         tests: the tests that ran.
         compiled: the SQL of the models that ran, as it ran, by table.
         errors: why models failed, by table, where it is an error of ours.
-        held: names of the blocking tests that need not run: what they are about has passed them and is unchanged.
+        held: names of the tests that need not run, since what they read is unchanged: blocking ones were passed before it was published.
     """
 
     models: tuple[ModelOutcome, ...]

@@ -75,7 +75,9 @@ def test_a_run_reports_rows_versions_lineage_and_every_test(shop: Shop) -> None:
     assert lineage.deps_by_column["total"] == [
         dg.TableColumnDep(asset_key=dg.AssetKey(["silver", "orders"]), column_name="amount")
     ]
-    assert checks(result) == {"orders_above_zero": True, "orders_id_unique": True, "totals_unique": True}
+    assert checks(result) == {
+        "orders_above_zero": True, "orders_client_unique": False, "orders_id_unique": True, "totals_unique": True,
+    }  # fmt: skip
     assert "report" in made(result)
 
 
@@ -120,3 +122,21 @@ def test_every_model_is_described_before_the_first_run() -> None:
     assert customers["customer_no"].constraints.unique and not customers["customer_no"].constraints.nullable
     assert "pseudonymised: only the year of the birth date" in customers["birth_year"].constraints.other
     assert {column.tags["plinth/classification"] for column in customers.values()} <= {"public", "internal"}
+
+
+def test_a_warning_is_told_again_where_nothing_changed_and_not_where_something_did(shop: Shop) -> None:
+    shop.open_shop()
+    runs = Runs(shop.lakehouse.platform)
+    first, second = (warnings_of(runs.run()) for _ in range(2))
+    assert first == second and [passed for passed, _ in first] == [False]
+    shop.put("bronze/orders", f"SELECT * FROM ({ORDERS}) WHERE id < 7")
+    assert [passed for passed, _ in warnings_of(runs.run())] == [True]
+
+
+def warnings_of(result: dg.ExecuteInProcessResult) -> list[tuple[bool, object]]:
+    """What became of the warning about orders' clients: whether it passed, and what it follows from."""
+    return [
+        (each.passed, each.metadata["evidence"].value)
+        for each in result.get_asset_check_evaluations()
+        if each.check_name == "orders_client_unique"
+    ]
