@@ -19,6 +19,8 @@ from plinth.project import open_project
 if TYPE_CHECKING:
     from plinth.lakehouse.tables import Lakehouse, TableId
 
+Data = Annotated[Path | None, typer.Option(help="The tables of this data file instead of the project's own.")]
+
 
 def maintain(
     layer: Annotated[str | None, typer.Option(help="Only this layer, e.g. bronze.")] = None,
@@ -26,6 +28,7 @@ def maintain(
     platform: Annotated[
         Path | None, typer.Option("--platform", help="Settings; by default the project's platform.yaml.")
     ] = None,
+    data: Data = None,
 ) -> None:
     """Fold small files and remove those that no version of the retention needs; safe beside running loads."""
     from plinth.engine import connect
@@ -33,7 +36,7 @@ def maintain(
     from plinth.lakehouse.maintenance import remove_abandoned_scratch
     from plinth.lakehouse.tables import Lakehouse
 
-    lakehouse = Lakehouse(load_platform(platform) if platform is not None else open_project().platform)
+    lakehouse = Lakehouse(load_platform(platform) if platform is not None else open_project(data).platform)
     con = connect(lakehouse.platform.profile())
     layers = [layer] if layer else list(lakehouse.platform.layers)
     grid = Grid("table", "files folded", "into", "files removed")
@@ -57,6 +60,7 @@ def show(
     ] = None,
     version: Annotated[int | None, typer.Option(min=0, help="A Delta version; by default the newest.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Rows to print.")] = 20,
+    data: Data = None,
 ) -> None:
     """Print what a table holds: its version, its columns and some rows."""
     import duckdb
@@ -64,10 +68,12 @@ def show(
     from plinth.engine import connect
     from plinth.lakehouse.tables import Lakehouse
 
-    lakehouse = Lakehouse(open_project().platform)
+    project = open_project(data)
+    lakehouse = Lakehouse(project.platform)
     found = lakehouse.open(_table_id(table, lakehouse), version=version)
     typer.echo(
-        f"{found.id} version {found.version}: {found.rows:,} rows, {found.size / 2**20:.1f} MiB in {len(found.files)} files, {found.uri}"
+        f"{found.id} of {project.dataset}, version {found.version}: {found.rows:,} rows, {size_for_people(found.size)} in "
+        f"{len(found.files)} files, {found.uri}"
     )
     con = connect(lakehouse.platform.profile(), extensions=("delta",))
     con.execute(f"CREATE VIEW t AS SELECT * FROM {found.scan}")
@@ -77,6 +83,11 @@ def show(
         raise PlinthError("the query cannot run", expected="DuckDB SQL over the table t", found=error) from None
     if relation is not None:
         relation.show(max_rows=limit)
+
+
+def size_for_people(size: int) -> str:
+    """Bytes in a unit that leaves something to see."""
+    return f"{size / 2**20:,.1f} MiB" if size >= 2**20 else f"{size / 2**10:,.1f} KiB"
 
 
 def _table_id(name: str, lakehouse: Lakehouse) -> TableId:

@@ -149,3 +149,14 @@ def test_one_table_is_loaded_by_name_and_in_full(project: Shop) -> None:
     assert "bronze/orders" in done.stdout
     assert "bronze/client …" not in done.stdout
     assert project.table("orders").rows == 3
+
+
+@pytest.mark.slow
+def test_show_says_whose_table_it_shows_and_how_large_it_is(project: Shop) -> None:
+    assert project.command("plinth", "ingest", "client").returncode == 0
+    shown = project.command("plinth", "show", "bronze/client")
+    assert shown.returncode == 0, shown.stderr
+    assert "bronze/client of sample, version 0: 2 rows" in shown.stdout and " KiB in 1 files" in shown.stdout
+    (project.folder / "trade.parquet").touch()
+    other = project.command("plinth", "show", "bronze/client", "--data", "trade.parquet")
+    assert other.returncode == 1 and "does not exist yet" in other.stderr
