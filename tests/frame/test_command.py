@@ -157,6 +157,12 @@ def test_show_says_whose_table_it_shows_and_how_large_it_is(project: Shop) -> No
     shown = project.command("plinth", "show", "bronze/client")
     assert shown.returncode == 0, shown.stderr
     assert "bronze/client of sample, version 0: 2 rows" in shown.stdout and " KiB in 1 files" in shown.stdout
+
+
+def test_show_looks_for_the_tables_of_a_data_file_where_they_are_kept(project: Shop) -> None:
     (project.folder / "trade.parquet").touch()
-    other = project.command("plinth", "show", "bronze/client", "--data", "trade.parquet")
-    assert other.returncode == 1 and "does not exist yet" in other.stderr
+    settings = project.folder / "platform.yaml"
+    settings.write_text(settings.read_text().replace("shop:", "erp:"))
+    shown = project.command("plinth", "show", "bronze/client", "--data", "trade.parquet")
+    assert shown.returncode == 1
+    assert "bronze/client does not exist yet" in shown.stderr and "/data/trade/" in shown.stderr
