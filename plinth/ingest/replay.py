@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from plinth.contracts.model import Table
+from plinth.contracts.model import Mode, Table
 from plinth.engine import connect, literal, quote
 from plinth.errors import PlinthError
 from plinth.ingest.load import bronze_id
@@ -21,6 +21,7 @@ from plinth.ingest.verify import REJECTS, judge
 from plinth.lakehouse import quarantine
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.files import rows_of
+from plinth.lakehouse.merge import Changes, Rewrite, merge
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.staging import stage
 from plinth.lakehouse.tables import Lakehouse, TableVersion
@@ -60,7 +61,8 @@ def replay(
         mended: rows with corrected values; without them every held row is tried as it is.
         rule: only rows that broke this rule.
 
-    A row whose key the bronze table holds by now is superseded: the legacy system has mended it, and its version stands.
+    A row whose key the bronze table holds by now, at least as new by the cursor, is superseded: the legacy system has mended it, and its
+    version stands. An older one is replaced: the row that was held back was an update of it.
 
     Raises:
         TableMissing: nothing was quarantined, or the bronze table does not exist.
@@ -177,22 +179,41 @@ class _Attempt:
     def _set_aside_superseded(self) -> int:
         if not self.table.key:
             return 0
-        names = ", ".join(quote(name) for name in self.table.key)
+        # A row that is older in the table than the one that was held back is what an update that broke the contract was to replace.
+        cursor = quote(self.table.cursor) if self.table.cursor and self.table.mode is Mode.INCREMENTAL else None
+        newer = f" AND (g.{cursor} IS NULL OR t.{cursor} >= g.{cursor})" if cursor else ""
         self.con.execute(
-            "CREATE TEMP TABLE plinth_superseded AS SELECT id, NULL::VARCHAR AS mended "
-            f"FROM plinth_good SEMI JOIN {rows_of(self.base)} USING ({names})"
+            "CREATE TEMP TABLE plinth_superseded AS SELECT g.id, NULL::VARCHAR AS mended FROM plinth_good g "
+            f"WHERE EXISTS (SELECT 1 FROM {rows_of(self.base)} t WHERE {self._same_key()}{newer})"
         )
         self.con.execute("DELETE FROM plinth_good WHERE id IN (SELECT id FROM plinth_superseded)")
         return _number(self.con, "SELECT count(*) FROM plinth_superseded")
 
-    def _publish(self, columns: tuple[DeltaColumn, ...], once: str, count: int) -> None:
-        names = ", ".join(quote(column.name) for column in columns)
+    def _same_key(self) -> str:
+        return " AND ".join(f"t.{quote(name)} = g.{quote(name)}" for name in self.table.key)
+
+    def _rewrite(self, columns: tuple[DeltaColumn, ...]) -> Rewrite:
+        """The files to publish: rows with new keys are added, rows of the table are replaced by their mended updates."""
         base = self.base
-        staged = stage(self.con, f"SELECT {names} FROM plinth_good", base.uri, columns, base.partition_by)
+        if not self.table.key:
+            names = ", ".join(quote(column.name) for column in columns)
+            staged = stage(self.con, f"SELECT {names} FROM plinth_good", base.uri, columns, base.partition_by)
+            return Rewrite(staged, inserted=sum(file.rows for file in staged))
+        mended = {column.name for column in columns}
+        # What the contract does not name, such as a column that the source has lost, stays as the table has it.
+        values = ", ".join(f"{'g' if each.name in mended else 't'}.{quote(each.name)}" for each in base.columns)
+        self.con.execute(
+            f"CREATE TEMP TABLE plinth_put_back AS SELECT {values} FROM plinth_good g "
+            f"LEFT JOIN {rows_of(base)} t ON {self._same_key()}"
+        )
+        return merge(self.con, base, base.columns, Changes(self.table.key, "plinth_put_back", may_repeat="false"))
+
+    def _publish(self, columns: tuple[DeltaColumn, ...], once: str, count: int) -> None:
+        base, rewrite = self.base, self._rewrite(columns)
         notes = dict(base.state.notes)
         notes[HELD_BACK] = max(0, notes.get(HELD_BACK, 0) - count)
         state = base.state.next(changed=True, run=self.run, notes=notes)
-        write = Write(base, base.columns, state, staged, partition_by=base.partition_by, once=once)
+        write = Write(base, base.columns, state, rewrite.add, rewrite.remove, base.partition_by, once=once)
         commit(self.lakehouse, base.id, write, zone=base.zone)
 
 

@@ -167,6 +167,18 @@ def test_a_row_that_the_legacy_system_mended_itself_is_superseded(shop: Shop, co
     assert shop.rows(con, "order_id, amount::VARCHAR")[1] == (2, "6.00")
 
 
+def test_a_mended_update_replaces_the_older_row_of_its_key(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
+    shop.load(**HALF)
+    shop.sql("UPDATE ORDERS SET AMT = -5, CUST = 'bert', UPDTS = '2024-02-01 00:00:00' WHERE ORDID = 2")
+    assert shop.load(**HALF).quarantined == {"amount_minimum": 1}
+    assert shop.rows(con, "order_id, customer, amount::VARCHAR")[1] == (2, "bob", "20.20")
+    (row,) = held_rows(con, shop.lakehouse.open(quarantine_id(ORDERS)))
+    done = replay(shop.contract, shop.lakehouse, mended=[MendedRow(row.id, {"amount": "5.00"})])
+    assert (done.replayed, done.superseded, done.still_broken) == (1, 0, {})
+    assert shop.rows(con, "order_id, customer, amount::VARCHAR")[1] == (2, "bert", "5.00")
+    assert len(shop.rows(con)) == 3 and held(shop, con) == {}
+
+
 def test_a_replay_that_was_killed_before_it_settled_does_not_double_the_rows(
     shop: Shop, con: duckdb.DuckDBPyConnection
 ) -> None:
