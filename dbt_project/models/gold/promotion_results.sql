@@ -30,8 +30,12 @@ arms as (
         sum(case when trial_group = 'control' then is_buyer else 0 end) as held_out_buyers,
         sum(case when trial_group = 'treatment' then value else 0 end) as treated_value,
         sum(case when trial_group = 'control' then value else 0 end) as held_out_value,
-        sum(case when trial_group = 'treatment' then cast(value as decimal(38, 4)) * value else 0 end) as treated_squares,
-        sum(case when trial_group = 'control' then cast(value as decimal(38, 4)) * value else 0 end) as held_out_squares
+        sum(
+            case when trial_group = 'treatment' then cast(value as decimal(38, 4)) * value else 0 end
+        ) as treated_squares,
+        sum(
+            case when trial_group = 'control' then cast(value as decimal(38, 4)) * value else 0 end
+        ) as held_out_squares
     from bought
     group by promotion_id
 ),
