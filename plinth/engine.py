@@ -5,13 +5,13 @@ What belongs here: opening a connection with its limits and extensions. Nothing 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plinth.errors import ConfigurationError
 from plinth.platform import Profile
+from plinth.scratch import spill_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,17 +28,15 @@ def connect(
     Args:
         profile: memory (bytes) and threads that the connection may use; what does not fit spills to `scratch`.
         extensions: names as DuckDB knows them (`delta`, `postgres_scanner`, `mysql_scanner`, `sqlite_scanner`).
-        scratch: folder for spilled data; the system's temporary folder by default.
+        scratch: folder below which it spills, in a folder of its own; the system's temporary folder by default.
     """
     import duckdb
 
-    folder = Path(scratch) if scratch is not None else Path(tempfile.gettempdir()) / "plinth"
-    folder.mkdir(parents=True, exist_ok=True)
     con = duckdb.connect(
         config={
             "memory_limit": duckdb_memory(profile),
             "threads": profile.threads,
-            "temp_directory": str(folder),
+            "temp_directory": str(spill_folder(scratch)),
             "preserve_insertion_order": True,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,

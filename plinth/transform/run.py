@@ -17,6 +17,7 @@ from plinth.engine import duckdb_memory
 from plinth.errors import ConfigurationError, PlinthError
 from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
+from plinth.scratch import spill_folder
 from plinth.transform.due import due_models, due_tests
 from plinth.transform.model import table_id
 from plinth.transform.project import PreparedModel, PreparedProject, prepare
@@ -226,11 +227,9 @@ def _settings(lakehouse: Lakehouse, profile: str | None) -> Iterator[None]:
 def settings_of(platform: Platform, profile: str | None = None) -> dict[str, str]:
     """The environment variables that `dbt_project/profiles.yml` reads: the limits of a profile, and the scratch folder."""
     chosen = platform.profile(profile)
-    scratch = platform.path(platform.stores.scratch)
-    scratch.mkdir(parents=True, exist_ok=True)
     return {
         "PLINTH_MEMORY_LIMIT": duckdb_memory(chosen),
         "PLINTH_THREADS": str(chosen.threads),
-        "PLINTH_SCRATCH": str(scratch),
+        "PLINTH_SCRATCH": str(spill_folder(platform.path(platform.stores.scratch))),
         "DO_NOT_TRACK": "1",
     }

@@ -1,0 +1,81 @@
+"""Each DuckDB spills into a folder of its own, and nobody's spilled rows outlive their process for long."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plinth.engine import connect
+from plinth.platform import Profile
+from plinth.scratch import spill_folder
+
+SMALL = Profile(cpu=1, memory=64 * 2**20, threads=1)
+# More than the memory holds, so that it spills; the sum is known.
+SORTED = "CREATE TABLE sorted AS SELECT r, repeat('x', 60) || r AS text FROM range({rows}) t(r) ORDER BY hash(r)"
+SPILLER = f"""
+import sys
+from plinth.engine import connect
+from plinth.platform import Profile
+con = connect(Profile(cpu=1, memory=64 * 2**20, threads=1), scratch=sys.argv[1])
+con.execute({SORTED.format(rows=1_500_000)!r})
+print("spilled", flush=True)
+if len(sys.argv) > 2:
+    sys.stdin.read()
+print(con.execute("SELECT sum(r), count(DISTINCT text) FROM sorted").fetchone())
+"""
+
+
+def _spiller(scratch: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SPILLER, str(scratch), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_processes_that_spill_at_once_below_one_folder_keep_their_rows(tmp_path: Path) -> None:
+    running = [_spiller(tmp_path) for _ in range(3)]
+    said = [process.communicate(timeout=300) for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], said
+    assert {out.splitlines()[-1] for out, _ in said} == {f"({1_500_000 * 1_499_999 // 2}, 1500000)"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_databases_of_one_process_spill_into_different_folders(tmp_path: Path) -> None:
+    with connect(SMALL, scratch=tmp_path) as one, connect(SMALL, scratch=tmp_path) as other:
+        for con in (one, other):
+            con.execute(SORTED.format(rows=600_000))
+        assert len(list(tmp_path.iterdir())) == 2
+        other.close()
+        assert one.execute("SELECT count(DISTINCT text) FROM sorted").fetchone() == (600_000,)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_what_a_killed_process_spilled_is_cleared_by_the_next(tmp_path: Path) -> None:
+    killed = _spiller(tmp_path, "wait")
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == "spilled\n"
+    left = list(tmp_path.iterdir())
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate(timeout=60)
+    assert list(tmp_path.iterdir()) == left, "the kill itself leaves the folder behind"
+    spill_folder(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_of_living_processes_other_machines_and_strangers_stay(tmp_path: Path) -> None:
+    own = spill_folder(tmp_path)
+    kept = [own, tmp_path / "duckdb-another.machine-1-0123456789ab", tmp_path / "duckdb-notes", tmp_path / "mine"]
+    for folder in kept:
+        folder.mkdir()
+    assert spill_folder(tmp_path) != own
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
