@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 # Names in the run's DuckDB that belong to no table.
 _OWN_SCHEMA = '"memory"."plinth"'
-# Where more rows than this share of an input changed, computing everything costs less than finding out what they touch.
+# Where more rows than this share of an input changed, or more scopes than this share of the rows are touched, computing everything costs less
+# than picking it out: of 10 million lines the 86 % that belong to touched items take five times as long to pick as all take to read.
 _ALL_SHARE = 0.3
 
 
@@ -187,9 +188,10 @@ class Session:
             changed=changed, asset=str(model.table), run=self.run, inputs=decision.inputs, code=model.code
         )
         held = Held(model.table, work.base, Pending(columns, model.partition_by, state, rewrite, changes))
+        # Two threads that make a schema at once would conflict in DuckDB's catalogue.
         with self._lock:
             self.held[model.table] = held
-        _show(con, held)
+            _show(con, held)
         return _in_words(decision, held)
 
     def _require_inputs(self, model: Model) -> None:
@@ -235,18 +237,22 @@ class Session:
             )
         for table, view in work.watched.items():
             since = base.state.inputs.get(str(table), "") if table in moved else None
-            found = self._changed(table, since)
-            if found is None:
+            changed = self._changed(table, since)
+            if changed is None:
                 return Mode.ALL, f"it cannot be told which rows of {table} changed"
-            relation, rows = found
+            relation, rows = changed
             if rows > _ALL_SHARE * max(self.held[table].rows, 1):
                 return Mode.ALL, f"{rows:,} changed rows of {table} are too many to follow"
             con.execute(f"CREATE OR REPLACE VIEW {view} AS {relation}")
         scope = ", ".join(quote(name) for name in work.model.scope)
         name = _touched_name(work.model.unique_id)
         con.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT DISTINCT {scope} FROM ({work.touched_sql})")
-        count = con.execute(f"SELECT count(*) FROM {name}").fetchone()
-        return Mode.SCOPES, f"{names} changed; {count[0] if count else 0:,} scopes touched"
+        found = con.execute(f"SELECT count(*) FROM {name}").fetchone()
+        count = int(found[0]) if found else 0
+        # Never more scopes than rows: where each row is a scope of its own this is their share, elsewhere it errs towards following them.
+        if count > _ALL_SHARE * max(base.rows, 1):
+            return Mode.ALL, f"{names} changed; {count:,} scopes touched, too many of {base.rows:,} rows to pick out"
+        return Mode.SCOPES, f"{names} changed; {count:,} scopes touched"
 
     def _changed(self, table: TableId, since: str | None) -> tuple[str, int] | None:
         """A query for the changed rows of an input and their number; read once a run, however many models ask."""
