@@ -38,7 +38,7 @@ def reasons_to_run(project: Project, repository: dg.RepositoryDefinition) -> lis
     for contract in load_contracts(project.platform):
         source = open_source(contract.source, project.platform)
         try:
-            looks = [look(table, source, lakehouse) for table in contract.tables]
+            looks = [look(table, source, lakehouse, may_read=True) for table in contract.tables]
         finally:
             source.close()
         reasons += [f"bronze/{each.table}: {each.reason or each.fault}" for each in looks if each.reason or each.fault]

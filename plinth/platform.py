@@ -96,7 +96,8 @@ class Source(_Strict):
     """A legacy system: where it is, and the contract that describes it.
 
     Exactly one of `url` and `url_env` is given; `password_env` names the variable whose value is put into the URL as its password.
-    `check_every` is the sensor's interval in seconds; `tables_per_tick` bounds what one look may request.
+    `check_every` is the sensor's interval in seconds; `tables_per_tick` bounds what one look may request. A table without a cursor is read as a
+    whole after `read_whole_every` seconds, though no look saw a change: of some databases a cheap look can miss one.
     """
 
     url: str | None = None
@@ -105,6 +106,7 @@ class Source(_Strict):
     contract: str
     profile: str | None = None
     check_every: int = Field(default=60, ge=5)
+    read_whole_every: int = Field(default=24 * 3600, ge=60)
     tables_per_tick: int = Field(default=50, ge=1)
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from plinth.engine import quote
-from plinth.ingest.plan import overlap
+from plinth.ingest.plan import overlap, whole_due
 from plinth.ingest.read import HELD_BACK, Read, Target
 from plinth.lakehouse.compare import merge_difference, same_rows
 from plinth.lakehouse.door import Write, commit
@@ -156,7 +156,7 @@ def _commit(target: Target, found: Read, rewrite: Rewrite, marks: Marks, held_ba
         code=marks.code,
         notes={**found.notes, **({HELD_BACK: held_back} if held_back else {})},
     )
-    if base is not None and not changed and found.keys is None and _says_the_same(base, state, found.columns):
+    if base is not None and not changed and found.keys is None and _says_the_same(target, state, found.columns):
         return base
     write = Write(
         base, found.columns, state, rewrite.add, rewrite.remove, target.table.partition_by, data_change=changed
@@ -164,7 +164,11 @@ def _commit(target: Target, found: Read, rewrite: Rewrite, marks: Marks, held_ba
     return commit(target.lakehouse, target.id, write, zone=target.table.zone)
 
 
-def _says_the_same(base: TableVersion, state: State, columns: Sequence[DeltaColumn]) -> bool:
-    """Whether a commit without rows would tell nothing new; a comparison of all rows alone is no news."""
+def _says_the_same(target: Target, state: State, columns: Sequence[DeltaColumn]) -> bool:
+    """Whether a commit without rows would tell nothing new; a comparison of all rows alone is no news, unless it was due."""
+    base, table = target.base, target.table
+    assert base is not None
+    if whole_due(table, base, target.lakehouse.platform.source(table.source).read_whole_every):
+        return False
     same = replace(base.state, run=state.run, reconciled_at=state.reconciled_at) == state
     return same and {column.name for column in columns} <= {column.name for column in base.columns}
