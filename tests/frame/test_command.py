@@ -144,6 +144,9 @@ def test_a_column_that_landed_is_told_and_stands_in_the_report_until_the_contrac
 @pytest.mark.slow
 def test_one_table_is_loaded_by_name_and_in_full(project: Shop) -> None:
     assert project.command("plinth", "ingest", "orders").returncode == 0
+    assert "2 rows  (2 inserted)" in project.command("plinth", "ingest", "stock_dump").stdout
+    project.sql("""UPDATE "Stock Dump" SET "Größe" = 4""")
+    assert "2 rows  (all replaced, 2 before)" in project.command("plinth", "ingest", "stock_dump").stdout
     done = project.command("plinth", "ingest", "bronze/orders", "--full")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "bronze/orders" in done.stdout
