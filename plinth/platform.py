@@ -250,14 +250,19 @@ def load_platform(path: str | Path, overlay: str | Path | None = None) -> Platfo
     chosen = overlay or os.environ.get(OVERLAY_VARIABLE)
     where = str(base)
     if chosen:
-        over = Path(chosen).expanduser()
-        over = over if over.is_absolute() or over.exists() else base.parent / over
-        values = _merge(values, _read(over.resolve()))
+        over = find_overlay(base.parent, chosen)
+        values = _merge(values, _read(over))
         where = f"{base} with overlay {over}"
     try:
         return Platform.model_validate({**values, "home": base.parent})
     except ValidationError as error:
         raise _explain(error, where) from None
+
+
+def find_overlay(home: Path, named: str | Path) -> Path:
+    """The absolute path of an overlay that is named from the current folder or, where it is not there, from the project's."""
+    over = Path(named).expanduser()
+    return (over if over.is_absolute() or over.exists() else home / over).resolve()
 
 
 def _read(path: Path) -> dict[str, Any]:
