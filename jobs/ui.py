@@ -15,7 +15,7 @@ def main() -> None:
     from dagster._cli import main as dagster
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    dagster()
+    dagster()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

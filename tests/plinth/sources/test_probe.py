@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -118,6 +119,27 @@ def test_a_glance_without_a_cursor_does_not_read_the_table(request: pytest.Fixtu
     assert seen is not None and seen == source.glance(table) == source.probe(table)
     assert rows_read(url) - before < 5000, "looking itself costs some rows of the catalogue"
     source.close()
+
+
+@pytest.mark.parametrize("dialect", ["postgres_db", "mariadb_db"])
+def test_a_user_who_may_only_select_can_glance(request: pytest.FixtureRequest, dialect: str) -> None:
+    url = request.getfixturevalue(dialect)
+    write, parts = writer(url), urlsplit(url)
+    name = f"reader_{parts.path[-6:]}"
+    write("CREATE TABLE t (a int)")
+    if dialect == "postgres_db":
+        write(f"CREATE ROLE {name} LOGIN PASSWORD 'only'", f"GRANT SELECT ON t TO {name}")
+    else:
+        write(f"CREATE USER {name}@'127.0.0.1' IDENTIFIED BY 'only'", f"GRANT SELECT ON t TO {name}@'127.0.0.1'")
+    reader = open_url(urlunsplit(parts._replace(netloc=f"{name}:only@{parts.hostname}:{parts.port}")))
+    assert reader.glance(contract("t", "a", key=())) == open_url(url).glance(contract("t", "a", key=()))
+    write(
+        *(
+            (f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+            if dialect == "postgres_db"
+            else (f"DROP USER {name}@'127.0.0.1'",)
+        )
+    )
 
 
 def test_what_an_open_transaction_of_postgres_has_done_shows_once_it_is_committed(postgres_db: str) -> None:
