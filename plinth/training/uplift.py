@@ -45,17 +45,27 @@ class UpliftTarget:
     metric: str = "qini"
     higher_is_better: bool = True
     inputs: tuple[TableId, ...] = (
-        TableId("gold", "customer_orders"),
+        TableId("silver", "invoice_lines"),
         TableId("silver", "campaign_contacts"),
         TableId("silver", "promotions"),
         TableId("silver", "customers"),
     )
-    packages: tuple[str, ...] = ("promote", "training")
+    packages: tuple[str, ...] = ("estimators", "promote", "training")
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(_RANGES))
+
+    def unfit(self, metrics: Mapping[str, float]) -> str:
+        """A ranking that may be no better than a random one; see `Target.unfit`."""
+        low = metrics.get("qini_low", float("nan"))
+        if low > 0:
+            return ""
+        return (
+            f"its ranking may be no better than a random one: Qini {metrics['qini']:.4f}, 95 % from {low:.4f} to "
+            f"{metrics.get('qini_high', float('nan')):.4f}"
+        )
 
     def open(self, desk: Desk) -> UpliftTask:
         """Reads the trials; see `Target.open`."""
-        from plinth.promote.gold import trials
+        from plinth.promote.booked import trials
 
         con = connect(desk.profile, extensions=("delta",), scratch=desk.scratch)
         try:

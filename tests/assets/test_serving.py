@@ -10,7 +10,7 @@ import pytest
 
 from assets.events import EVENTS, event_assets
 from assets.serving import ONLINE, serving_assets, serving_key
-from assets.serving_checks import CONSENT, EQUAL, LISTS, serving_checks
+from assets.serving_checks import BY_CHAMPION, CONSENT, EQUAL, LISTS, serving_checks
 from plinth.lakehouse.tables import TableId
 from plinth.serving.tables import POPULAR_ITEMS, PROMOTION_PLAN, RECOMMENDATIONS, SERVING_TABLES
 from resources import platform_resources
@@ -71,6 +71,7 @@ def test_a_run_makes_the_tables_publishes_them_and_every_check_passes(shop: Shop
     assert set(found) == {
         *((table.name, LISTS) for table in SERVING_TABLES if table is not PROMOTION_PLAN),
         ("promotion_plan", CONSENT),
+        ("promotion_plan", BY_CHAMPION),
         ("online", EQUAL),
     }
     assert all(found.values())

@@ -8,8 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from plinth.estimators import estimators_to_bytes
 from plinth.promote import ExamplesUnusable, ModelFileRefused, Propensity, Uplift, UpliftSettings, train_uplift
-from plinth.promote.estimators import ESTIMATORS, estimators_to_bytes
+from plinth.promote.belief import DRAWS
+from plinth.promote.folder import ESTIMATORS
 from plinth.promote.qini import true_curve
 from plinth.promote.uplift import Candidate
 from tests.plinth.promote.worlds import trial
@@ -38,8 +40,10 @@ def test_the_parts_of_a_prediction_fit_together(model: Uplift) -> None:
     assert np.allclose(found.treated - found.untreated, found.uplift)
     assert ((found.untreated >= 0) & (found.untreated <= 1) & (found.treated >= 0) & (found.treated <= 1)).all()
     assert (found.redemption <= found.treated).all()
-    assert found.draws.shape == (8, table.num_rows)
-    assert found.draws.std(axis=0).mean() > 0.005
+    assert found.draws.uplift.shape == found.draws.redemption.shape == (DRAWS, table.num_rows)
+    assert found.draws.uplift.std(axis=0).mean() > 0.005
+    assert np.abs(found.draws.uplift.mean() - found.uplift.mean()) < 0.02
+    assert ((found.draws.redemption >= 0) & (found.draws.redemption <= 1)).all()
     assert all(share == pytest.approx(0.8, abs=0.05) for share in model.redeem.values())
 
 
@@ -49,8 +53,8 @@ def test_rows_are_predicted_one_by_one_whatever_stands_beside_them(
     table = trial(2, effect=1.2, rows=250).table
     whole = model.predict(table)
     monkeypatch.setattr("plinth.promote.uplift._BLOCK", 100)
-    assert np.allclose(model.predict(table).draws, whole.draws)
-    assert model.predict(table.slice(0, 0)).draws.shape == (8, 0)
+    assert np.allclose(model.predict(table).draws.uplift, whole.draws.uplift)
+    assert model.predict(table.slice(0, 0)).draws.redemption.shape == (DRAWS, 0)
 
 
 def test_where_there_is_no_effect_it_says_so() -> None:
@@ -59,7 +63,7 @@ def test_where_there_is_no_effect_it_says_so() -> None:
     found = nothing.predict(trial(5, effect=0.0).table)
     assert np.abs(found.uplift).mean() < 0.03
     # However little is believed of the differences, the level stays as unsure as it is.
-    totals = found.draws.mean(axis=1)
+    totals = found.draws.uplift.mean(axis=1)
     assert totals.mean() - 3 * totals.std() < 0 < totals.mean() + 3 * totals.std() and totals.std() > 0.005
 
 
@@ -85,8 +89,9 @@ def test_with_more_rows_than_it_looks_at_the_level_is_still_that_of_all() -> Non
     treated = world.table["treated"].to_numpy(zero_copy_only=False)
     bought = world.table["bought"].to_numpy(zero_copy_only=False)
     assert made.metrics.rows == 1500
-    assert made.level == pytest.approx(bought[treated].mean() - bought[~treated].mean())
-    assert made.predict(world.table).draws.mean() == pytest.approx(made.level, abs=0.02)
+    everything = bought[treated].mean() - bought[~treated].mean()
+    assert made.belief.levels.mean() == pytest.approx(everything, abs=0.02)
+    assert made.predict(world.table).uplift.mean() == pytest.approx(everything, abs=0.02)
 
 
 def test_neither_outcomes_nor_keys_are_features(model: Uplift) -> None:
@@ -97,7 +102,7 @@ def test_saved_and_loaded_it_predicts_the_same_and_the_bytes_are_the_same(model:
     model.save(tmp_path / "a")
     again = Uplift.load(tmp_path / "a")
     table = trial(2, effect=1.2).table
-    assert np.array_equal(again.predict(table).draws, model.predict(table).draws)
+    assert np.array_equal(again.predict(table).draws.uplift, model.predict(table).draws.uplift)
     assert (again.tried, again.metrics, again.chosen) == (model.tried, model.metrics, model.chosen)
     train_uplift(trial(1, effect=1.2).table, seed=3, threads=1, settings=LINEAR).save(tmp_path / "b")
     for path in (tmp_path / "a").iterdir():

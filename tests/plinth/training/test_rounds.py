@@ -134,7 +134,7 @@ def test_a_propensity_is_trained_judged_and_kept(traded: Shop) -> None:
     first = run(traded, PropensityTarget())
     assert first.version is not None and first.version == first.champion
     assert 0 <= first.version.metrics["brier"] < first.version.metrics["base_rate"]
-    assert json_keys(first.version.tags[CONTENTS]) == {"gold/customer_orders"}
+    assert json_keys(first.version.tags[CONTENTS]) == {"silver/invoice_lines"}
     assert run(traded, PropensityTarget()).trained is False
 
 
