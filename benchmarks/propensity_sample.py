@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from plinth.engine import literal, load_extension
-from plinth.promote import PlanTerms, Uplift, plan_promotions, train_uplift
+from plinth.promote import PlanTerms, Uplift, UpliftSettings, plan_promotions, train_uplift
 from plinth.promote.columns import Array, numbers
 from plinth.promote.offers import offer_money, order_values
 from plinth.promote.qini import QiniCurve, UpliftMetrics, measure_uplift, true_curve
@@ -100,7 +100,9 @@ def uplift_on_sample(
     return UpliftResult(own / best, beside, curves)
 
 
-def trained_on_sample(con: duckdb.DuckDBPyConnection, folder: Path, spec: SampleSpec, *, seed: int) -> World:
+def trained_on_sample(
+    con: duckdb.DuckDBPyConnection, folder: Path, spec: SampleSpec, *, seed: int, settings: UpliftSettings | None = None
+) -> World:
     """Writes a sample, learns from its earlier promotions, and asks about the later ones."""
     file = folder / f"trials-{spec.seed}.sqlite"
     write_sample(f"sqlite:///{file}", spec)
@@ -109,7 +111,7 @@ def trained_on_sample(con: duckdb.DuckDBPyConnection, folder: Path, spec: Sample
     con.execute(_TABLES)
     con.execute("DETACH sample")
     learn, test = _rounds(trial_rows(con, Shop(), ended_before=_end(con)))
-    model = train_uplift(learn, seed=seed, threads=2)
+    model = train_uplift(learn, seed=seed, threads=2, settings=settings)
     return World(model, test, model.predict(test), _truth(f"sqlite:///{file}", test), learn.num_rows)
 
 

@@ -29,7 +29,7 @@ class Promotions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     margin: float | None = Field(default=None, ge=0, le=1)
-    contact_cost: dict[Channel, Pounds] = Field(default=dict(CONTACT_COST), min_length=1)
+    contact_cost: dict[Channel, Pounds] = Field(default={**CONTACT_COST}, min_length=1)
     shipping_cost: Pounds = 4.5
     contact_limit: int = Field(default=1, ge=0)
     contact_period_days: int = Field(default=21, ge=1)

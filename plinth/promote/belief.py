@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plinth.promote.columns import Array
+from plinth.promote.columns import Array, Places
 from plinth.promote.learners import Arms
 
 DRAWS = 36
@@ -78,7 +78,7 @@ def believe(
     beyond = raw - raw.mean() * shape
     share = float(arms.treated.mean())
     expected = share * treated + (1 - share) * untreated
-    groups = [np.unique(each, return_inverse=True)[1] for each in (customer, promotion)]
+    groups = [np.unique(each, return_inverse=True)[1].astype(np.int64) for each in (customer, promotion)]
     effect = _effects(arms, expected, groups[1])
     rng = np.random.default_rng(seed)
     level, slope, spread = _estimate(shape, beyond, effect, groups)
@@ -97,7 +97,7 @@ def believe(
     )
 
 
-def _effects(arms: Arms, expected: Array, promotion: Array) -> Array:
+def _effects(arms: Arms, expected: Array, promotion: Places) -> Array:
     """The effect of each row, right in the mean whatever was expected; its noise is that of buying beyond what was.
 
     Held against its own promotion: a season that nobody expected would otherwise pass for an effect where one arm is by chance the larger.
@@ -110,7 +110,7 @@ def _effects(arms: Arms, expected: Array, promotion: Array) -> Array:
     return np.where(spread > 0, (arms.treated - share) * rest / np.maximum(spread, 1e-12), 0.0)
 
 
-def _estimate(shape: Array, beyond: Array, effect: Array, groups: list[Array]) -> tuple[float, float, Array]:
+def _estimate(shape: Array, beyond: Array, effect: Array, groups: list[Places]) -> tuple[float, float, Array]:
     """The mean effect, its slope over `beyond` (least squares, with the shape beside it), and the covariance of the two."""
     design = np.column_stack([shape, beyond])
     inverse = np.linalg.pinv(design.T @ design)
@@ -126,7 +126,7 @@ def _estimate(shape: Array, beyond: Array, effect: Array, groups: list[Array]) -
     return float(effect.mean()), float(found[1]), spread
 
 
-def _together(moves: Array, group: Array) -> Array:
+def _together(moves: Array, group: Places) -> Array:
     sums = np.column_stack([np.bincount(group, moves[:, k]) for k in range(moves.shape[1])])
     return np.asarray(sums.T @ sums)
 
@@ -141,7 +141,7 @@ def _within(found: float, error: float, rng: np.random.Generator) -> Array:
     return np.asarray(truncnorm.rvs(*ends, loc=found, scale=error, size=_PRIOR_DRAWS, random_state=rng))
 
 
-def _season(bought: Array, expected: Array, promotion: Array) -> float:
+def _season(bought: Array, expected: Array, promotion: Places) -> float:
     """By how much, as a share, the buyers of a promotion differ from those expected beyond what their number explains (DerSimonian and Laird)."""
     hoped = np.maximum(np.bincount(promotion, expected), 1e-9)
     ratio, by_chance = np.bincount(promotion, bought) / hoped, 1 / hoped

@@ -113,5 +113,5 @@ def _best(tables: list[pa.Table], draws: Draws, offers: pa.Table, terms: PlanTer
     order = np.lexsort((-profit, customer, promotion))
     first = np.ones(len(order), dtype=np.bool_)
     first[1:] = (np.diff(customer[order]) != 0) | (np.diff(promotion[order]) != 0)
-    chosen = order[first]
+    chosen = order[first].astype(np.int64)
     return Candidates(every.take(chosen), draws.take(chosen))

@@ -27,7 +27,7 @@ _RHYTHM = """
 WITH days AS (
     SELECT l.customer, l.time::DATE AS day, min(date_diff('second', l.time, $at)) / 86400.0 AS age, count(DISTINCT l.item)::DOUBLE AS items,
            sum(l.quantity * l.price)::DOUBLE AS value, sum(l.quantity)::DOUBLE / count(*) AS pieces, avg(hour(l.time)) AS hour, max(l.price)::DOUBLE AS dearest
-    FROM {lines} l SEMI JOIN asked a ON a.customer = l.customer WHERE l.time < $at GROUP BY l.customer, l.time::DATE
+    FROM {lines} l SEMI JOIN plinth_asked a ON a.customer = l.customer WHERE l.time < $at GROUP BY l.customer, l.time::DATE
 ), spaced AS (
     SELECT *, lag(age) OVER forward - age AS gap, row_number() OVER (PARTITION BY customer ORDER BY day DESC) AS back
     FROM days WINDOW forward AS (PARTITION BY customer ORDER BY day)
@@ -65,7 +65,7 @@ WITH goods AS (
     FROM plinth_item_baskets GROUP BY item
 ), own AS (
     SELECT b.customer, b.item, count(*) AS times, min(b.age) AS age, sum(b.pieces) AS bought, sum(b.value) AS value, sum(pow(2, -b.age / 90)) AS weight
-    FROM plinth_item_baskets b SEMI JOIN asked a ON a.customer = b.customer GROUP BY b.customer, b.item
+    FROM plinth_item_baskets b SEMI JOIN plinth_asked a ON a.customer = b.customer GROUP BY b.customer, b.item
 ), matched AS (
     SELECT o.*, g.* EXCLUDE (item), ln((sold_28 + 1) / (sold_56 + 1)) AS trend, ln((year_ahead + 1) / (sold_364 / 13 + 1)) AS season
     FROM own o JOIN goods g ON g.item = o.item
@@ -101,13 +101,13 @@ def habit_features(con: duckdb.DuckDBPyConnection, points: str, lines: str) -> p
 def _at(con: duckdb.DuckDBPyConnection, points: str, lines: str, at: datetime | None) -> pa.Table:
     named = {"lines": quote(lines)}
     con.execute(
-        f'CREATE OR REPLACE TEMP TABLE asked AS SELECT DISTINCT q.customer FROM {quote(points)} q WHERE q."at" = ?',
+        f'CREATE OR REPLACE TEMP TABLE plinth_asked AS SELECT DISTINCT q.customer FROM {quote(points)} q WHERE q."at" = ?',
         [at],
     )
     con.execute(_BASKETS.format(**named), {"at": at})
     return con.execute(
         f"""WITH rhythm AS ({_RHYTHM.format(**named)}), goods AS ({_GOODS})
         SELECT a.customer, $at::TIMESTAMP AS "at", r.* EXCLUDE (customer), g.* EXCLUDE (customer)
-        FROM asked a LEFT JOIN rhythm r ON r.customer = a.customer LEFT JOIN goods g ON g.customer = a.customer ORDER BY a.customer""",
+        FROM plinth_asked a LEFT JOIN rhythm r ON r.customer = a.customer LEFT JOIN goods g ON g.customer = a.customer ORDER BY a.customer""",
         {"at": at},
     ).to_arrow_table()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plinth.engine import quote
-from plinth.promote.columns import Array, numbers, require
+from plinth.promote.columns import Array, Places, numbers, require
 from plinth.promote.errors import PlanImpossible
 from plinth.promotion_settings import CONTACT_COST
 
@@ -45,7 +45,9 @@ class PlanTerms:
     """
 
     margin: float = 0.4
-    contact_cost: Mapping[str, float] = field(default_factory=lambda: dict(CONTACT_COST))
+    contact_cost: Mapping[str, float] = field(
+        default_factory=lambda: {str(name): cost for name, cost in CONTACT_COST.items()}
+    )
     shipping_cost: float = 4.5
     contact_limit: int = 1
     contact_period_days: int = 21
@@ -99,7 +101,7 @@ class Draws:
     uplift: Array
     redemption: Array
 
-    def take(self, chosen: Array) -> Draws:
+    def take(self, chosen: Places) -> Draws:
         """Those of some candidates, by place."""
         return Draws(self.uplift[:, chosen], self.redemption[:, chosen])
 

@@ -142,6 +142,7 @@ def train_propensity(
     Raises:
         ExamplesUnusable: there are fewer than two cut-offs, or one side of them has no buyers or nobody else.
     """
+    import sklearn.ensemble  # noqa: F401  # brings OpenMP, whose threads can be limited only once it is loaded
     from threadpoolctl import threadpool_limits
 
     require(examples, ("customer", "at", "bought"))

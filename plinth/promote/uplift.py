@@ -194,6 +194,7 @@ def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSe
     Raises:
         ExamplesUnusable: there are too few promotions, or too few rows in an arm, to learn from.
     """
+    import sklearn.ensemble  # noqa: F401  # brings OpenMP, whose threads can be limited only once it is loaded
     from threadpoolctl import threadpool_limits
 
     settings = settings or UpliftSettings()
@@ -276,8 +277,8 @@ def _members(
 
 
 def _belief(about: dict[str, Any]) -> Belief:
-    numbers_of = {name: float(about[name]) for name in ("level", "slope")}
-    return Belief(**numbers_of, **{n: np.array(about[n], dtype=np.float64) for n in ("levels", "slopes", "seasons")})
+    draws = (np.array(about[name], dtype=np.float64) for name in ("levels", "slopes", "seasons"))
+    return Belief(float(about["level"]), float(about["slope"]), *draws)
 
 
 def _types(pairs: pa.Table) -> list[str]:

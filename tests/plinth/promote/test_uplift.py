@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from plinth.promote.qini import true_curve
 from plinth.promote.uplift import Candidate
 from tests.plinth.promote.worlds import trial
 
+ROOT = Path(__file__).resolve().parents[3]
 LINEAR = UpliftSettings(candidates=(Candidate("hazard", 0.1), Candidate("logistic", 0.1)), members=8)
 
 
@@ -75,6 +79,25 @@ def test_the_trees_find_it_too(kind: str) -> None:
     other = trial(2, effect=1.2)
     best = true_curve(other.uplift, other.uplift).coefficient
     assert true_curve(made.predict(other.table).uplift, other.uplift).coefficient > 0.5 * best
+
+
+_THREADS = """
+from plinth.promote import UpliftSettings, train_uplift
+from plinth.promote.uplift import Candidate
+from tests.plinth.promote.worlds import trial
+settings = UpliftSettings(candidates=(Candidate("two_models"),), members=1, folds=2)
+made = train_uplift(trial(1, effect=1.2).table, seed=3, threads=1, settings=settings)
+print(made.members[0][0]._bin_mapper.n_threads)
+"""
+
+
+@pytest.mark.slow
+def test_the_threads_are_limited_in_a_process_that_has_not_learnt_before() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", _THREADS], cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["1"]
 
 
 def test_the_choice_is_by_the_coefficient_on_unseen_promotions(model: Uplift) -> None:
