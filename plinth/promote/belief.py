@@ -64,12 +64,13 @@ def shape_of(untreated: Array) -> Array:
 
 
 def believe(
-    unseen: tuple[Array, Array], arms: Arms, customer: Array, promotion: Array, *, shift: float, seed: int
+    unseen: tuple[Array, Array], arms: Arms, customer: Array, promotion: Array, worth: Array, *, shift: float, seed: int
 ) -> Belief:
     """What unseen promotions say of a learner.
 
     Args:
         unseen: each row's chances, untreated and treated, by a learner that has not seen its promotion.
+        worth: how much each row counts: what an order of the customer is worth. A plan is about money, and those who order for much may answer otherwise.
         shift: by how much the trials' effect over all rows is above that over these.
     """
     untreated, treated = unseen
@@ -81,7 +82,7 @@ def believe(
     groups = [np.unique(each, return_inverse=True)[1].astype(np.int64) for each in (customer, promotion)]
     effect = _effects(arms, expected, groups[1])
     rng = np.random.default_rng(seed)
-    level, slope, spread = _estimate(shape, beyond, effect, groups)
+    level, slope, spread = _estimate(np.column_stack([shape, beyond]), effect, worth / worth.mean(), groups)
     slopes = _within(slope, float(np.sqrt(spread[1, 1])), rng)
     # Where the data exaggerate the slope, the same rows exaggerate the level.
     tie = spread[0, 1] / spread[1, 1] if spread[1, 1] > 0 else 0.0
@@ -110,20 +111,26 @@ def _effects(arms: Arms, expected: Array, promotion: Places) -> Array:
     return np.where(spread > 0, (arms.treated - share) * rest / np.maximum(spread, 1e-12), 0.0)
 
 
-def _estimate(shape: Array, beyond: Array, effect: Array, groups: list[Places]) -> tuple[float, float, Array]:
-    """The mean effect, its slope over `beyond` (least squares, with the shape beside it), and the covariance of the two."""
-    design = np.column_stack([shape, beyond])
-    inverse = np.linalg.pinv(design.T @ design)
-    found = inverse @ design.T @ effect
+def _estimate(design: Array, effect: Array, worth: Array, groups: list[Places]) -> tuple[float, float, Array]:
+    """The level, the slope over the second column beside the first (both by worth), and the covariance of the two."""
+    weighed = worth[:, None] * design
+    inverse = np.linalg.pinv(design.T @ weighed)
+    found = inverse @ weighed.T @ effect
+    total = float(worth @ design[:, 0])
+    level = float(worth @ (effect - found[1] * design[:, 1])) / total
     # By how much each row moves the two; rows of a customer, or of a promotion, move them together.
     moves = np.column_stack(
-        [(effect - effect.mean()) / len(effect), ((effect - design @ found)[:, None] * design @ inverse)[:, 1]]
+        [
+            worth * (effect - design @ [level, found[1]]) / total,
+            ((effect - design @ found)[:, None] * weighed @ inverse)[:, 1],
+        ]
     )
+    moves[:, 0] -= moves[:, 1] * float(worth @ design[:, 1]) / total
     parts = [_together(moves, group) for group in groups]
     both = parts[0] + parts[1] - moves.T @ moves
     # With few groups the difference can come out smaller than either part, or be no covariance at all.
     spread = both if np.linalg.eigvalsh(both)[0] > 0 and both[1, 1] > 0 else max(parts, key=lambda each: each[0, 0])
-    return float(effect.mean()), float(found[1]), spread
+    return level, float(found[1]), spread
 
 
 def _together(moves: Array, group: Places) -> Array:

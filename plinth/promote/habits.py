@@ -40,7 +40,7 @@ SELECT customer, count(*)::DOUBLE AS days, count(*) FILTER (age <= 30) AS days_3
        min(age) / nullif(max(gap), 0) AS day_overdue_most, (ln(min(age) + 0.5) - avg(ln(gap))) / nullif(stddev_samp(ln(gap)), 0) AS day_overdue_score,
        avg(hour) AS hour_mean, stddev_samp(hour) AS hour_spread, max(hour) FILTER (back = 1) AS hour_last, avg(dayofweek(day)) AS weekday_mean,
        max(dayofweek(day)) FILTER (back = 1) AS weekday_last, avg(dayofmonth(day)) AS month_day_mean,
-       max(month(day)) FILTER (back = 1) AS month_last, avg(ln(1 + greatest(value, 0))) AS day_value_log, max(value) AS day_value_most,
+       avg(ln(1 + greatest(value, 0))) AS day_value_log, max(value) AS day_value_most,
        max(value) FILTER (back = 1) / nullif(avg(value), 0) AS day_value_trend, max(items) FILTER (back = 1) AS items_last,
        max(items) FILTER (back = 1) / avg(items) AS items_trend, avg(pieces) AS pieces_per_line, max(dearest) AS price_most,
        sum(value) FILTER (age <= 90) / nullif(sum(value) FILTER (age <= 180), 0) AS value_slope_90,
@@ -60,26 +60,39 @@ _GOODS = """
 WITH goods AS (
     SELECT item, count(*) AS sold, count(*) FILTER (age <= 28) AS sold_28, count(*) FILTER (age > 28 AND age <= 56) AS sold_56,
            count(*) FILTER (age <= 84) AS sold_84, count(*) FILTER (age <= 364) AS sold_364, count(*) FILTER (age > 336 AND age <= 364) AS year_ahead,
-           count(DISTINCT customer) AS buyers, min(age) AS last_sold, max(age) AS known, avg((month >= 10)::INT) AS winter,
-           avg((month BETWEEN 9 AND 11)::INT) AS autumn, 1 - count(DISTINCT customer) / count(*) AS again, median(price) AS price, median(pieces) AS pieces
+           count(DISTINCT customer) FILTER (age <= 364) AS buyers, min(age) AS last_sold, least(max(age), 364) AS known,
+           count(*) FILTER (age <= 364 AND month >= 10) AS sold_winter, count(*) FILTER (age <= 364 AND month BETWEEN 9 AND 11) AS sold_autumn,
+           median(price) AS price, median(pieces) AS pieces
     FROM plinth_item_baskets GROUP BY item
+), shop AS (
+    SELECT sum(sold_28) + 1 AS sold_28, sum(sold_56) + 1 AS sold_56, sum(sold_84) + 1 AS sold_84, sum(sold_364) + 1 AS sold_364,
+           sum(year_ahead) + 1 AS year_ahead, sum(sold_winter) / (sum(sold_364) + 1) AS winter, sum(sold_autumn) / (sum(sold_364) + 1) AS autumn,
+           sum((sold_28 > 0)::INT) + 1 AS alive
+    FROM goods
+), compared AS (
+    SELECT g.item, g.sold_28 * s.alive / s.sold_28 AS pace, g.buyers, g.last_sold, g.known, g.price, g.pieces,
+           1 - g.buyers / nullif(g.sold_364, 0) AS again, g.sold_winter / nullif(g.sold_364, 0) - s.winter AS winter,
+           g.sold_autumn / nullif(g.sold_364, 0) - s.autumn AS autumn,
+           ln((g.sold_28 + 1) / (g.sold_56 + 1)) - ln(s.sold_28 / s.sold_56) AS trend,
+           ln((3 * g.sold_28 + 1) / (g.sold_84 + 1)) - ln(3 * s.sold_28 / s.sold_84) AS trend_84,
+           ln((g.year_ahead + 1) / (g.sold_364 / 13 + 1)) - ln(13 * s.year_ahead / s.sold_364) AS season
+    FROM goods g, shop s
 ), own AS (
     SELECT b.customer, b.item, count(*) AS times, min(b.age) AS age, sum(b.pieces) AS bought, sum(b.value) AS value, sum(pow(2, -b.age / 90)) AS weight
     FROM plinth_item_baskets b SEMI JOIN plinth_asked a ON a.customer = b.customer GROUP BY b.customer, b.item
 ), matched AS (
-    SELECT o.*, g.* EXCLUDE (item), ln((sold_28 + 1) / (sold_56 + 1)) AS trend, ln((year_ahead + 1) / (sold_364 / 13 + 1)) AS season
-    FROM own o JOIN goods g ON g.item = o.item
+    SELECT o.*, g.* EXCLUDE (item), pace / nullif(buyers, 0) * pow(2, -age / 90) AS expected FROM own o JOIN compared g ON g.item = o.item
 )
 SELECT customer, count(*)::DOUBLE AS own_goods, avg((times > 1)::INT) AS own_again_share, sum((times > 1)::INT)::DOUBLE AS own_again,
        avg(age) AS own_age, max(times)::DOUBLE AS own_times_most, sum(weight) AS own_weight, avg(winter) AS goods_winter,
        sum(weight * winter) / sum(weight) AS goods_winter_lately, sum(weight * autumn) / sum(weight) AS goods_autumn_lately, avg(again) AS goods_again,
        sum(weight * again) / sum(weight) AS goods_again_lately, max(again) AS goods_again_most, avg(trend) AS goods_trend,
-       sum(weight * trend) / sum(weight) AS goods_trend_lately, avg(ln((3 * sold_28 + 1) / (sold_84 + 1))) AS goods_trend_84, avg(season) AS goods_season,
-       sum(weight * season) / sum(weight) AS goods_season_lately, avg(ln(sold_28 + 1)) AS goods_sold,
-       sum(weight * ln(sold_28 + 1)) / sum(weight) AS goods_sold_lately, avg((last_sold > 28)::INT) AS goods_gone,
+       sum(weight * trend) / sum(weight) AS goods_trend_lately, avg(trend_84) AS goods_trend_84, avg(season) AS goods_season,
+       sum(weight * season) / sum(weight) AS goods_season_lately, avg(ln(pace + 1)) AS goods_sold,
+       sum(weight * ln(pace + 1)) / sum(weight) AS goods_sold_lately, avg((last_sold > 28)::INT) AS goods_gone,
        avg((last_sold > 28)::INT) FILTER (age < 200) AS goods_gone_lately, avg(known) AS goods_known, sum(weight * known) / sum(weight) AS goods_known_lately,
-       avg((known <= 90)::INT) AS goods_new, avg(ln(price)) AS goods_price, avg(ln(buyers)) AS goods_buyers,
-       sum(sold_28 / buyers * pow(2, -age / 90)) AS expected_sold, sum(weight * again * sold_28 / buyers) AS expected_again_sold,
+       avg((known <= 90)::INT) AS goods_new, avg(ln(price)) AS goods_price, avg(ln(buyers + 1)) AS goods_buyers,
+       sum(expected) AS expected_sold, sum(weight * again * pace / nullif(buyers, 0)) AS expected_again_sold,
        sum(weight * again) AS expected_again, max(weight * again) AS expected_again_most, sum((age <= 90)::INT * again) AS expected_again_90,
        avg(ln(bought / times / pieces)) AS pieces_relative, sum(value) FILTER (times > 1) / sum(value) AS value_again_share
 FROM matched GROUP BY customer

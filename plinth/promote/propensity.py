@@ -4,17 +4,18 @@ What belongs here: training, calibration, prediction and the model's files. What
 measures. The model takes any table of numeric columns: those of `history` did a little better than the 31 of the view `customer` on each validation
 window of Online Retail II (PR-AUC .576 and .569, .568 and .564), and both together no better than the former.
 
-First one classifier learns from all cut-offs but the last, and Platt scaling (a logistic curve over its log-odds) learns on the last, whose window
-it has not seen. Then all learn from all cut-offs, because the newest weeks say most of the next ones (+.001 of ROC-AUC), and the curve is
-shifted so that the last window keeps the mean that it was calibrated to. Isotonic regression in its place lost PR-AUC (.639 to .614 on Online Retail
-II): its steps tie customers. The time of the year is no feature: on validation windows it made the calibration worse, because two years hold each
-season once.
+All classifiers but the newest learn from all cut-offs but the last; Platt scaling (a logistic curve over their mean log-odds) then learns on the last,
+whose window they have not seen. The newest learns from the last cut-off too, and joins the mean. On four validation windows that ranked better than
+without it (ROC-AUC +.0006) and its chances were no worse; when all learnt from the last one, they were worse where trade grows: what is learnt by heart
+of a window's level is missing in the curve, and does not come again in the next window. Isotonic regression in place of the curve lost PR-AUC (.639 to
+.614 on Online Retail II): its steps tie customers. The time of the year is no feature: on validation windows it made the calibration worse, because two
+years hold each season once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,8 @@ class PropensitySettings:
     """The classifiers' settings, chosen on cut-offs of Online Retail II before the test's: the figures hardly depend on them.
 
     Attributes:
-        members: so many classifiers of different seeds, whose log-odds are averaged.
+        members: so many classifiers of different seeds are calibrated on the last cut-off, and `newest` more have learnt from it; all their log-odds
+            are averaged.
     """
 
     iterations: int = 200
@@ -46,7 +48,8 @@ class PropensitySettings:
     smallest_leaf: int = 150
     share_of_features: float = 0.2
     ridge: float = 5.0
-    members: int = 3
+    members: int = 2
+    newest: int = 1
 
 
 @dataclass(frozen=True)
@@ -107,10 +110,9 @@ class Propensity:
         try:
             features = tuple(str(name) for name in about["features"])
             settings = PropensitySettings(**about["settings"])
-            if len(found) != settings.members or any(each.n_features_in_ != len(features) for each in found):
-                raise ValueError(
-                    f"{len(found)} classifiers for {settings.members} members and {len(features)} features"
-                )
+            expected = settings.members + settings.newest
+            if len(found) != expected or any(each.n_features_in_ != len(features) for each in found):
+                raise ValueError(f"{len(found)} classifiers, not {expected} of {len(features)} features")
             return cls(
                 classifiers=tuple(found),
                 features=features,
@@ -132,7 +134,7 @@ def train_propensity(
     features: Sequence[str] | None = None,
     settings: PropensitySettings | None = None,
 ) -> Propensity:
-    """Trains on all cut-offs, calibrated by what those before the last say of the last.
+    """Trains on all cut-offs, and calibrates on the last those that have not learnt from it.
 
     Args:
         examples: rows of `customer`, `at` (the cut-off), `bought` (BOOLEAN) and numeric features, as `history.examples` gives them.
@@ -153,20 +155,15 @@ def train_propensity(
     for part, what in ((learn, "before the last cut-off"), (calibrate, "at the last cut-off")):
         _two_classes(bought[part], what)
     with threadpool_limits(limits=threads):
-        # One is enough for two numbers, and a third of the time.
-        unseen = _mean_odds(
-            _fitted(values[learn], bought[learn], seed, replace(settings, members=1)), values[calibrate]
-        )
-        slope, intercept = platt(unseen, bought[calibrate])
-        classifiers = _fitted(values, bought, seed, settings)
-        seen = _mean_odds(classifiers, values[calibrate])
-    # What the last window has more or less than those before it stands in the curve; learnt once more it would count twice.
-    intercept += slope * float(unseen.mean() - seen.mean())
-    return Propensity(classifiers, names, slope, intercept, last, settings, seed)
+        seeds = range(seed * 100, seed * 100 + settings.members + settings.newest)
+        unseen = _fitted(values[learn], bought[learn], seeds[: settings.members], settings)
+        slope, intercept = platt(_mean_odds(unseen, values[calibrate]), bought[calibrate])
+        newest = _fitted(values, bought, seeds[settings.members :], settings)
+    return Propensity((*unseen, *newest), names, slope, intercept, last, settings, seed)
 
 
 def _fitted(
-    values: Array, bought: Array, seed: int, settings: PropensitySettings
+    values: Array, bought: Array, seeds: Sequence[int], settings: PropensitySettings
 ) -> tuple[HistGradientBoostingClassifier, ...]:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -179,9 +176,9 @@ def _fitted(
             max_features=settings.share_of_features,
             l2_regularization=settings.ridge,
             early_stopping=False,
-            random_state=seed * settings.members + number,
+            random_state=each,
         ).fit(values, bought.astype(np.int64))
-        for number in range(settings.members)
+        for each in seeds
     )
 
 

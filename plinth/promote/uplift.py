@@ -19,7 +19,7 @@ import numpy as np
 
 from plinth.promote import learners
 from plinth.promote.belief import Belief, believe, shape_of
-from plinth.promote.choice import Candidate, folds_by_promotion, qini_of_each, unseen
+from plinth.promote.choice import Candidate, best_of, folds_by_promotion, qini_of_each, unchosen, unseen
 from plinth.promote.columns import Array, feature_names, matrix, numbers, require
 from plinth.promote.errors import ModelFileRefused
 from plinth.promote.folder import read_model, write_model
@@ -79,7 +79,7 @@ class Uplift:
         belief: what of the members' differences is believed, with draws.
         shape_mean: the mean of `belief.shape_of` over the rows that were learnt from; `levels` is each member's mean uplift over them.
         tried: the Qini coefficient of each candidate on unseen promotions.
-        metrics: of the chosen one, on unseen promotions.
+        metrics: of the choice, on promotions that neither learner nor choice has seen.
     """
 
     chosen: Candidate
@@ -209,14 +209,14 @@ def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSe
     with threadpool_limits(limits=threads):
         predicted = {each: unseen(each, few, scaling, folds, seed) for each in settings.candidates}
         tried = qini_of_each(predicted, few, folds)
-        chosen = max(settings.candidates, key=lambda each: tried[each])
+        chosen = best_of(predicted, few, folds)
         members, levels, shape = _members(chosen, arms, scaling, trial, settings.members, seed)
+    honest = unchosen(predicted, few, folds)
     keys = numbers(judged, "customer_no"), numbers(judged, "promotion_id")
     # Rows that were not looked at still say what the level is.
     shift = everything - trial_effect(few.treated, few.bought)
-    belief = believe(predicted[chosen], few, *keys, shift=shift, seed=seed)
-    score = predicted[chosen][1] - predicted[chosen][0]
-    metrics = measure_uplift(score, few.treated, few.bought, keys[0], seed=seed)
+    belief = believe(honest, few, *keys, _worth(judged), shift=shift, seed=seed)
+    metrics = measure_uplift(honest[1] - honest[0], few.treated, few.bought, keys[0], seed=seed)
     return Uplift(
         chosen=chosen,
         members=members,
@@ -274,6 +274,17 @@ def _members(
         levels.append(float((treated - untreated).mean()))
         chances += untreated / count
     return tuple(found), np.array(levels), max(float(shape_of(chances).mean()), 1e-12)
+
+
+def _worth(trial: pa.Table) -> Array:
+    """What an order of each row's customer was worth, as far as it is known; the largest count like the largest of twenty."""
+    if "value_mean" not in trial.column_names:
+        return np.ones(trial.num_rows)
+    value = numbers(trial, "value_mean")
+    known = value[value > 0]
+    if not len(known):
+        return np.ones(trial.num_rows)
+    return np.clip(np.where(value > 0, value, np.median(known)), 0, np.quantile(known, 0.95))
 
 
 def _belief(about: dict[str, Any]) -> Belief:

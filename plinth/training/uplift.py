@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 _JUDGING = 0.25
 """Share of the rows of all trials that the newest trials have to make up to judge."""
 _ANY = (-1.0, 1.0)
+_POOLED = ("every_trial_qini", "every_trial_qini_low", "every_trial_qini_high")
 _COUNT = (0.0, float("inf"))
 _RANGES = {
     **dict.fromkeys(("rows", "treated", "held_out", "learnt_rows"), _COUNT),
     **dict.fromkeys(("qini", "qini_low", "qini_high", "uplift", "uplift_low", "uplift_high", "uplift_top_30"), _ANY),
+    **dict.fromkeys(_POOLED, _ANY),
     "slope": (-float("inf"), float("inf")),
 }
 
@@ -55,13 +57,10 @@ class UpliftTarget:
 
     def unfit(self, metrics: Mapping[str, float]) -> str:
         """A ranking that may be no better than a random one; see `Target.unfit`."""
-        low = metrics.get("qini_low", float("nan"))
+        low, qini, high = (metrics.get(f"every_trial_qini{end}", float("nan")) for end in ("_low", "", "_high"))
         if low > 0:
             return ""
-        return (
-            f"its ranking may be no better than a random one: Qini {metrics['qini']:.4f}, 95 % from {low:.4f} to "
-            f"{metrics.get('qini_high', float('nan')):.4f}"
-        )
+        return f"its ranking may be no better than a random one: Qini {qini:.4f} over all trials, 95 % from {low:.4f} to {high:.4f}"
 
     def open(self, desk: Desk) -> UpliftTask:
         """Reads the trials; see `Target.open`."""
@@ -128,6 +127,7 @@ class UpliftTask:
             NotTrainable: the trials are too small.
         """
         from plinth.promote.errors import ExamplesUnusable
+        from plinth.promote.qini import pooled_qini
         from plinth.promote.uplift import train_uplift
 
         try:
@@ -135,6 +135,8 @@ class UpliftTask:
             metrics = self._judge(made)
         except ExamplesUnusable as why:
             raise NotTrainable(why.what, expected=why.expected, found=why.found) from why
+        # The newest trials alone are too few to tell a fair ranking from none; the older ones were judged by learners that had not seen them.
+        pooled = dict(zip(_POOLED, pooled_qini([made.metrics, metrics]), strict=True))
         return Trained(
             parameters={
                 "chosen": str(made.chosen),
@@ -142,7 +144,7 @@ class UpliftTask:
                 "features": len(made.features),
                 "threads": self.desk.profile.threads,
             },
-            metrics={**metrics.figures(), "learnt_rows": float(self.learnt.num_rows)},
+            metrics={**metrics.figures(), **pooled, "learnt_rows": float(self.learnt.num_rows)},
             plots={"qini": self._plot(made)},
             until=self.start,
             save=made.save,

@@ -27,7 +27,7 @@ def _believed(
     bought = (rng.random(rows) < np.clip(factor * (known + treated * uplift), 0, 1)).astype(float)
     said = 0.06 * shape + exaggerated * beyond + noise * rng.normal(size=rows)
     arms = Arms(np.empty((rows, 0)), treated, bought, bought)
-    return believe((known, known + said), arms, customer, promotion, shift=0.0, seed=seed), uplift, shape
+    return believe((known, known + said), arms, customer, promotion, np.ones(rows), shift=0.0, seed=seed), uplift, shape
 
 
 def test_differences_that_are_exaggerated_are_taken_back() -> None:
@@ -62,5 +62,5 @@ def test_a_promotion_of_one_arm_only_says_nothing_and_breaks_nothing() -> None:
     promotion = np.repeat([0, 1, 2, 3], 100)
     treated = np.where(promotion == 3, 1.0, (rng.random(400) < 0.5).astype(float))
     arms = Arms(np.empty((400, 0)), treated, (rng.random(400) < 0.2).astype(float), np.zeros(400))
-    belief = believe((known, known + 0.05), arms, np.arange(400), promotion, shift=0.01, seed=1)
+    belief = believe((known, known + 0.05), arms, np.arange(400), promotion, np.ones(400), shift=0.01, seed=1)
     assert np.isfinite([belief.level, belief.slope, *belief.levels, *belief.slopes, *belief.seasons]).all()

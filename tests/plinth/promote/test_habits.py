@@ -57,15 +57,17 @@ def test_habits_are_those_of_a_count_by_hand(
     rows = {row["customer"]: row for row in habit_features(con, "points", "lines").to_pylist()}
     assert set(rows) == {1, 2, 3}
     baskets = {(who, days, item) for who, days, item, _ in drawn}
-    buyers = {item: {who for who, _, other in baskets if other == item} for item in "ABCD"}
-    again = {item: 1 - len(who) / sum(i == item for _, _, i in baskets) for item, who in buyers.items() if who}
+    year = {(who, days, item) for who, days, item in baskets if days + 2 / 24 <= 364}
+    buyers = {item: {who for who, _, other in year if other == item} for item in "ABCD"}
+    again = {item: 1 - len(who) / sum(i == item for _, _, i in year) for item, who in buyers.items() if who}
     for who, row in rows.items():
         days = {days for other, days, _ in baskets if other == who}
         own = {item for other, _, item in baskets if other == who}
         assert row["days"] == (len(days) or None)
         assert row["days_90"] == (sum(each + 2 / 24 <= 90 for each in days) if days else None)
         assert row["own_goods"] == (len(own) or None)
-        assert row["goods_again"] == (pytest.approx(sum(again[item] for item in own) / len(own)) if own else None)
+        known = [again[item] for item in own if item in again]
+        assert row["goods_again"] == (pytest.approx(sum(known) / len(known)) if known else None)
         gone = [min(d for _, d, other in baskets if other == item) + 2 / 24 > 28 for item in own]
         assert row["goods_gone"] == (pytest.approx(sum(gone) / len(gone)) if own else None)
         values = [sum(n * 2.5 for o, d, _, n in drawn if (o, d) == (who, day)) for day in days]
@@ -118,3 +120,24 @@ def test_a_buyer_has_the_features_of_orders_and_of_lines_and_examples_the_same(c
     assert buyer_features(con, "points", "orders").equals(of_orders)
     learnt = examples(con, "orders", [AT], lines="lines")
     assert learnt.drop_columns(["bought"]).equals(found)
+
+
+def test_a_busier_season_of_the_whole_shop_is_no_trend_of_its_goods(con: duckdb.DuckDBPyConnection) -> None:
+    months = [(AT - timedelta(days=40), 1), (AT - timedelta(days=12), 3)]
+    lines_in(
+        con,
+        [
+            (who, f"{who}/{item}/{time}/{n}", item, time, 1, 2.0)
+            for time, count in months
+            for n in range(count)
+            for who in (1, 2)
+            for item in "AB"
+        ],
+    )
+    points_in(con, [(1, AT)])
+    (row,) = habit_features(con, "points", "lines").to_pylist()
+    assert row["goods_trend"] == pytest.approx(0, abs=0.3) and row["goods_winter"] == pytest.approx(0, abs=0.1)
+    only = [(1, f"more{n}", "A", AT - timedelta(days=3), 1, 2.0) for n in range(12)]
+    con.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?)", only)
+    (row,) = habit_features(con, "points", "lines").to_pylist()
+    assert row["goods_trend"] < 0, "A sells better than the shop, and B worse by more"

@@ -176,7 +176,7 @@ def test_an_uplift_that_is_no_better_than_chance_is_registered_and_serves_nobody
         "SELECT c::INTEGER AS customer_no, (1950 + c % 50)::INTEGER AS birth_year FROM range(1000, 1120) t(c)",
     )
     outcome = run(traded, UpliftTarget())
-    assert outcome.trained and outcome.version is not None and outcome.version.metrics["qini_low"] <= 0
+    assert outcome.trained and outcome.version is not None and outcome.version.metrics["every_trial_qini_low"] <= 0
     assert outcome.champion is None and outcome.decision is not None and not outcome.decision.promoted
     assert "may be no better than a random one" in outcome.decision.reason
     again = run(traded, UpliftTarget())
@@ -186,9 +186,9 @@ def test_an_uplift_that_is_no_better_than_chance_is_registered_and_serves_nobody
 @pytest.mark.parametrize(
     ("target", "metrics", "fit"),
     [
-        (UpliftTarget(), {"qini": 0.02, "qini_low": 0.001, "qini_high": 0.04}, True),
-        (UpliftTarget(), {"qini": 0.02, "qini_low": 0.0, "qini_high": 0.04}, False),
-        (UpliftTarget(), {"qini": 0.02}, False),
+        (UpliftTarget(), {"every_trial_qini": 0.02, "every_trial_qini_low": 0.001, "every_trial_qini_high": 0.04}, True),
+        (UpliftTarget(), {"every_trial_qini": 0.02, "every_trial_qini_low": 0.0, "every_trial_qini_high": 0.04}, False),
+        (UpliftTarget(), {"qini": 0.02, "qini_low": 0.01}, False),
         (PropensityTarget(), {"brier": 0.159, "base_rate": 0.2}, True),
         (PropensityTarget(), {"brier": 0.161, "base_rate": 0.2}, False),
     ],
