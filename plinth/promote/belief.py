@@ -17,11 +17,15 @@ Each is drawn with its error, which allows for the likeness of a customer's rows
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plinth.promote.columns import Array, Places
+from plinth.promote.columns import Array, Places, numbers
 from plinth.promote.learners import Arms
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DRAWS = 36
 _PRIOR_DRAWS = 4_000
@@ -63,6 +67,17 @@ def shape_of(untreated: Array) -> Array:
     return np.asarray(rate * np.exp(-rate))
 
 
+def worth_of(trial: pa.Table) -> Array:
+    """What an order of each row's customer was worth, as far as it is known; the largest count like the largest of twenty."""
+    if "value_mean" not in trial.column_names:
+        return np.ones(trial.num_rows)
+    value = numbers(trial, "value_mean")
+    known = value[value > 0]
+    if not len(known):
+        return np.ones(trial.num_rows)
+    return np.clip(np.where(value > 0, value, np.median(known)), 0, np.quantile(known, 0.95))
+
+
 def believe(
     unseen: tuple[Array, Array], arms: Arms, customer: Array, promotion: Array, worth: Array, *, shift: float, seed: int
 ) -> Belief:
@@ -77,6 +92,9 @@ def believe(
     shape, raw = shape_of(untreated), treated - untreated
     shape = shape / max(float(shape.mean()), 1e-12)
     beyond = raw - raw.mean() * shape
+    if beyond.std() < 1e-6 * max(float(np.abs(raw).mean()), 1e-12):
+        # What is left of nothing by rounding must not be taken for what the learner says.
+        beyond = np.zeros(len(raw))
     share = float(arms.treated.mean())
     expected = share * treated + (1 - share) * untreated
     groups = [np.unique(each, return_inverse=True)[1].astype(np.int64) for each in (customer, promotion)]

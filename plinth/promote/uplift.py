@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plinth.promote import learners
-from plinth.promote.belief import Belief, believe, shape_of
+from plinth.promote.belief import Belief, believe, shape_of, worth_of
 from plinth.promote.choice import Candidate, best_of, folds_by_promotion, qini_of_each, unchosen, unseen
 from plinth.promote.columns import Array, feature_names, matrix, numbers, require
 from plinth.promote.errors import ModelFileRefused
@@ -26,6 +26,7 @@ from plinth.promote.folder import read_model, write_model
 from plinth.promote.learners import LINEAR, Arms, Scaling
 from plinth.promote.offers import Draws
 from plinth.promote.qini import UpliftMetrics, measure_uplift, trial_effect
+from plinth.promote.redemption import offer_types, redemption_shares
 from plinth.promote.trial import KEYS
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Uplift:
         shape = shape_of(untreated) / self.shape_mean
         beyond = raw - self.levels[:, None] * shape
         uplift = np.clip(self.belief.uplift(shape, beyond.mean(axis=0)), -untreated, 1 - untreated)
-        rate = np.array([self.redeem[name] for name in _types(pairs)], dtype=np.float64)
+        rate = np.array([self.redeem[name] for name in offer_types(pairs)], dtype=np.float64)
         drawn = self.belief.draws(shape, beyond)
         bought = np.clip(self.belief.seasons[:, None] * untreated + drawn, 0, 1)
         treated = untreated + uplift
@@ -215,7 +216,7 @@ def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSe
     keys = numbers(judged, "customer_no"), numbers(judged, "promotion_id")
     # Rows that were not looked at still say what the level is.
     shift = everything - trial_effect(few.treated, few.bought)
-    belief = believe(honest, few, *keys, _worth(judged), shift=shift, seed=seed)
+    belief = believe(honest, few, *keys, worth_of(judged), shift=shift, seed=seed)
     metrics = measure_uplift(honest[1] - honest[0], few.treated, few.bought, keys[0], seed=seed)
     return Uplift(
         chosen=chosen,
@@ -223,7 +224,7 @@ def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSe
         scaling=scaling,
         features=names,
         treated_share=float(arms.treated.mean()),
-        redeem=_redeem(trial, arms),
+        redeem=redemption_shares(trial, arms),
         belief=belief,
         shape_mean=shape,
         levels=levels,
@@ -276,36 +277,6 @@ def _members(
     return tuple(found), np.array(levels), max(float(shape_of(chances).mean()), 1e-12)
 
 
-def _worth(trial: pa.Table) -> Array:
-    """What an order of each row's customer was worth, as far as it is known; the largest count like the largest of twenty."""
-    if "value_mean" not in trial.column_names:
-        return np.ones(trial.num_rows)
-    value = numbers(trial, "value_mean")
-    known = value[value > 0]
-    if not len(known):
-        return np.ones(trial.num_rows)
-    return np.clip(np.where(value > 0, value, np.median(known)), 0, np.quantile(known, 0.95))
-
-
 def _belief(about: dict[str, Any]) -> Belief:
     draws = (np.array(about[name], dtype=np.float64) for name in ("levels", "slopes", "seasons"))
     return Belief(float(about["level"]), float(about["slope"]), *draws)
-
-
-def _types(pairs: pa.Table) -> list[str]:
-    percent, shipping = numbers(pairs, "is_percent_off"), numbers(pairs, "is_free_shipping")
-    return [
-        "percent_off" if p else "free_shipping" if s else "amount_off" for p, s in zip(percent, shipping, strict=True)
-    ]
-
-
-def _redeem(trial: pa.Table, arms: Arms) -> dict[str, float]:
-    """The share of treated buyers who redeem, by type; a type with few of them leans on the share of all (as if 20 more had been seen)."""
-    types = np.array(_types(trial))
-    redeemed = numbers(trial, "redeemed")
-    buyers = (arms.treated == 1) & (arms.bought == 1)
-    overall = float(redeemed[buyers].mean()) if buyers.any() else 1.0
-    return {
-        name: float((redeemed[buyers & (types == name)].sum() + 20 * overall) / ((buyers & (types == name)).sum() + 20))
-        for name in ("percent_off", "amount_off", "free_shipping")
-    }

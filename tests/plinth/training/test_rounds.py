@@ -186,7 +186,11 @@ def test_an_uplift_that_is_no_better_than_chance_is_registered_and_serves_nobody
 @pytest.mark.parametrize(
     ("target", "metrics", "fit"),
     [
-        (UpliftTarget(), {"every_trial_qini": 0.02, "every_trial_qini_low": 0.001, "every_trial_qini_high": 0.04}, True),
+        (
+            UpliftTarget(),
+            {"every_trial_qini": 0.02, "every_trial_qini_low": 0.001, "every_trial_qini_high": 0.04},
+            True,
+        ),
         (UpliftTarget(), {"every_trial_qini": 0.02, "every_trial_qini_low": 0.0, "every_trial_qini_high": 0.04}, False),
         (UpliftTarget(), {"qini": 0.02, "qini_low": 0.01}, False),
         (PropensityTarget(), {"brier": 0.159, "base_rate": 0.2}, True),
