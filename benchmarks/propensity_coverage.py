@@ -51,7 +51,7 @@ def plan_coverage(con: duckdb.DuckDBPyConnection, folder: Path, *, samples: int,
         world = trained_on_sample(con, folder, spec, seed=seed, settings=_LINEAR)
         # A plan that contacts nobody has no interval, and nothing to hold.
         plans = [each for each in plans_tried(con, world, seed) if each.high > each.low]
-        (folder / f"trials-{seed}.sqlite").unlink()
+        (folder / f"trials-{customers}-{seed}.sqlite").unlink()
         held = sum(each.low <= each.true <= each.high for each in plans)
         expected, true, lot = (sum(getattr(each, name) for each in plans) for name in ("expected", "true", "lot"))
         print(

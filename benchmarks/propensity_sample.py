@@ -104,7 +104,7 @@ def trained_on_sample(
     con: duckdb.DuckDBPyConnection, folder: Path, spec: SampleSpec, *, seed: int, settings: UpliftSettings | None = None
 ) -> World:
     """Writes a sample, learns from its earlier promotions, and asks about the later ones."""
-    file = folder / f"trials-{spec.seed}.sqlite"
+    file = folder / f"trials-{spec.customers}-{spec.seed}.sqlite"
     write_sample(f"sqlite:///{file}", spec)
     load_extension(con, "sqlite_scanner")
     con.execute(f"ATTACH {literal(str(file))} AS sample (TYPE sqlite, READ_ONLY)")
