@@ -102,16 +102,20 @@ def believe(
     rng = np.random.default_rng(seed)
     level, slope, spread = _estimate(np.column_stack([shape, beyond]), effect, worth / worth.mean(), groups)
     slopes = _within(slope, float(np.sqrt(spread[1, 1])), rng)
+    # So is the spread itself known from few promotions only.
+    freedom = max(3, int(groups[1].max()))
     # Where the data exaggerate the slope, the same rows exaggerate the level.
     tie = spread[0, 1] / spread[1, 1] if spread[1, 1] > 0 else 0.0
     rest = float(np.sqrt(max(0.0, spread[0, 0] - tie * spread[0, 1])))
-    levels = level + shift + tie * (slopes - slope) + rest * rng.normal(size=len(slopes))
+    levels = level + shift + tie * (slopes - slope) + rest * rng.standard_t(freedom, size=len(slopes))
+    # Spread evenly over the distribution, so that few draws have its width.
+    drawn = rng.permutation(np.argsort(levels)[((np.arange(DRAWS) + 0.5) / DRAWS * len(levels)).astype(np.int64)])
     season = _season(arms.bought, expected, groups[1])
     return Belief(
         level=float(level + shift + tie * (slopes.mean() - slope)),
         slope=float(slopes.mean()),
-        levels=levels[:DRAWS],
-        slopes=slopes[:DRAWS],
+        levels=levels[drawn],
+        slopes=slopes[drawn],
         seasons=np.exp(season * rng.normal(size=DRAWS) - season**2 / 2),
     )
 
@@ -153,7 +157,8 @@ def _estimate(design: Array, effect: Array, worth: Array, groups: list[Places]) 
 
 def _together(moves: Array, group: Places) -> Array:
     sums = np.column_stack([np.bincount(group, moves[:, k]) for k in range(moves.shape[1])])
-    return np.asarray(sums.T @ sums)
+    # Few groups look more alike than they are.
+    return np.asarray(sums.T @ sums * len(sums) / max(1, len(sums) - 1))
 
 
 def _within(found: float, error: float, rng: np.random.Generator) -> Array:
