@@ -17,15 +17,11 @@ Each is drawn with its error, which allows for the likeness of a customer's rows
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plinth.promote.columns import Array, Places, numbers
+from plinth.promote.columns import Array, Places
 from plinth.promote.learners import Arms
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 DRAWS = 36
 _PRIOR_DRAWS = 4_000
@@ -67,25 +63,13 @@ def shape_of(untreated: Array) -> Array:
     return np.asarray(rate * np.exp(-rate))
 
 
-def worth_of(trial: pa.Table) -> Array:
-    """What an order of each row's customer was worth, as far as it is known; the largest count like the largest of twenty."""
-    if "value_mean" not in trial.column_names:
-        return np.ones(trial.num_rows)
-    value = numbers(trial, "value_mean")
-    known = value[value > 0]
-    if not len(known):
-        return np.ones(trial.num_rows)
-    return np.clip(np.where(value > 0, value, np.median(known)), 0, np.quantile(known, 0.95))
-
-
 def believe(
-    unseen: tuple[Array, Array], arms: Arms, customer: Array, promotion: Array, worth: Array, *, shift: float, seed: int
+    unseen: tuple[Array, Array], arms: Arms, customer: Array, promotion: Array, *, shift: float, seed: int
 ) -> Belief:
     """What unseen promotions say of a learner.
 
     Args:
         unseen: each row's chances, untreated and treated, by a learner that has not seen its promotion.
-        worth: how much each row counts: what an order of the customer is worth. A plan is about money, and those who order for much may answer otherwise.
         shift: by how much the trials' effect over all rows is above that over these.
     """
     untreated, treated = unseen
@@ -100,7 +84,7 @@ def believe(
     groups = [np.unique(each, return_inverse=True)[1].astype(np.int64) for each in (customer, promotion)]
     effect = _effects(arms, expected, groups[1])
     rng = np.random.default_rng(seed)
-    level, slope, spread = _estimate(np.column_stack([shape, beyond]), effect, worth / worth.mean(), groups)
+    level, slope, spread = _estimate(np.column_stack([shape, beyond]), effect, groups)
     slopes = _within(slope, float(np.sqrt(spread[1, 1])), rng)
     # So is the spread itself known from few promotions only.
     freedom = max(3, int(groups[1].max()))
@@ -133,26 +117,19 @@ def _effects(arms: Arms, expected: Array, promotion: Places) -> Array:
     return np.where(spread > 0, (arms.treated - share) * rest / np.maximum(spread, 1e-12), 0.0)
 
 
-def _estimate(design: Array, effect: Array, worth: Array, groups: list[Places]) -> tuple[float, float, Array]:
-    """The level, the slope over the second column beside the first (both by worth), and the covariance of the two."""
-    weighed = worth[:, None] * design
-    inverse = np.linalg.pinv(design.T @ weighed)
-    found = inverse @ weighed.T @ effect
-    total = float(worth @ design[:, 0])
-    level = float(worth @ (effect - found[1] * design[:, 1])) / total
+def _estimate(design: Array, effect: Array, groups: list[Places]) -> tuple[float, float, Array]:
+    """The mean effect, its slope over the second column beside the first (least squares), and the covariance of the two."""
+    inverse = np.linalg.pinv(design.T @ design)
+    found = inverse @ design.T @ effect
     # By how much each row moves the two; rows of a customer, or of a promotion, move them together.
     moves = np.column_stack(
-        [
-            worth * (effect - design @ [level, found[1]]) / total,
-            ((effect - design @ found)[:, None] * weighed @ inverse)[:, 1],
-        ]
+        [(effect - effect.mean()) / len(effect), ((effect - design @ found)[:, None] * design @ inverse)[:, 1]]
     )
-    moves[:, 0] -= moves[:, 1] * float(worth @ design[:, 1]) / total
     parts = [_together(moves, group) for group in groups]
     both = parts[0] + parts[1] - moves.T @ moves
     # With few groups the difference can come out smaller than either part, or be no covariance at all.
     spread = both if np.linalg.eigvalsh(both)[0] > 0 and both[1, 1] > 0 else max(parts, key=lambda each: each[0, 0])
-    return level, float(found[1]), spread
+    return float(effect.mean()), float(found[1]), spread
 
 
 def _together(moves: Array, group: Places) -> Array:

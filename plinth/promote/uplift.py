@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plinth.promote import learners
-from plinth.promote.belief import Belief, believe, shape_of, worth_of
+from plinth.promote.belief import Belief, believe, shape_of
 from plinth.promote.choice import Candidate, best_of, folds_by_promotion, qini_of_each, unchosen, unseen
 from plinth.promote.columns import Array, feature_names, matrix, numbers, require
 from plinth.promote.errors import ModelFileRefused
@@ -216,7 +216,7 @@ def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSe
     keys = numbers(judged, "customer_no"), numbers(judged, "promotion_id")
     # Rows that were not looked at still say what the level is.
     shift = everything - trial_effect(few.treated, few.bought)
-    belief = believe(honest, few, *keys, worth_of(judged), shift=shift, seed=seed)
+    belief = believe(honest, few, *keys, shift=shift, seed=seed)
     metrics = measure_uplift(honest[1] - honest[0], few.treated, few.bought, keys[0], seed=seed)
     return Uplift(
         chosen=chosen,

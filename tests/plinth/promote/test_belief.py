@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from plinth.promote.belief import Belief, believe, shape_of, worth_of
+from plinth.promote.belief import Belief, believe, shape_of
 from plinth.promote.columns import Array
 from plinth.promote.learners import Arms
 
@@ -28,7 +27,7 @@ def _believed(
     bought = (rng.random(rows) < np.clip(factor * (known + treated * uplift), 0, 1)).astype(float)
     said = 0.06 * shape + exaggerated * beyond + noise * rng.normal(size=rows)
     arms = Arms(np.empty((rows, 0)), treated, bought, bought)
-    return believe((known, known + said), arms, customer, promotion, np.ones(rows), shift=0.0, seed=seed), uplift, shape
+    return believe((known, known + said), arms, customer, promotion, shift=0.0, seed=seed), uplift, shape
 
 
 def test_differences_that_are_exaggerated_are_taken_back() -> None:
@@ -63,35 +62,5 @@ def test_a_promotion_of_one_arm_only_says_nothing_and_breaks_nothing() -> None:
     promotion = np.repeat([0, 1, 2, 3], 100)
     treated = np.where(promotion == 3, 1.0, (rng.random(400) < 0.5).astype(float))
     arms = Arms(np.empty((400, 0)), treated, (rng.random(400) < 0.2).astype(float), np.zeros(400))
-    belief = believe((known, known + 0.05), arms, np.arange(400), promotion, np.ones(400), shift=0.01, seed=1)
+    belief = believe((known, known + 0.05), arms, np.arange(400), promotion, shift=0.01, seed=1)
     assert np.isfinite([belief.level, belief.slope, *belief.levels, *belief.slopes, *belief.seasons]).all()
-
-
-def test_customers_who_order_for_much_count_for_as_much() -> None:
-    rng = np.random.default_rng(4)
-    rows = 20_000
-    rich = rng.random(rows) < 0.3
-    known = np.full(rows, 0.2)
-    treated = (rng.random(rows) < 0.5).astype(float)
-    effect = np.where(rich, 0.0, 0.1)  # who orders for much does not answer at all
-    bought = (rng.random(rows) < known + treated * effect).astype(float)
-    arms = Arms(np.empty((rows, 0)), treated, bought, bought)
-    worth = np.where(rich, 500.0, 20.0)
-    told = {
-        name: believe(
-            (known, known + 0.07), arms, np.arange(rows), rng.integers(8, size=rows), counted, shift=0.0, seed=1
-        )
-        for name, counted in (("alike", np.ones(rows)), ("by worth", worth))
-    }
-    money = {name: belief.level * worth.sum() for name, belief in told.items()}
-    assert money["alike"] > 4 * (worth @ effect)
-    assert money["by worth"] == pytest.approx(worth @ effect, abs=2.5 * told["by worth"].levels.std() * worth.sum())
-    assert told["by worth"].level < 0.5 * told["alike"].level
-
-
-def test_the_worth_of_an_order_is_the_customers_own_where_he_ordered_and_no_single_one_rules() -> None:
-    values = [None, 0.0, 10.0, 20.0, 30.0, *[20.0] * 30, *[30.0] * 10, 90_000.0]
-    found = worth_of(pa.table({"value_mean": pa.array(values, pa.float64())}))
-    assert found[:5].tolist() == [20.0, 20.0, 10.0, 20.0, 30.0]
-    assert found[-1] < 100
-    assert worth_of(pa.table({"f0": [1.0, 2.0]})).tolist() == [1.0, 1.0]
