@@ -127,8 +127,9 @@ def _estimate(design: Array, effect: Array, groups: list[Places]) -> tuple[float
     )
     parts = [_together(moves, group) for group in groups]
     both = parts[0] + parts[1] - moves.T @ moves
-    # With few groups the difference can come out smaller than either part, or be no covariance at all.
-    spread = both if np.linalg.eigvalsh(both)[0] > 0 and both[1, 1] > 0 else max(parts, key=lambda each: each[0, 0])
+    # With few groups the difference can come out smaller than either part, or be no covariance at all: then the larger part stands.
+    possible = [*parts, *([both] if np.linalg.eigvalsh(both)[0] > 0 else [])]
+    spread = max(possible, key=lambda each: float(each[0, 0]))
     return float(effect.mean()), float(found[1]), spread
 
 

@@ -32,7 +32,7 @@ def _believed(
 
 def test_differences_that_are_exaggerated_are_taken_back() -> None:
     slopes = [_believed(1, exaggerated=factor, rows=20_000)[0].slope for factor in (1.0, 3.0)]
-    assert slopes == [pytest.approx(0.9, abs=0.1), pytest.approx(1 / 3, abs=0.1)]
+    assert slopes == [pytest.approx(0.85, abs=0.15), pytest.approx(1 / 3, abs=0.1)]
 
 
 def test_a_learner_that_says_nothing_true_is_hardly_believed() -> None:
