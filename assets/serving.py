@@ -22,7 +22,7 @@ from plinth.platform import Platform
 from plinth.serving.catalogue import OWNER
 from plinth.serving.lists import Setting, make_popular_items, make_recommendations, make_similar_items
 from plinth.serving.plan import INPUTS as PLAN_INPUTS
-from plinth.serving.plan import make_promotion_plan
+from plinth.serving.plan import make_promotion_plan, plan_code
 from plinth.serving.publish import ENTITY, Published, publish
 from plinth.serving.tables import (
     POPULAR_ITEMS,
@@ -108,7 +108,9 @@ def _plan(platform: Platform) -> dg.AssetsDefinition:
     @dg.asset(
         key=serving_key(PROMOTION_PLAN),
         deps=[UPLIFT, *(dg.AssetKey([table.layer, table.name]) for table in PLAN_INPUTS)],
-        description=f"{PROMOTION_PLAN.description}\n\nWithout campaign history there is no uplift, and the plan is empty.",
+        description=f"{PROMOTION_PLAN.description}\n\nWithout a champion the plan goes by the average effect of the trials; where they show "
+        "none, it contacts nobody. The terms are `promotions` in platform.yaml.",
+        code_version=plan_code(platform.promotions),
         **_told(PROMOTION_PLAN, platform),
     )
     def planned(
@@ -118,7 +120,12 @@ def _plan(platform: Platform) -> dg.AssetsDefinition:
             outcome = make_promotion_plan(_setting(platform, lakehouse, registry, context.run.run_id))
         figures = outcome.summary.figures() if outcome.summary is not None else {}
         return dg.MaterializeResult(
-            metadata={**served_metadata(outcome.served), **{f"plan/{name}": value for name, value in figures.items()}},
+            metadata={
+                **served_metadata(outcome.served),
+                "policy": outcome.policy,
+                "policy_reason": outcome.reason,
+                **{f"plan/{name}": value for name, value in figures.items()},
+            },
             data_version=dg.DataVersion(outcome.served.version.content),
         )
 

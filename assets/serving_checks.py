@@ -11,18 +11,22 @@ import dagster as dg
 from assets.faults import dagster_faults
 from assets.serving import MADE, ONLINE, profile_of, serving_key
 from plinth.platform import Platform
+from plinth.serving.champion import UPLIFT
 from plinth.serving.examine import Broken, broken_lists, without_consent
 from plinth.serving.lists import Setting
+from plinth.serving.plan import served_policy
+from plinth.serving.policy import BY_UPLIFT
 from plinth.serving.sample import compare
 from plinth.serving.tables import PROMOTION_PLAN, ServingTable
 from resources import LakehouseResource, OnlineStoreResource, RegistryResource
 
 LISTS, CONSENT, EQUAL = "lists_are_whole", "no_consent_no_contact", "documents_equal_tables"
+BY_CHAMPION = "planned_by_a_champion"
 
 
 def serving_checks(platform: Platform) -> Sequence[dg.AssetChecksDefinition]:
     """The checks of the serving tables and of what is published."""
-    return [*(_lists(made.table, platform) for made in MADE), _consent(), _equal(platform)]
+    return [*(_lists(made.table, platform) for made in MADE), _consent(), _by_champion(), _equal(platform)]
 
 
 def _lists(table: ServingTable, platform: Platform) -> dg.AssetChecksDefinition:
@@ -57,6 +61,36 @@ def _consent() -> dg.AssetChecksDefinition:
             severity=dg.AssetCheckSeverity.ERROR,
             description="holds" if found.num_rows == 0 else f"{found.num_rows:,} contacts without consent",
             metadata={"rows_broken": found.num_rows, **({"first": dg.MetadataValue.table(rows)} if rows else {})},
+        )
+
+    return look
+
+
+def _by_champion() -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        name=BY_CHAMPION,
+        asset=serving_key(PROMOTION_PLAN),
+        description="The plan goes by a model that ranks customers better than chance. Where trials exist but no version has shown that, it goes by "
+        "their average effect or contacts nobody, and this check says so.",
+        additional_deps=[dg.AssetKey(["models", "uplift"])],
+    )
+    def look(
+        context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource, registry: RegistryResource
+    ) -> dg.AssetCheckResult:
+        with dagster_faults(context):
+            plan = lakehouse.tables().open(PROMOTION_PLAN.id)
+            versions = registry.models().versions(UPLIFT)
+        policy = served_policy(plan)
+        # Where nothing was ever trained there is no campaign history: an empty plan is all that there can be.
+        newest = versions[0] if versions else None
+        told = "there is no campaign history to learn from" if newest is None else "the champion's plan"
+        if policy != BY_UPLIFT and newest is not None:
+            told = newest.decision.reason if newest.decision is not None else f"{newest} was not compared yet"
+        return dg.AssetCheckResult(
+            passed=policy == BY_UPLIFT or newest is None,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"policy {policy}: {told}",
+            metadata={"policy": policy, "contacts": plan.rows, "delta_version": plan.version},
         )
 
     return look

@@ -1,9 +1,9 @@
 """Who buys within 28 days, and whom a promotion moves: the propensity on Online Retail II, the uplift on the sample with its truth.
 
 `python -m benchmarks.propensity [--small] [--validation] [--plot FOLDER]`. The protocol: every customer who bought before the cut-off, the lines
-filtered as `retail_protocol` says; the models learn from cut-offs 28 days apart that end before the tested one, and are calibrated on the last of them.
+filtered as `retail_protocol` says; the models learn from cut-offs 28 days apart whose windows end by the tested one, and are calibrated on the last.
 The test's cut-off is 2011-11-11; choices are made with `--validation` (2011-10-14), never on the test. Figures: `roc_auc`, `pr_auc`, `brier`, `ece`,
-`lift_at_10`, and `qini_vs_truth`. Beside them: the recency rule, logistic regression on recency, frequency and value, and the classifier uncalibrated.
+`lift_at_10`, `qini_vs_truth`, and `plan_interval_coverage`: the share of plans on `--samples` small samples whose 95 % interval holds the truth. Beside them: the recency rule, logistic regression on recency, frequency and value, and the classifier uncalibrated.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.propensity_coverage import plan_coverage
 from benchmarks.propensity_sample import uplift_on_sample
 from benchmarks.report import Bar, finish
 from benchmarks.retail_protocol import TEST, VALIDATION, WINDOW, load_lines, load_sample_lines
@@ -40,12 +42,14 @@ BARS = {
     "brier": Bar("<=", 0.14),
     "ece": Bar("<=", 0.04),
     "lift_at_10": Bar(">=", 3.05),
+    "plan_interval_coverage": Bar(">=", 0.9),
 }
 FIRST = datetime(2010, 5, 28)  # half a year after the data begin: before it every customer looks new
 SEED = 7
 ORDERS = """
 CREATE OR REPLACE TABLE order_log AS SELECT customer, basket, min(time) AS time, count(*) AS lines, count(DISTINCT item) AS items,
-    sum(quantity) AS units, sum(quantity * price) AS value FROM lines GROUP BY customer, basket
+    sum(quantity) AS units, sum(quantity * price) AS value FROM lines GROUP BY customer, basket;
+CREATE OR REPLACE VIEW bought_lines AS SELECT customer, basket, item, time, quantity, price FROM lines
 """
 
 
@@ -55,6 +59,7 @@ def main() -> int:
     parser.add_argument(
         "--validation", action="store_true", help="the cut-off on which choices are made, not the test's"
     )
+    parser.add_argument("--samples", type=int, default=20, help="samples on which plans are held against their truth")
     parser.add_argument("--data", type=Path, help="online_retail_ii.parquet")
     parser.add_argument("--plot", type=Path, metavar="FOLDER", help="where to write the pictures")
     options = parser.parse_args()
@@ -69,12 +74,19 @@ def main() -> int:
         figures = propensity_figures(con, cutoff, first, options.plot)
         size = (400, 300) if options.small else (2000, 540)
         uplift = uplift_on_sample(con, Path(folder), customers=size[0], days=size[1], seed=SEED)
+        samples = 3 if options.small else options.samples
+        coverage = plan_coverage(con, Path(folder), samples=samples, customers=size[0] // 2, days=size[1])
         if options.plot:
             (options.plot / "qini.png").write_bytes(
                 qini_plot(uplift.curves, "Later promotions of the sample, by its truth")
             )
     figures["qini_vs_truth"] = uplift.qini_vs_truth
-    notes = {"cutoff": cutoff.isoformat(), "sample": {name: round(value, 4) for name, value in uplift.beside.items()}}
+    figures |= {"plan_interval_coverage": coverage.share, "plan_true_vs_lot": coverage.true_over_lot}
+    notes = {
+        "cutoff": cutoff.isoformat(),
+        "plans": asdict(coverage),
+        "sample": {name: round(value, 4) for name, value in uplift.beside.items()},
+    }
     return finish("propensity", figures, {} if options.small else BARS, notes)
 
 
@@ -84,7 +96,7 @@ def propensity_figures(
     """Trains before a cut-off, judges at it, prints what stands beside, and gives the figures."""
     con.execute(ORDERS)
     started = time.perf_counter()
-    table = examples(con, "order_log", cutoffs_before(cutoff, first))
+    table = examples(con, "order_log", cutoffs_before(cutoff, first), lines="bought_lines")
     before = pc.less(table["at"], pa.scalar(cutoff, pa.timestamp("us")))
     learn, test = table.filter(before), table.filter(pc.invert(before))
     model = train_propensity(learn, seed=SEED, threads=2)

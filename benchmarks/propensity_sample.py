@@ -16,32 +16,56 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from plinth.engine import literal, load_extension
-from plinth.promote import PlanTerms, Uplift, plan_promotions, train_uplift
+from plinth.promote import PlanTerms, Uplift, UpliftSettings, plan_promotions, train_uplift
 from plinth.promote.columns import Array, numbers
 from plinth.promote.offers import offer_money, order_values
 from plinth.promote.qini import QiniCurve, UpliftMetrics, measure_uplift, true_curve
 from plinth.promote.trial import Shop, trial_rows
 from plinth.promote.uplift import UpliftPrediction
+from plinth.sample import SampleSpec, write_sample
 
 if TYPE_CHECKING:
     import duckdb
 
 _TABLES = """
-CREATE TABLE orders AS SELECT "CUSTNO"::BIGINT AS customer, "INVNO" AS basket, min("INVTS")::TIMESTAMP AS time, count(*) AS lines,
+CREATE OR REPLACE TABLE orders AS SELECT "CUSTNO"::BIGINT AS customer, "INVNO" AS basket, min("INVTS")::TIMESTAMP AS time, count(*) AS lines,
     count(DISTINCT "ITEMNO") AS items, sum("QTY") AS units, sum("QTY" * "UNITPR")::DOUBLE AS value
     FROM sample."INVLINE" WHERE "CUSTNO" IS NOT NULL AND NOT starts_with("INVNO", 'C') AND "QTY" > 0 AND "UNITPR" > 0 GROUP BY ALL;
-CREATE TABLE contacts AS SELECT "CUSTNO"::BIGINT AS customer_no, "PROMOID"::BIGINT AS promotion_id, "CONTDT"::DATE AS contacted_on,
+CREATE OR REPLACE TABLE contacts AS SELECT "CUSTNO"::BIGINT AS customer_no, "PROMOID"::BIGINT AS promotion_id, "CONTDT"::DATE AS contacted_on,
     CASE trim("CHANCD") WHEN 'EM' THEN 'email' WHEN 'SM' THEN 'sms' ELSE 'post' END AS channel,
     if(trim("GRPCD") = 'T', 'treatment', 'control') AS trial_group, trim("RDMFLG") = 'Y' AS is_redeemed,
     nullif("RDMDT"::DATE, DATE '9999-12-31') AS redeemed_on FROM sample."CAMPCON";
-CREATE TABLE promotions AS SELECT "PROMOID"::BIGINT AS promotion_id, "PROMNM" AS promotion_name,
+CREATE OR REPLACE TABLE promotions AS SELECT "PROMOID"::BIGINT AS promotion_id, "PROMNM" AS promotion_name,
     CASE trim("PROMTYP") WHEN 'PC' THEN 'percent_off' WHEN 'AM' THEN 'amount_off' ELSE 'free_shipping' END AS promotion_type,
     if(trim("PROMTYP") = 'PC', "DISCPC", NULL)::DOUBLE AS discount_percent, if(trim("PROMTYP") = 'AM', "DISCPC", NULL)::DOUBLE AS discount_amount,
     "STARTDT"::DATE AS starts_on, "ENDDT"::DATE AS ends_on, "BUDGET"::DOUBLE AS budget FROM sample."PROMOS";
-CREATE TABLE customers AS SELECT "CUSTNO"::BIGINT AS customer_no, nullif(year("BIRTHDT"::DATE), 1900) AS birth_year FROM sample."CUSTMAS";
+CREATE OR REPLACE TABLE customers AS SELECT "CUSTNO"::BIGINT AS customer_no, nullif(year("BIRTHDT"::DATE), 1900) AS birth_year FROM sample."CUSTMAS";
 """
 _LEARNT = 0.7  # of the promotions, the earlier ones
 _BUDGET_SHARE = 0.25  # of what contacting everyone would cost
+
+
+@dataclass(frozen=True)
+class World:
+    """A model, the later promotions of its sample, what it says of them, and their truth: uplift and chance of a redemption of each row."""
+
+    model: Uplift
+    test: pa.Table
+    predicted: UpliftPrediction
+    truth: tuple[Array, Array]
+    learnt: int
+
+
+@dataclass(frozen=True)
+class PlanTried:
+    """One promotion's plan: what it expects with the ends of its interval, and by the truth its profit, that of lot, and that of everyone."""
+
+    expected: float
+    low: float
+    high: float
+    true: float
+    lot: float
+    everyone: float
 
 
 @dataclass(frozen=True)
@@ -57,18 +81,8 @@ def uplift_on_sample(
     con: duckdb.DuckDBPyConnection, folder: Path, *, customers: int, days: int, seed: int
 ) -> UpliftResult:
     """Writes a sample, learns from its earlier promotions, judges on the later ones, prints both."""
-    from plinth.sample import SampleSpec, write_sample
-
-    url = f"sqlite:///{folder / 'trials.sqlite'}"
-    write_sample(url, SampleSpec(customers=customers, days=days))
-    load_extension(con, "sqlite_scanner")
-    con.execute(f"ATTACH {literal(str(folder / 'trials.sqlite'))} AS sample (TYPE sqlite, READ_ONLY)")
-    con.execute(_TABLES)
-    con.execute("DETACH sample")
-    learn, test = _rounds(trial_rows(con, Shop(), ended_before=_end(con)))
-    model = train_uplift(learn, seed=seed, threads=2)
-    predicted = model.predict(test)
-    truth = _truth(url, test)
+    world = trained_on_sample(con, folder, SampleSpec(customers=customers, days=days), seed=seed)
+    predicted, truth, test = world.predicted, world.truth, world.test
     metrics = _judge(predicted.uplift, test, seed)
     curves = {name: true_curve(score, truth[0]) for name, score in (("model", predicted.uplift), ("truth", truth[0]))}
     own, best = curves["model"].coefficient, curves["truth"].coefficient
@@ -78,12 +92,27 @@ def uplift_on_sample(
         "qini_of_truth": seen.qini,
         "uplift_seen": metrics.uplift,
         "uplift_true": float(truth[0].mean()),
-        **_plan_figures(con, test, predicted, truth, seed),
+        **_plan_figures(plans_tried(con, world, seed)),
     }
-    _print(model, metrics, seen, learn.num_rows, test.num_rows)
+    _print(world.model, metrics, seen, world.learnt, test.num_rows)
     for name, value in beside.items():
         print(f"{name:>40}{value:12.4f}")
     return UpliftResult(own / best, beside, curves)
+
+
+def trained_on_sample(
+    con: duckdb.DuckDBPyConnection, folder: Path, spec: SampleSpec, *, seed: int, settings: UpliftSettings | None = None
+) -> World:
+    """Writes a sample, learns from its earlier promotions, and asks about the later ones."""
+    file = folder / f"trials-{spec.customers}-{spec.seed}.sqlite"
+    write_sample(f"sqlite:///{file}", spec)
+    load_extension(con, "sqlite_scanner")
+    con.execute(f"ATTACH {literal(str(file))} AS sample (TYPE sqlite, READ_ONLY)")
+    con.execute(_TABLES)
+    con.execute("DETACH sample")
+    learn, test = _rounds(trial_rows(con, Shop(), ended_before=_end(con)))
+    model = train_uplift(learn, seed=seed, threads=2, settings=settings)
+    return World(model, test, model.predict(test), _truth(f"sqlite:///{file}", test), learn.num_rows)
 
 
 def _end(con: duckdb.DuckDBPyConnection) -> date:
@@ -117,38 +146,39 @@ def _judge(score: Array, rows: pa.Table, seed: int) -> UpliftMetrics:
     return measure_uplift(score, treated, bought, customer, seed=seed)
 
 
-def _plan_figures(
-    con: duckdb.DuckDBPyConnection, rows: pa.Table, predicted: UpliftPrediction, truth: tuple[Array, Array], seed: int
-) -> dict[str, float]:
-    """Plans each later promotion on the customers of its trial with a quarter of what all would cost; the truth prices plan, random and everyone."""
+def plans_tried(con: duckdb.DuckDBPyConnection, world: World, seed: int) -> list[PlanTried]:
+    """Plans each later promotion on the customers of its trial with a quarter of what all would cost; the truth prices plan, lot and everyone."""
     promotions = con.execute("FROM promotions ORDER BY promotion_id").to_arrow_table()
-    expected, true = np.zeros(3), np.zeros(3)
-    low = high = 0.0
-    for promotion in sorted(set(rows["promotion_id"].to_pylist())):
-        inside = np.flatnonzero(numbers(rows, "promotion_id") == promotion)
-        on = rows["at"][int(inside[0])].as_py().date()
-        pairs = _candidates(con, rows.take(inside), predicted.uplift[inside], predicted.redemption[inside], on)
-        offer = promotions.filter(pc.equal(promotions["promotion_id"], promotion))
-        everyone = offer_money(pairs, offer, PlanTerms())
-        terms = PlanTerms(total_budget=_BUDGET_SHARE * float(everyone.cost.sum()))
-        people = pairs.select(["customer_no"]).append_column("has_marketing_consent", pa.array([True] * pairs.num_rows))
-        plan = plan_promotions(pairs, offer, people, on=on, terms=terms, draws=predicted.draws[:, inside], seed=seed)
-        worth = plan.summary.worth
-        expected += (worth.profit, worth.random, worth.everyone)
-        low, high = low + worth.profit_low, high + worth.profit_high
-        real = pairs.set_column(pairs.column_names.index("redemption"), "redemption", pa.array(truth[1][inside]))
-        profit = offer_money(real, offer, terms, truth[0][inside]).profit
-        chosen = np.isin(numbers(pairs, "customer_no"), numbers(plan.table, "customer_no"))
-        # The same budget spent by lot buys that share of everyone's profit.
-        true += (profit[chosen].sum(), _BUDGET_SHARE * profit.sum(), profit.sum())
-    return {
-        "plan_profit_expected": float(expected[0]),
-        "plan_profit_low": low,
-        "plan_profit_high": high,
-        "plan_profit_true": float(true[0]),
-        "random_profit_true": float(true[1]),
-        "everyone_profit_true": float(true[2]),
-    }
+    numbered = numbers(world.test, "promotion_id")
+    return [
+        _tried(con, world, promotions.filter(pc.equal(promotions["promotion_id"], promotion)), seed)
+        for promotion in sorted(set(numbered.tolist()))
+    ]
+
+
+def _tried(con: duckdb.DuckDBPyConnection, world: World, offer: pa.Table, seed: int) -> PlanTried:
+    inside = np.flatnonzero(numbers(world.test, "promotion_id") == offer["promotion_id"][0].as_py())
+    predicted, on = world.predicted, world.test["at"][int(inside[0])].as_py().date()
+    pairs = _candidates(con, world.test.take(inside), predicted.uplift[inside], predicted.redemption[inside], on)
+    terms = PlanTerms(total_budget=_BUDGET_SHARE * float(offer_money(pairs, offer, PlanTerms()).cost.sum()))
+    people = pairs.select(["customer_no"]).append_column("has_marketing_consent", pa.array([True] * pairs.num_rows))
+    plan = plan_promotions(pairs, offer, people, on=on, terms=terms, draws=predicted.draws.take(inside), seed=seed)
+    worth = plan.summary.worth
+    real = pairs.set_column(pairs.column_names.index("redemption"), "redemption", pa.array(world.truth[1][inside]))
+    profit = offer_money(real, offer, terms, world.truth[0][inside]).profit
+    chosen = np.isin(numbers(pairs, "customer_no"), numbers(plan.table, "customer_no"))
+    # The same budget spent by lot buys that share of everyone's profit.
+    true = float(profit[chosen].sum()), float(_BUDGET_SHARE * profit.sum()), float(profit.sum())
+    return PlanTried(worth.profit, worth.profit_low, worth.profit_high, *true)
+
+
+def _plan_figures(plans: list[PlanTried]) -> dict[str, float]:
+    """The sums. Level and slope are the same for all plans, so their errors do not cancel out; the seasons' would, so the sum's interval is a wide one."""
+    names = {
+        "plan_profit_expected": "expected", "plan_profit_low": "low", "plan_profit_high": "high", "plan_profit_true": "true",
+        "random_profit_true": "lot", "everyone_profit_true": "everyone",
+    }  # fmt: skip
+    return {figure: sum(getattr(plan, name) for plan in plans) for figure, name in names.items()}
 
 
 def _candidates(con: duckdb.DuckDBPyConnection, rows: pa.Table, uplift: Array, redemption: Array, on: date) -> pa.Table:

@@ -1,4 +1,4 @@
-"""`platform.yaml` as one typed object: zones, layers, stores, profiles and sources.
+"""`platform.yaml` as one typed object: zones, layers, stores, profiles, sources, and the settings of API and promotions.
 
 What belongs here: the shape of the file, its validation, and the resolution of paths and secrets. What does not: opening a source
 (`plinth.sources`) or a table (`plinth.lakehouse`). Errors name the file, the key and the values that are allowed.
@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from plinth.api_settings import Api
 from plinth.errors import ConfigurationError
+from plinth.promotion_settings import Promotions
 
 Classification = Literal["public", "internal", "confidential", "restricted"]
 Layer = Literal["bronze", "silver", "gold", "features", "serving", "ops"]
@@ -130,6 +131,7 @@ class Platform(_Strict):
     default_profile: str
     sources: dict[str, Source] = {}
     api: Api = Api()
+    promotions: Promotions = Promotions()
     home: Path = Field(default=Path("."), exclude=True)
 
     @model_validator(mode="after")
@@ -305,7 +307,7 @@ def _line(detail: ErrorDetails) -> str:
 def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
     models: dict[str, type[BaseModel]] = {
         **{"zones": Zone, "profiles": Profile, "sources": Source},
-        **{"stores": Stores, "api": Api},
+        **{"stores": Stores, "api": Api, "promotions": Promotions},
     }
     model = models.get(str(location[0]), Platform) if len(location) > 1 else Platform
     return [name for name in model.model_fields if name != "home"]

@@ -6,9 +6,9 @@ and contacts come from (`plinth.transform` makes silver and gold), declared feat
 how offers reach customers (`plinth.online`, `api`).
 
     from plinth.promote import examples, train_propensity
-    table = examples(con, "orders", cutoffs_before(last, first))
+    table = examples(con, "orders", cutoffs_before(last, first), lines="lines")
     propensity = train_propensity(table, seed=7, threads=2)
-    propensity.predict(history_features(con, "points", "orders"))
+    propensity.predict(buyer_features(con, "points", "orders", "lines"))
 
     uplift = train_uplift(trials(con, versions), seed=7, threads=2)
     candidates = find_candidates(con, Shop(), uplift, plannable_offers(con, "promotions", on=day), PlanTerms(), on=day)
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from plinth.promote.consent import consent_violations
 from plinth.promote.errors import ExamplesUnusable, ModelFileRefused, PlanImpossible
-from plinth.promote.history import HORIZON, cutoffs_before, examples, history_features, labels
+from plinth.promote.history import HORIZON, buyer_features, cutoffs_before, examples, history_features, labels
 from plinth.promote.measures import PropensityMetrics, measure_propensity
 from plinth.promote.offers import PlanTerms
 from plinth.promote.plan import PlanSummary, PromotionPlan, plan_promotions
@@ -41,6 +41,7 @@ __all__ = [
     "Uplift",
     "UpliftMetrics",
     "UpliftSettings",
+    "buyer_features",
     "consent_violations",
     "cutoffs_before",
     "examples",

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from plinth.promote.columns import Array
+from plinth.promote.columns import Array, Places
 
 if TYPE_CHECKING:
     from scipy import sparse
 
 EXACT = 2_000
 _SLACK = 1e-9
-Places = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 

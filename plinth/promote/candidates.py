@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plinth.engine import quote
-from plinth.promote.columns import Array
-from plinth.promote.offers import PlanTerms, offer_money, order_values
+from plinth.promote.offers import Draws, PlanTerms, offer_money, order_values
 from plinth.promote.trial import Shop, pair_features
 
 if TYPE_CHECKING:
@@ -45,11 +44,11 @@ class Candidates:
 
     Attributes:
         table: customer_no, promotion_id, channel, untreated (the chance to buy without a contact), uplift, redemption, order_value.
-        draws: a row for each draw of the uplift's distribution, a column for each candidate.
+        draws: of uplift and redemption, in the table's order.
     """
 
     table: pa.Table
-    draws: Array
+    draws: Draws
 
 
 def find_candidates(
@@ -73,7 +72,8 @@ def find_candidates(
             found = _by_channel(con, shop, uplift, channel)
             tables.append(found.table)
             draws.append(found.draws)
-        return _best(tables, np.hstack(draws), offers, terms)
+        both = (np.hstack([getattr(each, name) for each in draws]) for name in ("uplift", "redemption"))
+        return _best(tables, Draws(*both), offers, terms)
     finally:
         con.unregister("plinth_offers")
         con.unregister("plinth_order_values")
@@ -103,7 +103,7 @@ def _with_value(con: duckdb.DuckDBPyConnection, table: pa.Table) -> pa.Table:
     return table.append_column("order_value", pa.array(values, pa.float64()))
 
 
-def _best(tables: list[pa.Table], draws: Array, offers: pa.Table, terms: PlanTerms) -> Candidates:
+def _best(tables: list[pa.Table], draws: Draws, offers: pa.Table, terms: PlanTerms) -> Candidates:
     """Of each pair's channels the one with the highest expected profit."""
     import pyarrow as pa
 
@@ -113,5 +113,5 @@ def _best(tables: list[pa.Table], draws: Array, offers: pa.Table, terms: PlanTer
     order = np.lexsort((-profit, customer, promotion))
     first = np.ones(len(order), dtype=np.bool_)
     first[1:] = (np.diff(customer[order]) != 0) | (np.diff(promotion[order]) != 0)
-    chosen = order[first]
-    return Candidates(every.take(chosen), draws[:, chosen])
+    chosen = order[first].astype(np.int64)
+    return Candidates(every.take(chosen), draws.take(chosen))

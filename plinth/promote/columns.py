@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Array = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 KEYS = ("customer", "customer_no", "at", "bought")
 
 

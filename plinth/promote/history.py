@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from plinth.engine import quote
 from plinth.promote.errors import ExamplesUnusable
+from plinth.promote.habits import habit_features
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,24 +76,48 @@ def history_features(con: duckdb.DuckDBPyConnection, points: str, orders: str) -
 
 
 def examples(
-    con: duckdb.DuckDBPyConnection, orders: str, cutoffs: Sequence[datetime], horizon: timedelta = HORIZON
+    con: duckdb.DuckDBPyConnection,
+    orders: str,
+    cutoffs: Sequence[datetime],
+    horizon: timedelta = HORIZON,
+    lines: str | None = None,
 ) -> pa.Table:
-    """The training examples of a propensity: `labels` with the features of `history_features`.
+    """The training examples of a propensity: `labels` with the features of `buyer_features`.
+
+    Args:
+        lines: the relation of lines, for the features of `habits`; without it there are those of orders alone.
 
     Raises:
         ExamplesUnusable: no cut-off is given.
     """
     rows = labels(con, orders, cutoffs, horizon)
     con.register("plinth_labels", rows.drop_columns(["customer_no"]))
-    con.register("plinth_history", history_features(con, "plinth_labels", orders))
+    con.register("plinth_buyers", buyer_features(con, "plinth_labels", orders, lines))
     try:
         return con.execute(
-            'SELECT h.*, l.bought FROM plinth_labels l JOIN plinth_history h ON h.customer = l.customer AND h."at" = l."at" '
+            'SELECT h.*, l.bought FROM plinth_labels l JOIN plinth_buyers h ON h.customer = l.customer AND h."at" = l."at" '
             "ORDER BY h.at, h.customer"
         ).to_arrow_table()
     finally:
         con.unregister("plinth_labels")
+        con.unregister("plinth_buyers")
+
+
+def buyer_features(con: duckdb.DuckDBPyConnection, points: str, orders: str, lines: str | None = None) -> pa.Table:
+    """What a propensity asks of each point (customer, at): `history_features`, and `habit_features` where there are lines."""
+    of_orders = history_features(con, points, orders)
+    if lines is None:
+        return of_orders
+    con.register("plinth_history", of_orders)
+    con.register("plinth_habits", habit_features(con, points, lines))
+    try:
+        return con.execute(
+            'SELECT h.*, o.* EXCLUDE (customer, "at") FROM plinth_history h JOIN plinth_habits o ON o.customer = h.customer AND o."at" = h."at" '
+            'ORDER BY h."at", h.customer'
+        ).to_arrow_table()
+    finally:
         con.unregister("plinth_history")
+        con.unregister("plinth_habits")
 
 
 def labels(

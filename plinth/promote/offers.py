@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plinth.engine import quote
-from plinth.promote.columns import Array, numbers, require
+from plinth.promote.columns import Array, Places, numbers, require
 from plinth.promote.errors import PlanImpossible
+from plinth.promotion_settings import CONTACT_COST
 
 if TYPE_CHECKING:
     from datetime import date
 
     import duckdb
     import pyarrow as pa
+
+    from plinth.promotion_settings import Promotions
 
 _CANDIDATES = ("customer_no", "promotion_id", "channel", "uplift", "redemption", "order_value")
 
@@ -42,11 +45,21 @@ class PlanTerms:
     """
 
     margin: float = 0.4
-    contact_cost: Mapping[str, float] = field(default_factory=lambda: {"email": 0.02, "sms": 0.06, "post": 0.85})
+    contact_cost: Mapping[str, float] = field(
+        default_factory=lambda: {str(name): cost for name, cost in CONTACT_COST.items()}
+    )
     shipping_cost: float = 4.5
     contact_limit: int = 1
     contact_period_days: int = 21
     total_budget: float | None = None
+
+    @classmethod
+    def of(cls, settings: Promotions, margin: float | None) -> PlanTerms:
+        """The terms of `platform.yaml`; a margin that it leaves open is the catalogue's, where that knows one."""
+        given = settings.model_dump()
+        if given["margin"] is None:
+            given["margin"] = margin if margin is not None else cls.margin
+        return cls(**given)
 
     def __post_init__(self) -> None:
         wrong = [
@@ -81,15 +94,31 @@ class OfferMoney:
         return self.gain - self.cost
 
 
+@dataclass(frozen=True)
+class Draws:
+    """Uplift and redemption of each candidate (columns) in draws of their distribution (rows)."""
+
+    uplift: Array
+    redemption: Array
+
+    def take(self, chosen: Places) -> Draws:
+        """Those of some candidates, by place."""
+        return Draws(self.uplift[:, chosen], self.redemption[:, chosen])
+
+
 def offer_money(
-    candidates: pa.Table, promotions: pa.Table, terms: PlanTerms, uplift: Array | None = None
+    candidates: pa.Table,
+    promotions: pa.Table,
+    terms: PlanTerms,
+    uplift: Array | None = None,
+    redemption: Array | None = None,
 ) -> OfferMoney:
     """The money of each candidate.
 
     Args:
         candidates: customer_no, promotion_id, channel, uplift, redemption, order_value.
         promotions: promotion_id, promotion_type, discount_percent, discount_amount.
-        uplift: other uplifts than the candidates' own, such as one draw of their distribution.
+        uplift, redemption: others than the candidates' own, such as one draw of their distribution.
 
     Raises:
         PlanImpossible: a column, a promotion or the cost of a channel is missing.
@@ -103,7 +132,8 @@ def offer_money(
     offer = value * percent / 100 + np.minimum(amount, value) + shipping * terms.shipping_cost
     contact = np.array([terms.contact_cost[channel] for channel in candidates["channel"].to_pylist()], dtype=np.float64)
     effect = numbers(candidates, "uplift") if uplift is None else uplift
-    return OfferMoney(effect * value * terms.margin, numbers(candidates, "redemption") * offer + contact)
+    redeemed = numbers(candidates, "redemption") if redemption is None else redemption
+    return OfferMoney(effect * value * terms.margin, redeemed * offer + contact)
 
 
 def order_values(con: duckdb.DuckDBPyConnection, orders: str, *, at: object, weight: float = 3.0) -> pa.Table:

@@ -15,7 +15,7 @@ import numpy as np
 from plinth.promote.assign import Problem, Solution, solve
 from plinth.promote.columns import Array, numbers, require
 from plinth.promote.errors import PlanImpossible
-from plinth.promote.offers import OfferMoney, PlanTerms, offer_money
+from plinth.promote.offers import Draws, OfferMoney, PlanTerms, offer_money
 from plinth.promote.worth import PlanWorth, judge
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def plan_promotions(
     on: date,
     terms: PlanTerms | None = None,
     contacts: pa.Table | None = None,
-    draws: Array | None = None,
+    draws: Draws | None = None,
     seed: int = 0,
 ) -> PromotionPlan:
     """Plans the contacts of a day.
@@ -79,7 +79,7 @@ def plan_promotions(
         customers: customer_no, has_marketing_consent, is_active where known. Who is not in it, or has not plainly consented, is never contacted.
         on: the day of the plan; a contact is made on the first day of its promotion, but not before this one.
         contacts: those already made or on their way: customer_no, contacted_on; they use up the contact limit.
-        draws: uplifts of each candidate in draws of their distribution (rows), for the intervals; without them the intervals have no width.
+        draws: uplift and redemption of each candidate in draws of their distribution, for the intervals; without them the intervals have no width.
         seed: of the random plans that this one is held against.
 
     Raises:
@@ -178,9 +178,12 @@ def _already(contacts: pa.Table | None, people: Any, days: Any, terms: PlanTerms
     return found
 
 
-def _draws(candidates: pa.Table, offers: pa.Table, terms: PlanTerms, draws: Array | None) -> list[Array]:
+def _draws(candidates: pa.Table, offers: pa.Table, terms: PlanTerms, draws: Draws | None) -> list[Array]:
     """Each candidate's profit in each draw."""
-    return [] if draws is None else [offer_money(candidates, offers, terms, draw).profit for draw in draws]
+    if draws is None:
+        return []
+    both = zip(draws.uplift, draws.redemption, strict=True)
+    return [offer_money(candidates, offers, terms, *each).profit for each in both]
 
 
 def _table(candidates: pa.Table, offers: pa.Table, money: OfferMoney, solution: Solution, on: date) -> pa.Table:

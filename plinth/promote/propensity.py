@@ -1,12 +1,15 @@
-"""The chance that a customer buys within the next 28 days: a gradient-boosted classifier, calibrated on a later window.
+"""The chance that a customer buys within the next 28 days: gradient-boosted classifiers of several seeds, calibrated on a later window.
 
-What belongs here: training, calibration, prediction and the model's files. What does not: features (`history`, `plinth.features`) and measures. The
-model takes any table of numeric columns: the 51 of `history` did a little better than the 31 of the view `customer` on each validation window of
-Online Retail II (PR-AUC .576 and .569, .568 and .564), and both together no better than the former.
+What belongs here: training, calibration, prediction and the model's files. What does not: features (`history`, `habits`, `plinth.features`) and
+measures. The model takes any table of numeric columns: those of `history` did a little better than the 31 of the view `customer` on each validation
+window of Online Retail II (PR-AUC .576 and .569, .568 and .564), and both together no better than the former.
 
-The classifier learns from all cut-offs but the last; Platt scaling (a logistic curve over its log-odds) then learns on the last, whose customers the
-classifier has not seen in that window. Isotonic regression in its place lost PR-AUC (.639 to .614 on Online Retail II): its steps tie customers.
-The time of the year is no feature: on validation windows it made the calibration worse, because two years hold each season once.
+All classifiers but the newest learn from all cut-offs but the last; Platt scaling (a logistic curve over their mean log-odds) then learns on the last,
+whose window they have not seen. The newest learns from the last cut-off too, and joins the mean. On four validation windows that ranked better than
+without it (ROC-AUC +.0006) and its chances were no worse; when all learnt from the last one, they were worse where trade grows: what is learnt by heart
+of a window's level is missing in the curve, and does not come again in the next window. Isotonic regression in place of the curve lost PR-AUC (.639 to
+.614 on Online Retail II): its steps tie customers. The time of the year is no feature: on validation windows it made the calibration worse, because two
+years hold each season once.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import numpy as np
 
 from plinth.promote.columns import Array, feature_names, matrix, numbers, require
 from plinth.promote.errors import ExamplesUnusable, ModelFileRefused
-from plinth.promote.estimators import read_model, write_model
+from plinth.promote.folder import read_model, write_model
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,14 +35,21 @@ KIND = "propensity"
 
 @dataclass(frozen=True)
 class PropensitySettings:
-    """The classifier's settings, chosen on cut-offs of Online Retail II before the test's: the figures hardly depend on them."""
+    """The classifiers' settings, chosen on cut-offs of Online Retail II before the test's: the figures hardly depend on them.
 
-    iterations: int = 150
+    Attributes:
+        members: so many classifiers of different seeds are calibrated on the last cut-off, and `newest` more have learnt from it; all their log-odds
+            are averaged.
+    """
+
+    iterations: int = 200
     learning_rate: float = 0.04
     leaves: int = 10
     smallest_leaf: int = 150
-    share_of_features: float = 0.4
+    share_of_features: float = 0.2
     ridge: float = 5.0
+    members: int = 2
+    newest: int = 1
 
 
 @dataclass(frozen=True)
@@ -48,11 +58,11 @@ class Propensity:
 
     Attributes:
         features: names of the columns that it reads.
-        slope, intercept: the calibration: log-odds = intercept + slope x the classifier's log-odds.
+        slope, intercept: the calibration: log-odds = intercept + slope x the classifiers' mean log-odds.
         trained_until: the last cut-off of its examples, on which it was calibrated.
     """
 
-    classifier: HistGradientBoostingClassifier
+    classifiers: tuple[HistGradientBoostingClassifier, ...]
     features: tuple[str, ...]
     slope: float
     intercept: float
@@ -69,11 +79,10 @@ class Propensity:
         return _sigmoid(self.intercept + self.slope * _log_odds(self.uncalibrated(features)))
 
     def uncalibrated(self, features: pa.Table) -> Array:
-        """The classifier's own chance of each row, which ranks as `predict` does."""
+        """The classifiers' own chance of each row, which ranks as `predict` does."""
         if features.num_rows == 0:
             return np.empty(0)
-        found = self.classifier.predict_proba(matrix(features, self.features))[:, 1]
-        return np.asarray(found, dtype=np.float64)
+        return _sigmoid(_mean_odds(self.classifiers, _values(features, self.features)))
 
     def save(self, folder: Path) -> None:
         """Writes `estimators.skops` and `settings.json` into a folder; the same model gives the same bytes."""
@@ -86,7 +95,7 @@ class Propensity:
             "seed": self.seed,
             "settings": asdict(self.settings),
         }
-        write_model(folder, [self.classifier], about)
+        write_model(folder, self.classifiers, about)
 
     @classmethod
     def load(cls, folder: Path) -> Propensity:
@@ -100,15 +109,17 @@ class Propensity:
         found, about = read_model(folder, KIND, (HistGradientBoostingClassifier,))
         try:
             features = tuple(str(name) for name in about["features"])
-            if len(found) != 1 or found[0].n_features_in_ != len(features):
-                raise ValueError(f"{len(found)} classifiers for {len(features)} features")
+            settings = PropensitySettings(**about["settings"])
+            expected = settings.members + settings.newest
+            if len(found) != expected or any(each.n_features_in_ != len(features) for each in found):
+                raise ValueError(f"{len(found)} classifiers, not {expected} of {len(features)} features")
             return cls(
-                classifier=found[0],
+                classifiers=tuple(found),
                 features=features,
                 slope=float(about["slope"]),
                 intercept=float(about["intercept"]),
                 trained_until=datetime.fromisoformat(about["trained_until"]),
-                settings=PropensitySettings(**about["settings"]),
+                settings=settings,
                 seed=int(about["seed"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as problem:
@@ -123,41 +134,61 @@ def train_propensity(
     features: Sequence[str] | None = None,
     settings: PropensitySettings | None = None,
 ) -> Propensity:
-    """Trains on all cut-offs but the last, and calibrates on the last.
+    """Trains on all cut-offs, and calibrates on the last those that have not learnt from it.
 
     Args:
         examples: rows of `customer`, `at` (the cut-off), `bought` (BOOLEAN) and numeric features, as `history.examples` gives them.
         features: which columns to learn from; every numeric one by default.
-        threads: how many threads the classifier may use (more than there are cores makes it ten times slower).
+        threads: how many threads a classifier may use (more than there are cores makes it ten times slower).
 
     Raises:
         ExamplesUnusable: there are fewer than two cut-offs, or one side of them has no buyers or nobody else.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    import sklearn.ensemble  # noqa: F401  # brings OpenMP, whose threads can be limited only once it is loaded
     from threadpoolctl import threadpool_limits
 
     require(examples, ("customer", "at", "bought"))
     settings = settings or PropensitySettings()
     names = tuple(features) if features is not None else feature_names(examples)
     learn, calibrate, last = _split(examples)
-    values, bought = matrix(examples, names), numbers(examples, "bought")
+    values, bought = _values(examples, names), numbers(examples, "bought")
     for part, what in ((learn, "before the last cut-off"), (calibrate, "at the last cut-off")):
         _two_classes(bought[part], what)
-    classifier = HistGradientBoostingClassifier(
-        learning_rate=settings.learning_rate,
-        max_iter=settings.iterations,
-        max_leaf_nodes=settings.leaves,
-        min_samples_leaf=settings.smallest_leaf,
-        max_features=settings.share_of_features,
-        l2_regularization=settings.ridge,
-        early_stopping=False,
-        random_state=seed,
-    )
     with threadpool_limits(limits=threads):
-        classifier.fit(values[learn], bought[learn].astype(np.int64))
-        odds = _log_odds(classifier.predict_proba(values[calibrate])[:, 1])
-    slope, intercept = platt(odds, bought[calibrate])
-    return Propensity(classifier, names, slope, intercept, last, settings, seed)
+        seeds = range(seed * 100, seed * 100 + settings.members + settings.newest)
+        unseen = _fitted(values[learn], bought[learn], seeds[: settings.members], settings)
+        slope, intercept = platt(_mean_odds(unseen, values[calibrate]), bought[calibrate])
+        newest = _fitted(values, bought, seeds[settings.members :], settings)
+    return Propensity((*unseen, *newest), names, slope, intercept, last, settings, seed)
+
+
+def _fitted(
+    values: Array, bought: Array, seeds: Sequence[int], settings: PropensitySettings
+) -> tuple[HistGradientBoostingClassifier, ...]:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return tuple(
+        HistGradientBoostingClassifier(
+            learning_rate=settings.learning_rate,
+            max_iter=settings.iterations,
+            max_leaf_nodes=settings.leaves,
+            min_samples_leaf=settings.smallest_leaf,
+            max_features=settings.share_of_features,
+            l2_regularization=settings.ridge,
+            early_stopping=False,
+            random_state=each,
+        ).fit(values, bought.astype(np.int64))
+        for each in seeds
+    )
+
+
+def _mean_odds(classifiers: Sequence[HistGradientBoostingClassifier], values: Array) -> Array:
+    return np.asarray(np.mean([_log_odds(each.predict_proba(values)[:, 1]) for each in classifiers], axis=0))
+
+
+def _values(table: pa.Table, names: Sequence[str]) -> Array:
+    # Sums of doubles end in other digits with each order of the rows; in single precision the same tables give the same model.
+    return np.asarray(matrix(table, names).astype(np.float32), dtype=np.float64)
 
 
 def platt(log_odds: Array, outcome: Array) -> tuple[float, float]:

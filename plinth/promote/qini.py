@@ -9,6 +9,7 @@ line to its end, which a random ranking follows. Rows of one score enter togethe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -112,6 +113,14 @@ def measure_uplift(
         uplift_top_30=trial_effect(treated[top], bought[top]),
         slope=_slope(score, treated, bought),
     )
+
+
+def pooled_qini(parts: Sequence[UpliftMetrics]) -> tuple[float, float, float]:
+    """The coefficient over trials that were judged apart, each by how sure it is, with the ends of its 95 % interval."""
+    found = np.array([each.qini for each in parts])
+    weights = np.array([max((each.qini_high - each.qini_low) / 3.92, 1e-9) ** -2 for each in parts])
+    mean, error = float(weights @ found / weights.sum()), float(weights.sum() ** -0.5)
+    return mean, mean - 1.96 * error, mean + 1.96 * error
 
 
 def trial_effect(treated: Array, bought: Array) -> float:

@@ -6,7 +6,7 @@ Everything is as of the pair's instant `at`, the morning of the contact; nothing
 Relations are names of tables or views of the connection, with the names of silver and gold:
 - pairs: customer_no, promotion_id, channel, at TIMESTAMP.
 - contacts (silver/campaign_contacts), promotions (silver/promotions), customers (customer_no, birth_year; gold/customer_360 or silver/customers).
-- orders: as `history` says; `GOLD_ORDERS` makes it of gold/customer_orders.
+- orders: as `history` says; `booked` makes it of silver/invoice_lines.
 """
 
 from __future__ import annotations
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-GOLD_ORDERS = """
-SELECT customer_no::BIGINT AS customer, order_no AS basket, ordered_at AS time, lines, items, units, goods_value::DOUBLE AS value
-FROM {scan} WHERE items > 0
-"""
 KEYS = (
     "customer",
     "customer_no",

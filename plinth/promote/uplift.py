@@ -4,8 +4,8 @@ What belongs here: the choice among the learners, the bootstrap over customers, 
 learners (`learners`), the rows (`trial`), what an uplift is worth (`offers`).
 
 The kind and its strength are chosen by the Qini coefficient on promotions that the learner has not seen (folds by promotion: a plan always asks about
-a new one). The model is then an ensemble: each member learns from the same rows with random weights by customer and by promotion (the Bayesian bootstrap), the mean is the
-estimate, and the members' spread is its uncertainty.
+a new one). The model is then an ensemble: each member learns from the same rows with random weights by customer and by promotion (the Bayesian bootstrap).
+How much of what the members say is believed, and how sure that is, comes from the unseen promotions (`belief`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plinth.promote import learners
-from plinth.promote.choice import Candidate, folds_by_promotion, qini_of_each, unseen
+from plinth.promote.belief import Belief, believe, shape_of
+from plinth.promote.choice import Candidate, best_of, folds_by_promotion, qini_of_each, unchosen, unseen
 from plinth.promote.columns import Array, feature_names, matrix, numbers, require
 from plinth.promote.errors import ModelFileRefused
-from plinth.promote.estimators import read_model, write_model
+from plinth.promote.folder import read_model, write_model
 from plinth.promote.learners import LINEAR, Arms, Scaling
+from plinth.promote.offers import Draws
 from plinth.promote.qini import UpliftMetrics, measure_uplift, trial_effect
+from plinth.promote.redemption import offer_types, redemption_shares
 from plinth.promote.trial import KEYS
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 KIND = "uplift"
 _BLOCK = 50_000
+_SAME_FOR_ALL = Candidate("hazard", 1e9)
+"""The treatment's products with the features are held back so much that only its own step is left."""
 _NEEDED = ("customer_no", "promotion_id", "treated", "bought", "orders_within", "redeemed")
 
 
@@ -57,13 +62,13 @@ class UpliftSettings:
 
 @dataclass(frozen=True)
 class UpliftPrediction:
-    """For each row: the chance to buy untreated and treated, their difference, the chance to redeem if treated, and each member's difference."""
+    """For each row: the chance to buy untreated and treated, their difference, the chance to redeem if treated, and draws of the last two."""
 
     untreated: Array
     treated: Array
     uplift: Array
     redemption: Array
-    draws: Array
+    draws: Draws
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,10 @@ class Uplift:
 
     Attributes:
         redeem: for each promotion type (`percent_off`, `free_shipping`, `amount_off`) the share of treated buyers who redeem.
-        shrink: how much of the differences between customers is believed: the slope that the outcomes of unseen promotions have over them, never more
-            than 1. A plan picks the highest predictions, and those are the most exaggerated.
-        level: the effect over all rows of the trials; `levels` is each member's mean over the rows that it learnt from.
+        belief: what of the members' differences is believed, with draws.
+        shape_mean: the mean of `belief.shape_of` over the rows that were learnt from; `levels` is each member's mean uplift over them.
         tried: the Qini coefficient of each candidate on unseen promotions.
-        metrics: of the chosen one, on unseen promotions.
+        metrics: of the choice, on promotions that neither learner nor choice has seen.
     """
 
     chosen: Candidate
@@ -85,8 +89,8 @@ class Uplift:
     features: tuple[str, ...]
     treated_share: float
     redeem: Mapping[str, float]
-    shrink: float
-    level: float
+    belief: Belief
+    shape_mean: float
     levels: Array
     tried: Mapping[str, float]
     metrics: UpliftMetrics
@@ -102,13 +106,14 @@ class Uplift:
         # In blocks: the linear kinds make a matrix twice as wide as the features, for each arm.
         blocks = [self._chances(pairs.slice(start, _BLOCK)) for start in range(0, max(pairs.num_rows, 1), _BLOCK)]
         untreated, raw = (np.concatenate([block[part] for block in blocks], axis=-1) for part in (0, 1))
-        # The level is that of the trial, as sure as the members agree on it; only the differences around it are shrunk.
-        level = self.level + self.levels - self.levels.mean()
-        draws = level[:, None] + self.shrink * (raw - self.levels[:, None])
-        uplift = np.clip(draws.mean(axis=0), -untreated, 1 - untreated)
+        shape = shape_of(untreated) / self.shape_mean
+        beyond = raw - self.levels[:, None] * shape
+        uplift = np.clip(self.belief.uplift(shape, beyond.mean(axis=0)), -untreated, 1 - untreated)
+        rate = np.array([self.redeem[name] for name in offer_types(pairs)], dtype=np.float64)
+        drawn = self.belief.draws(shape, beyond)
+        bought = np.clip(self.belief.seasons[:, None] * untreated + drawn, 0, 1)
         treated = untreated + uplift
-        rate = np.array([self.redeem[name] for name in _types(pairs)], dtype=np.float64)
-        return UpliftPrediction(untreated, treated, uplift, treated * rate, draws)
+        return UpliftPrediction(untreated, treated, uplift, treated * rate, Draws(drawn, bought * rate))
 
     def _chances(self, pairs: pa.Table) -> tuple[Array, Array]:
         """The members' mean chance without a contact of each row, and each member's difference."""
@@ -131,8 +136,8 @@ class Uplift:
             "features": list(self.features),
             "treated_share": self.treated_share,
             "redeem": dict(self.redeem),
-            "shrink": self.shrink,
-            "level": self.level,
+            "belief": {name: np.asarray(value).tolist() for name, value in vars(self.belief).items()},
+            "shape_mean": self.shape_mean,
             "levels": self.levels.tolist(),
             "tried": dict(self.tried),
             "metrics": self.metrics.figures(),
@@ -171,8 +176,8 @@ class Uplift:
             features=tuple(about["features"]),
             treated_share=float(about["treated_share"]),
             redeem={str(name): float(value) for name, value in about["redeem"].items()},
-            shrink=float(about["shrink"]),
-            level=float(about["level"]),
+            belief=_belief(about["belief"]),
+            shape_mean=float(about["shape_mean"]),
             levels=np.array(about["levels"], dtype=np.float64),
             tried={str(name): float(value) for name, value in about["tried"].items()},
             metrics=UpliftMetrics(**{**figures, **counts}),
@@ -190,11 +195,12 @@ def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSe
     Raises:
         ExamplesUnusable: there are too few promotions, or too few rows in an arm, to learn from.
     """
+    import sklearn.ensemble  # noqa: F401  # brings OpenMP, whose threads can be limited only once it is loaded
     from threadpoolctl import threadpool_limits
 
     settings = settings or UpliftSettings()
     require(trial, _NEEDED)
-    level = trial_effect(numbers(trial, "treated"), numbers(trial, "bought"))
+    everything = trial_effect(numbers(trial, "treated"), numbers(trial, "bought"))
     names = feature_names(trial, without=KEYS)
     trial = _at_most(trial, settings.most_rows, seed)
     judged = _at_most(trial, settings.choice_rows, seed)
@@ -204,24 +210,39 @@ def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSe
     with threadpool_limits(limits=threads):
         predicted = {each: unseen(each, few, scaling, folds, seed) for each in settings.candidates}
         tried = qini_of_each(predicted, few, folds)
-        chosen = max(settings.candidates, key=lambda each: tried[each])
-        members, levels = _members(chosen, arms, scaling, trial, settings.members, seed)
-    score = predicted[chosen][1] - predicted[chosen][0]
-    metrics = measure_uplift(score, few.treated, few.bought, numbers(judged, "customer_no"), seed=seed)
+        chosen = best_of(predicted, few, folds)
+        members, levels, shape = _members(chosen, arms, scaling, trial, settings.members, seed)
+    honest = unchosen(predicted, few, folds)
+    keys = numbers(judged, "customer_no"), numbers(judged, "promotion_id")
+    # Rows that were not looked at still say what the level is.
+    shift = everything - trial_effect(few.treated, few.bought)
+    belief = believe(honest, few, *keys, shift=shift, seed=seed)
+    metrics = measure_uplift(honest[1] - honest[0], few.treated, few.bought, keys[0], seed=seed)
     return Uplift(
         chosen=chosen,
         members=members,
         scaling=scaling,
         features=names,
         treated_share=float(arms.treated.mean()),
-        redeem=_redeem(trial, arms),
-        shrink=min(1.0, max(0.0, metrics.slope)),
-        level=level,
+        redeem=redemption_shares(trial, arms),
+        belief=belief,
+        shape_mean=shape,
         levels=levels,
         tried={str(each): value for each, value in tried.items()},
         metrics=metrics,
         seed=seed,
     )
+
+
+def train_average_effect(trial: pa.Table, *, seed: int, threads: int) -> Uplift:
+    """An uplift that tells no customers apart but by their own chance to buy: a contact multiplies everybody's rate of orders by the same factor.
+
+    What is left to plan by where no learner ranks unseen promotions better than chance.
+
+    Raises:
+        ExamplesUnusable: as `train_uplift`.
+    """
+    return train_uplift(trial, seed=seed, threads=threads, settings=UpliftSettings(candidates=(_SAME_FOR_ALL,)))
 
 
 def _arms(trial: pa.Table, names: tuple[str, ...]) -> Arms:
@@ -237,14 +258,14 @@ def _at_most(trial: pa.Table, most: int, seed: int) -> pa.Table:
 
 def _members(
     chosen: Candidate, arms: Arms, scaling: Scaling, trial: pa.Table, count: int, seed: int
-) -> tuple[tuple[tuple[Any, ...], ...], Array]:
-    """The members, and each one's mean uplift over the rows."""
+) -> tuple[tuple[tuple[Any, ...], ...], Array, float]:
+    """The members, each one's mean uplift over the rows, and the mean shape."""
     if chosen.kind in LINEAR:
         arms = Arms(scaling(arms.features), arms.treated, arms.bought, arms.orders)
     # Both a customer's rows and a promotion's rows are alike: a plan asks about customers and promotions that are new draws of either.
     places = [np.unique(numbers(trial, name), return_inverse=True)[1] for name in ("customer_no", "promotion_id")]
     rng = np.random.default_rng(seed)
-    found, levels = [], []
+    found, levels, chances = [], [], np.zeros(len(arms.bought))
     for number in range(count):
         weights = np.prod([rng.exponential(size=place.max() + 1)[place] for place in places], axis=0)
         models = learners.fit(chosen.kind, arms, weights, chosen.strength, seed + number)
@@ -252,23 +273,10 @@ def _members(
         untreated, treated = learners.chances(chosen.kind, models, arms.features, chosen.strength, share)
         found.append(tuple(models))
         levels.append(float((treated - untreated).mean()))
-    return tuple(found), np.array(levels)
+        chances += untreated / count
+    return tuple(found), np.array(levels), max(float(shape_of(chances).mean()), 1e-12)
 
 
-def _types(pairs: pa.Table) -> list[str]:
-    percent, shipping = numbers(pairs, "is_percent_off"), numbers(pairs, "is_free_shipping")
-    return [
-        "percent_off" if p else "free_shipping" if s else "amount_off" for p, s in zip(percent, shipping, strict=True)
-    ]
-
-
-def _redeem(trial: pa.Table, arms: Arms) -> dict[str, float]:
-    """The share of treated buyers who redeem, by type; a type with few of them leans on the share of all (as if 20 more had been seen)."""
-    types = np.array(_types(trial))
-    redeemed = numbers(trial, "redeemed")
-    buyers = (arms.treated == 1) & (arms.bought == 1)
-    overall = float(redeemed[buyers].mean()) if buyers.any() else 1.0
-    return {
-        name: float((redeemed[buyers & (types == name)].sum() + 20 * overall) / ((buyers & (types == name)).sum() + 20))
-        for name in ("percent_off", "amount_off", "free_shipping")
-    }
+def _belief(about: dict[str, Any]) -> Belief:
+    draws = (np.array(about[name], dtype=np.float64) for name in ("levels", "slopes", "seasons"))
+    return Belief(float(about["level"]), float(about["slope"]), *draws)

@@ -2,9 +2,9 @@
 
 What belongs here: expected profits and their intervals. What does not: the plan itself (`plan`) and what really came of one (the next trial tells that).
 
-The intervals are those of the uplift model: every draw of its uplifts prices the plan, the random plans and everyone anew, and the spread over the draws
-gives mean +- 1.96 standard deviations. They do not hold what the terms get wrong, such as the margin, nor that promotions may move less than they used to:
-on samples with known truth two of four plans brought less than their interval said (docs/promotions.md).
+The intervals are those of the uplift model: every draw of its uplifts and redemptions prices the plan, the random plans and everyone anew, and the
+spread over the draws gives mean +- 1.96 standard deviations. They do not hold what the terms get wrong, such as the margin. How often they hold the
+truth is measured on samples (`benchmarks.propensity`, `plan_interval_coverage`).
 """
 
 from __future__ import annotations

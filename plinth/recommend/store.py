@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from plinth.estimators import estimators_from_bytes, estimators_to_bytes
 from plinth.recommend.errors import ModelRefused
 from plinth.recommend.features import FEATURES
 from plinth.recommend.log import Array, Goods, Log
-from plinth.recommend.ranker_file import ranker_bytes, ranker_of
 from plinth.recommend.session import pack, unpack
 from plinth.recommend.settings import RecommenderSettings
 from plinth.recommend.snapshot import ItemModels
 
 if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     from plinth.recommend.recommender import Recommender
 
 FILES = ("log.npz", "models.npz", "ranker.skops", "settings.json")
-FORMAT = 1
+FORMAT = 2
 _LOG = ("customers", "countries", "country", "customer", "item", "basket", "day")
 _GOODS = ("labels", "descriptions", "prices")
 _MODELS = ("ease", "taste", "together", "baskets", "text")
@@ -42,7 +44,7 @@ def save(recommender: Recommender, folder: Path) -> None:
     (folder / "models.npz").write_bytes(
         pack({f"{name}_{part}": array for name, matrix in matrices.items() for part, array in _parts(matrix).items()})
     )
-    (folder / "ranker.skops").write_bytes(ranker_bytes(recommender.ranker))
+    (folder / "ranker.skops").write_bytes(estimators_to_bytes([recommender.ranker]))
     about = {
         "format": FORMAT,
         "at": recommender.at,
@@ -71,11 +73,29 @@ def load(folder: Path, threads: int) -> Recommender:
         log=log,
         models=ItemModels(*(_matrix(matrices, name, len(log.goods), folder) for name in _MODELS)),
         sellable=arrays["sellable"],
-        ranker=ranker_of(_bytes(folder, "ranker.skops"), len(FEATURES), where=str(folder / "ranker.skops")),
+        ranker=_ranker(_bytes(folder, "ranker.skops"), folder / "ranker.skops"),
         settings=RecommenderSettings.from_dict(about["settings"]),
         seed=int(about["seed"]),
         threads=threads,
     )
+
+
+def _ranker(body: bytes, where: Path) -> HistGradientBoostingClassifier:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    found = estimators_from_bytes(body, (HistGradientBoostingClassifier,), where=where, refused=ModelRefused)
+    if len(found) != 1 or getattr(found[0], "n_features_in_", None) != len(FEATURES):
+        raise ModelRefused(
+            "the file holds another model than this ranker",
+            expected=f"one classifier of {len(FEATURES)} features",
+            found=", ".join(
+                f"{type(each).__name__} of {getattr(each, 'n_features_in_', 'no')} features" for each in found
+            )
+            or "none",
+            where=where,
+        )
+    ranker: HistGradientBoostingClassifier = found[0]
+    return ranker
 
 
 def _parts(matrix: sparse.csr_matrix) -> dict[str, Array]:

@@ -4,7 +4,7 @@ What belongs here: the rules and the record of what was decided. What does not: 
 (`plinth.registry.registry`).
 
 The rules: a figure counts only beside another of the same snapshot; an equal figure is no better one; a version that was rolled back comes back
-by hand only. The row of champions stands in a tag of the model, so that a rollback can be rolled back further.
+by hand only; a version that is unfit in itself (no better than knowing nothing) is never promoted, be there a champion or not. The row of champions stands in a tag of the model, so that a rollback can be rolled back further.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Challenge:
     higher_is_better: bool
     evaluated_on: str
     evaluate: Callable[[RegisteredVersion], float | None] | None
+    unfit: str = ""
 
 
 def challenge(registry: Registry, asked: Challenge) -> Decision:
@@ -121,6 +122,8 @@ def _decide(
         )
     if value is None or not math.isfinite(value):
         return decision(False, f"version {version.version} has no {asked.metric}")
+    if asked.unfit:
+        return decision(False, f"version {version.version} is not fit to serve: {asked.unfit}")
     if champion is None:
         return decision(True, f"there was no champion; {asked.metric} {value:.4f}")
     if held is None or not math.isfinite(held):

@@ -198,6 +198,7 @@ class Registry:
         evaluated_on: str,
         *,
         evaluate: Callable[[RegisteredVersion], float | None] | None = None,
+        unfit: str = "",
     ) -> Decision:
         """Makes a version the champion if it beats the present one on the same snapshot, and records the decision on it.
 
@@ -206,11 +207,12 @@ class Registry:
             evaluated_on: names the snapshot. A version whose own figures are of this snapshot is not evaluated again.
             evaluate: measures the figure of a version on that snapshot; None where today's code cannot use the version any more, which then
                 loses.
+            unfit: why the version must not serve, whatever it is held against; empty where nothing stands against it.
 
         Raises:
             NotComparable: a figure on this snapshot is missing, and nothing was given to measure it.
         """
-        return challenge(self, Challenge(version, metric, higher_is_better, evaluated_on, evaluate))
+        return challenge(self, Challenge(version, metric, higher_is_better, evaluated_on, evaluate, unfit))
 
     def promote(self, model: str, number: int) -> RegisteredVersion:
         """Makes a version the champion by hand.

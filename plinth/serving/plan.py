@@ -1,4 +1,4 @@
-"""`serving/promotion_plan`: who gets which offer, by the champion of the uplift.
+"""`serving/promotion_plan`: who gets which offer, by the champion of the uplift or by what is left without one (`policy`).
 
 What belongs here: giving the planner its tables at pinned versions, and its plan to the writer. What does not: the plan (`plinth.promote`).
 The day of the plan is the one after the newest order: what is known, not what the clock says, decides it.
@@ -6,6 +6,7 @@ The day of the plan is the one after the newest order: what is known, not what t
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING
 from plinth.engine import connect, quote
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import TableId, TableVersion
+from plinth.promotion_settings import Promotions
 from plinth.serving.champion import UPLIFT, input_name, input_text
 from plinth.serving.lists import Setting
+from plinth.serving.policy import BY_AVERAGE, BY_UPLIFT, NOBODY, Policy, policy_of
 from plinth.serving.tables import PROMOTION_PLAN
 from plinth.serving.write import Origin, Served, write
 
@@ -24,31 +27,38 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from plinth.promote.plan import PlanSummary
-    from plinth.registry import RegisteredVersion
+    from plinth.promote.uplift import Uplift
 
-ORDERS, CATALOG = TableId("gold", "customer_orders"), TableId("gold", "item_catalog")
+LINES, CATALOG = TableId("silver", "invoice_lines"), TableId("gold", "item_catalog")
 CUSTOMERS, CONTACTS = TableId("silver", "customers"), TableId("silver", "campaign_contacts")
 PROMOTIONS = TableId("silver", "promotions")
-INPUTS = (ORDERS, CATALOG, CUSTOMERS, CONTACTS, PROMOTIONS)
+INPUTS = (LINES, CATALOG, CUSTOMERS, CONTACTS, PROMOTIONS)
 
 _MONEY = ("order_value", "expected_gain", "expected_cost", "expected_profit")
 _SHARES = ("untreated", "uplift", "redemption")
-_CODE = "1"
+_CODE = "2"
 """Grows when the same model and tables give another plan."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What became of the plan; `summary` is None where it stood already, or there was nothing to plan."""
+    """What became of the plan.
+
+    Attributes:
+        summary: None where the plan stood already, or nobody is contacted.
+        policy: the name of the policy (`plinth.serving.policy`), and `reason` why it is this one.
+    """
 
     served: Served
     summary: PlanSummary | None
+    policy: str
+    reason: str
 
 
 def make_promotion_plan(setting: Setting) -> Planned:
     """Brings serving/promotion_plan up to the champion and today's customers, offers and contacts.
 
-    Where there is no champion, because no campaign history is there to learn from, or nobody ever ordered, the plan is empty.
+    Where there is no champion the plan goes by the trials' average effect; where they show none, or nobody ever ordered, it is empty.
 
     Raises:
         TableMissing: a table has not been made yet.
@@ -58,31 +68,47 @@ def make_promotion_plan(setting: Setting) -> Planned:
     champion = setting.registry.champion(UPLIFT)
     read = {table: setting.lakehouse.open(table) for table in INPUTS}
     contents = {str(table): version.content for table, version in read.items()}
-    origin = Origin({input_name(UPLIFT): input_text(champion), **contents}, _CODE, setting.run)
+    platform = setting.lakehouse.platform
+    origin = Origin({input_name(UPLIFT): input_text(champion), **contents}, plan_code(platform.promotions), setting.run)
     base = setting.lakehouse.find(PROMOTION_PLAN.id)
     if base is not None and origin.made(base):
-        return Planned(Served(PROMOTION_PLAN, base), None)
-    platform = setting.lakehouse.platform
+        return Planned(Served(PROMOTION_PLAN, base), None, served_policy(base), "as it was planned before")
     con = connect(setting.profile, scratch=platform.path(platform.stores.scratch))
     try:
         _open(con, read)
         day = _day(con)
-        if champion is None or day is None:
-            rows, summary = [], None
-        else:
-            table, summary = _plan(con, setting, champion, day)
+        policy = Policy(NOBODY, "nobody ever ordered")
+        if day is not None:
+            policy = policy_of(con, setting.registry, champion, setting.profile, on=day)
+        rows, summary = [], None
+        if day is not None and policy.model is not None:
+            table, summary = _plan(con, platform.promotions, policy.model, day)
             rows = [_rounded(table)]
-        return Planned(write(con, setting.lakehouse, PROMOTION_PLAN, base, rows, origin), summary)
+        served = write(con, setting.lakehouse, PROMOTION_PLAN, base, rows, origin)
+        return Planned(served, summary, policy.name, policy.reason)
     finally:
         con.close()
 
 
+def plan_code(terms: Promotions) -> str:
+    """What beside model and tables decides a plan: the code and the terms of `platform.yaml`."""
+    return f"{_CODE} {hashlib.sha256(terms.model_dump_json().encode()).hexdigest()[:12]}"
+
+
+def served_policy(served: TableVersion) -> str:
+    """The policy by which a plan was made, as its table tells it."""
+    if served.state.inputs.get(input_name(UPLIFT), input_text(None)) != input_text(None):
+        return BY_UPLIFT
+    return BY_AVERAGE if served.rows else NOBODY
+
+
 def _open(con: duckdb.DuckDBPyConnection, read: Mapping[TableId, TableVersion]) -> None:
     """Gives the connection the tables under the names that the planner knows."""
-    from plinth.promote.trial import GOLD_ORDERS
+    from plinth.promote.booked import make_lines, make_orders
 
+    make_lines(con, "lines", rows_of(read[LINES]))
+    make_orders(con, "orders", "lines")
     views = {
-        "orders": GOLD_ORDERS.format(scan=rows_of(read[ORDERS])),
         "catalogue": f"FROM {rows_of(read[CATALOG])}",
         "customers": f"FROM {rows_of(read[CUSTOMERS])}",
         "contacts": f"FROM {rows_of(read[CONTACTS])}",
@@ -99,18 +125,15 @@ def _day(con: duckdb.DuckDBPyConnection) -> date | None:
 
 
 def _plan(
-    con: duckdb.DuckDBPyConnection, setting: Setting, champion: RegisteredVersion, day: date
+    con: duckdb.DuckDBPyConnection, settings: Promotions, model: Uplift, day: date
 ) -> tuple[pa.Table, PlanSummary]:
     from plinth.promote.candidates import find_candidates
     from plinth.promote.offers import PlanTerms, margin_share, plannable_offers
     from plinth.promote.plan import plan_promotions
     from plinth.promote.trial import Shop
-    from plinth.promote.uplift import Uplift
 
-    margin = margin_share(con, "catalogue")
-    terms = PlanTerms() if margin is None else PlanTerms(margin=margin)
+    terms = PlanTerms.of(settings, margin_share(con, "catalogue"))
     offers = plannable_offers(con, "promotions", on=day)
-    model = Uplift.load(setting.registry.fetch(champion))
     candidates = find_candidates(con, Shop(), model, offers, terms, on=day)
     customers = con.execute("SELECT customer_no, has_marketing_consent, is_active FROM customers").to_arrow_table()
     made = con.execute(

@@ -19,10 +19,10 @@ _ROOM = Path(__file__).resolve().parents[1]
 
 @cache
 def code_of(packages: Sequence[str]) -> str:
-    """A fingerprint of packages of `plinth`, by their names below it, and of the libraries that they compute with."""
+    """A fingerprint of packages and modules of `plinth`, by their names below it, and of the libraries that they compute with."""
     hasher = hashlib.sha256()
     for package in sorted(packages):
-        for path in sorted((_ROOM / package).rglob("*.py")):
+        for path in sorted((_ROOM / package).rglob("*.py")) or [(_ROOM / package).with_suffix(".py")]:
             hasher.update(f"{path.relative_to(_ROOM).as_posix()}\0".encode())
             hasher.update(path.read_bytes())
     for library in _LIBRARIES:

@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 
     from plinth.promote import Propensity, PropensityMetrics
 
-# Value as it was when ordered: a later cancellation is not known at a cut-off.
-_ORDERS = """
-CREATE TEMP VIEW orders AS
-SELECT customer_no::BIGINT AS customer, order_no AS basket, ordered_at AS time, lines, items, units, goods_value AS value
-FROM {orders} WHERE items > 0
-"""
 _LEAST_HISTORY = timedelta(days=91)
 """Before the oldest cut-off: with less, the windows that the features look back through are empty."""
 
@@ -45,17 +39,28 @@ class PropensityTarget:
     description: str = "The chance that a customer buys within the next 28 days, calibrated."
     metric: str = "brier"
     higher_is_better: bool = False
-    inputs: tuple[TableId, ...] = (TableId("gold", "customer_orders"),)
+    inputs: tuple[TableId, ...] = (TableId("silver", "invoice_lines"),)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(_RANGES))
-    packages: tuple[str, ...] = ("promote", "training")
+    packages: tuple[str, ...] = ("estimators", "promote", "training")
+
+    def unfit(self, metrics: Mapping[str, float]) -> str:
+        """Chances no better than the same chance for everybody; see `Target.unfit`."""
+        nothing = metrics["base_rate"] * (1 - metrics["base_rate"])
+        if metrics["brier"] < nothing:
+            return ""
+        return (
+            f"its Brier score of {metrics['brier']:.4f} is no better than the {nothing:.4f} of one chance for everybody"
+        )
 
     def open(self, desk: Desk) -> PropensityTask:
         """Reads the orders as examples; see `Target.open`."""
         from plinth.promote import HORIZON, cutoffs_before, examples
+        from plinth.promote.booked import make_lines, make_orders
 
         con = connect(desk.profile, extensions=("delta",), scratch=desk.scratch)
         try:
-            con.execute(_ORDERS.format(orders=desk.versions["gold/customer_orders"].scan))
+            make_lines(con, "lines", desk.versions["silver/invoice_lines"].scan)
+            make_orders(con, "orders", "lines")
             oldest, newest = con.execute("SELECT min(time), max(time) FROM orders").fetchone() or (None, None)
             until = first_unseen(newest)
             test = until - HORIZON
@@ -64,7 +69,8 @@ class PropensityTarget:
                 raise NotTrainable(
                     f"the orders of {(until - oldest).days} days are too few: they need {(_LEAST_HISTORY + 4 * HORIZON).days}"
                 )
-            return PropensityTask(desk, examples(con, "orders", cutoffs), examples(con, "orders", [test]), test, until)
+            learnt, judged = (examples(con, "orders", each, lines="lines") for each in (cutoffs, [test]))
+            return PropensityTask(desk, learnt, judged, test, until)
         finally:
             con.close()
 

@@ -63,7 +63,11 @@ class RecommenderTarget:
     k: int = K
     settings: RecommenderSettings = field(default_factory=RecommenderSettings)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(_RANGES))
-    packages: tuple[str, ...] = ("recommend", "training")
+    packages: tuple[str, ...] = ("estimators", "recommend", "training")
+
+    def unfit(self, metrics: Mapping[str, float]) -> str:
+        """Nothing: popular items are among its candidates, and without a champion there would be no list at all. See `Target.unfit`."""
+        return ""
 
     def open(self, desk: Desk) -> RecommenderTask:
         """Reads purchases and items; see `Target.open`."""

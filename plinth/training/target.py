@@ -108,6 +108,10 @@ class Target(Protocol):
         """Least and most of the figures that are no shares of 0 to 1."""
         ...
 
+    def unfit(self, metrics: Mapping[str, float]) -> str:
+        """Why a version of these figures must not serve, be there a champion or not: it is no better than the baseline. Empty where it is better."""
+        ...
+
     def open(self, desk: Desk) -> Task:
         """Reads the tables.
 

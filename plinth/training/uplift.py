@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 _JUDGING = 0.25
 """Share of the rows of all trials that the newest trials have to make up to judge."""
 _ANY = (-1.0, 1.0)
+_POOLED = ("every_trial_qini", "every_trial_qini_low", "every_trial_qini_high")
 _COUNT = (0.0, float("inf"))
 _RANGES = {
     **dict.fromkeys(("rows", "treated", "held_out", "learnt_rows"), _COUNT),
     **dict.fromkeys(("qini", "qini_low", "qini_high", "uplift", "uplift_low", "uplift_high", "uplift_top_30"), _ANY),
+    **dict.fromkeys(_POOLED, _ANY),
     "slope": (-float("inf"), float("inf")),
 }
 
@@ -45,17 +47,24 @@ class UpliftTarget:
     metric: str = "qini"
     higher_is_better: bool = True
     inputs: tuple[TableId, ...] = (
-        TableId("gold", "customer_orders"),
+        TableId("silver", "invoice_lines"),
         TableId("silver", "campaign_contacts"),
         TableId("silver", "promotions"),
         TableId("silver", "customers"),
     )
-    packages: tuple[str, ...] = ("promote", "training")
+    packages: tuple[str, ...] = ("estimators", "promote", "training")
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(_RANGES))
+
+    def unfit(self, metrics: Mapping[str, float]) -> str:
+        """A ranking that may be no better than a random one; see `Target.unfit`."""
+        low, qini, high = (metrics.get(f"every_trial_qini{end}", float("nan")) for end in ("_low", "", "_high"))
+        if low > 0:
+            return ""
+        return f"its ranking may be no better than a random one: Qini {qini:.4f} over all trials, 95 % from {low:.4f} to {high:.4f}"
 
     def open(self, desk: Desk) -> UpliftTask:
         """Reads the trials; see `Target.open`."""
-        from plinth.promote.gold import trials
+        from plinth.promote.booked import trials
 
         con = connect(desk.profile, extensions=("delta",), scratch=desk.scratch)
         try:
@@ -118,6 +127,7 @@ class UpliftTask:
             NotTrainable: the trials are too small.
         """
         from plinth.promote.errors import ExamplesUnusable
+        from plinth.promote.qini import pooled_qini
         from plinth.promote.uplift import train_uplift
 
         try:
@@ -125,6 +135,8 @@ class UpliftTask:
             metrics = self._judge(made)
         except ExamplesUnusable as why:
             raise NotTrainable(why.what, expected=why.expected, found=why.found) from why
+        # The newest trials alone are too few to tell a fair ranking from none; the older ones were judged by learners that had not seen them.
+        pooled = dict(zip(_POOLED, pooled_qini([made.metrics, metrics]), strict=True))
         return Trained(
             parameters={
                 "chosen": str(made.chosen),
@@ -132,7 +144,7 @@ class UpliftTask:
                 "features": len(made.features),
                 "threads": self.desk.profile.threads,
             },
-            metrics={**metrics.figures(), "learnt_rows": float(self.learnt.num_rows)},
+            metrics={**metrics.figures(), **pooled, "learnt_rows": float(self.learnt.num_rows)},
             plots={"qini": self._plot(made)},
             until=self.start,
             save=made.save,

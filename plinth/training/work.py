@@ -162,6 +162,7 @@ class _Round:
             self.target.higher_is_better,
             task.snapshot,
             evaluate=lambda other: task.value_of(self.registry.fetch(other)),
+            unfit=self.target.unfit(version.metrics),
         )
 
     def outcome(

@@ -10,8 +10,9 @@ import pytest
 
 from assets.events import EVENTS, event_assets
 from assets.serving import ONLINE, serving_assets, serving_key
-from assets.serving_checks import CONSENT, EQUAL, LISTS, serving_checks
+from assets.serving_checks import BY_CHAMPION, CONSENT, EQUAL, LISTS, serving_checks
 from plinth.lakehouse.tables import TableId
+from plinth.serving.policy import NOBODY
 from plinth.serving.tables import POPULAR_ITEMS, PROMOTION_PLAN, RECOMMENDATIONS, SERVING_TABLES
 from resources import platform_resources
 from tests.plinth.online.appending import event
@@ -66,11 +67,14 @@ def test_a_run_makes_the_tables_publishes_them_and_every_check_passes(shop: Shop
     assert (said["version"], said["changed"], said["documents/recommendations"]) == (1, True, CUSTOMERS)
     assert metadata(result, serving_key(RECOMMENDATIONS))["dagster/row_count"] == CUSTOMERS * 20
     # Nobody learnt an uplift here, so nobody is contacted.
-    assert metadata(result, serving_key(PROMOTION_PLAN))["dagster/row_count"] == 0
+    planned = metadata(result, serving_key(PROMOTION_PLAN))
+    assert (planned["dagster/row_count"], planned["policy"]) == (0, NOBODY)
+    assert "too little campaign history" in str(planned["policy_reason"])
     found = checks(result)
     assert set(found) == {
         *((table.name, LISTS) for table in SERVING_TABLES if table is not PROMOTION_PLAN),
         ("promotion_plan", CONSENT),
+        ("promotion_plan", BY_CHAMPION),
         ("online", EQUAL),
     }
     assert all(found.values())
@@ -109,6 +113,25 @@ def test_a_planned_contact_without_consent_stops_what_comes_after(shop: Shop, in
     assert not result.success
     assert checks(result)[("promotion_plan", CONSENT)] is False
     assert ONLINE not in {each.asset_key for each in result.get_asset_materialization_events()}
+
+
+def test_a_plan_without_a_champion_says_so_where_a_version_was_not_fit_to_serve(
+    shop: Shop, instance: dg.DagsterInstance
+) -> None:
+    files = shop.folder / "unfit"
+    files.mkdir()
+    (files / "settings.json").write_text("{}")
+    made = shop.registry.log("uplift", files=files, parameters={}, metrics={"qini": 0.001}, plots={}, inputs={}, seed=1)
+    shop.registry.challenge(made, "qini", True, "", unfit="its ranking may be no better than a random one")
+    result = run(shop, instance, serving_key(PROMOTION_PLAN))
+    assert result.success, "a plan that contacts nobody is no failure"
+    (found,) = [each for each in result.get_asset_check_evaluations() if each.check_name == BY_CHAMPION]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "policy nobody" in str(found.description) and "no better than a random one" in str(found.description)
+    shop.registry.promote("uplift", made.version)
+    assert not run(shop, instance, serving_key(PROMOTION_PLAN)).success, (
+        "by hand it serves, and these files are no model"
+    )
 
 
 def test_a_list_that_is_broken_stops_what_comes_after(shop: Shop, instance: dg.DagsterInstance) -> None:

@@ -17,7 +17,7 @@ FIGURES = {
     "features": {"cpu_vs_duckdb", "equal", "peak_mb"},
     "incremental": {"cpu_vs_full", "scattered_cpu_vs_full", "peak_mb", "recent_cpu_vs_dlt", "scattered_cpu_vs_dlt"},
     "noop": {"load_seconds", "noop_seconds", "load_vs_dagster"},
-    "propensity": {"roc_auc", "pr_auc", "brier", "ece", "lift_at_10", "qini_vs_truth"},
+    "propensity": {"roc_auc", "pr_auc", "brier", "ece", "lift_at_10", "qini_vs_truth", "plan_interval_coverage"},
     "events": {"event_to_list_ms_p99", "http_event_to_list_ms_p99", "events_per_second"},
     "recommender": {
         "recall_at_20",

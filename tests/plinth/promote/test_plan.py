@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from plinth.promote import PlanImpossible, PlanTerms, PromotionPlan, consent_violations, plan_promotions
 from plinth.promote.assign import Problem, solve
-from plinth.promote.offers import offer_money
+from plinth.promote.offers import Draws, offer_money
 from tests.plinth.promote.worlds import DAY, best_by_trying, candidates, keeps_limits, offers, people
 
 TERMS = PlanTerms(contact_limit=1)
@@ -154,7 +154,11 @@ def test_it_is_held_against_random_choice_and_against_everyone_with_intervals() 
     rng = np.random.default_rng(3)
     table = candidates(np.random.default_rng(1), 40, 3)
     draws = np.array([table["uplift"].to_numpy() + rng.normal(0, 0.02, table.num_rows) for _ in range(30)])
-    plan, _, consents = _plan(draws=draws)
+    redeemed = np.tile(table["redemption"].to_numpy(), (30, 1))
+    plan, _, consents = _plan(draws=Draws(draws, redeemed))
+    # What is redeemed is as unsure as who buys.
+    unsure = _plan(draws=Draws(draws, redeemed * rng.uniform(0.5, 1.5, (30, 1))))[0].summary.worth
+    assert unsure.profit_high - unsure.profit_low > plan.summary.worth.profit_high - plan.summary.worth.profit_low
     worth = plan.summary.worth
     assert worth.over_random == pytest.approx(worth.profit - worth.random) and worth.over_random > 0
     assert worth.over_everyone == pytest.approx(worth.profit - worth.everyone) and worth.over_everyone > 0

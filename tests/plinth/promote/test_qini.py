@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plinth.promote import ExamplesUnusable, measure_uplift
-from plinth.promote.qini import qini_curve, true_curve
+from plinth.promote import ExamplesUnusable, UpliftMetrics, measure_uplift
+from plinth.promote.qini import pooled_qini, qini_curve, true_curve
 
 
 def test_the_curve_of_a_small_trial_by_hand() -> None:
@@ -103,3 +103,18 @@ def test_customers_are_drawn_with_all_their_rows() -> None:
     )
     width = together.uplift_high - together.uplift_low
     assert width > 3 * (apart.uplift_high - apart.uplift_low)
+
+
+def test_trials_that_were_judged_apart_are_pooled_by_how_sure_each_is() -> None:
+    rng = np.random.default_rng(5)
+
+    def judged(rows: int) -> UpliftMetrics:
+        treated, score = (rng.random(rows) < 0.5).astype(float), rng.normal(size=rows)
+        bought = (rng.random(rows) < 0.3 + 0.1 * treated * (score > 0)).astype(float)
+        return measure_uplift(score, treated, bought, np.arange(rows), seed=1)
+
+    large, small = judged(8000), judged(800)
+    mean, low, high = pooled_qini([large, small])
+    assert abs(mean - large.qini) < abs(mean - small.qini)
+    assert high - low < large.qini_high - large.qini_low < small.qini_high - small.qini_low
+    assert pooled_qini([small])[0] == small.qini

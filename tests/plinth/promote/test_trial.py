@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pytest
 
 from plinth.promote import PlanTerms, UpliftSettings, plan_promotions, train_uplift
+from plinth.promote.belief import DRAWS
 from plinth.promote.candidates import find_candidates
 from plinth.promote.offers import plannable_offers
 from plinth.promote.trial import Shop, trial_rows
@@ -146,7 +147,10 @@ def test_a_plan_of_a_day_contacts_only_whom_it_may_and_can(con: duckdb.DuckDBPyC
     }
     expected = {number for number, (consents, active, _, _) in people.items() if consents and active} - running
     assert set(found.table["customer_no"].to_pylist()) == expected
-    assert found.table.num_rows == len(expected) and found.draws.shape == (3, len(expected))
+    assert found.table.num_rows == len(expected) and found.draws.uplift.shape == found.draws.redemption.shape == (
+        DRAWS,
+        len(expected),
+    )
     for row in found.table.to_pylist():
         _, _, email, phone = people[row["customer_no"]]
         assert (row["channel"] != "email" or email) and (row["channel"] != "sms" or phone)

@@ -17,7 +17,6 @@ from sklearn.preprocessing import FunctionTransformer
 
 from plinth.recommend import Recommender, train_recommender
 from plinth.recommend.errors import ModelRefused
-from plinth.recommend.ranker_file import ranker_of
 from plinth.recommend.store import FILES
 from tests.plinth.recommend.conftest import QUICK, Trade
 from tests.plinth.recommend.test_session import Planted
@@ -105,13 +104,14 @@ def test_a_ranker_with_a_type_that_is_not_trusted_is_refused(copy: Path) -> None
     assert "rmtree" in str(refused.value)
 
 
-def test_another_model_in_the_rankers_place_is_refused() -> None:
+def test_another_model_in_the_rankers_place_is_refused(copy: Path) -> None:
     features, labels = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
     forest = RandomForestClassifier(n_estimators=2).fit(features, labels)
     boosted = HistGradientBoostingClassifier(max_iter=2).fit(features, labels)
-    for model in (forest, boosted, [1, 2]):
-        with pytest.raises(ModelRefused):
-            ranker_of(skops.io.dumps(model), 3, where="ranker.skops")
+    for model in ([forest], [boosted], [], [1, 2], boosted):
+        (copy / "ranker.skops").write_bytes(skops.io.dumps(model))
+        with pytest.raises(ModelRefused, match=r"another model|other estimators|not trusted"):
+            Recommender.load(copy)
 
 
 def test_settings_of_another_version_are_refused(copy: Path) -> None:

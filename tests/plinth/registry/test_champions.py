@@ -36,6 +36,17 @@ def test_a_new_version_challenges_and_nothing_is_served_before_it_has_won(regist
     assert registry.challenger("recommender") is None
 
 
+def test_an_unfit_version_is_champion_of_nothing_whether_or_not_there_is_one(registry: Registry, save: Save) -> None:
+    made = register(registry, save("a"), 0.9)
+    decision = registry.challenge(made, "recall", True, "june", unfit="it is no better than guessing")
+    assert not decision.promoted and "no better than guessing" in decision.reason
+    assert (champion(registry), registry.challenger("recommender")) == (None, registry.version("recommender", 1))
+    assert challenge(registry, register(registry, save("b"), 0.5))
+    better = registry.challenge(register(registry, save("c"), 0.95), "recall", True, "june", unfit="so is this one")
+    assert (better.promoted, champion(registry)) == (False, 2)
+    assert registry.promote("recommender", 1).is_champion, "by hand it is somebody's decision"
+
+
 @pytest.mark.parametrize(
     ("value", "higher_is_better", "wins"),
     [

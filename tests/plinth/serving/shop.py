@@ -30,9 +30,9 @@ from plinth.serving.lists import Setting
 
 # Enough for a plan to be asked for; there is no campaign to learn an uplift from.
 _OF_PLANS = {
-    TableId("gold", "customer_orders"): (
-        "SELECT 100 AS customer_no, 'A' AS order_no, TIMESTAMP '2024-06-01 10:00' AS ordered_at, 1 AS lines, 1 AS items, 1::BIGINT AS units, "
-        "9.5::DECIMAL(18, 4) AS goods_value"
+    TableId("silver", "invoice_lines"): (
+        "SELECT 100 AS customer_no, 'A' AS invoice_no, 'I001' AS item_code, TIMESTAMP '2024-06-01 10:00' AS invoiced_at, 1 AS quantity, "
+        "9.5::DECIMAL(12, 4) AS unit_price, 'sale' AS line_type, 'goods' AS item_kind"
     ),
     TableId("silver", "customers"): (
         "SELECT * FROM (VALUES (100, true, true, true, true, 1970), (101, false, true, true, true, 1980)) "

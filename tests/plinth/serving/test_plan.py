@@ -17,10 +17,12 @@ from plinth.promote.learners import LINEAR
 from plinth.promote.trial import Shop as TrialShop
 from plinth.promote.trial import trial_rows
 from plinth.promote.uplift import Candidate
+from plinth.promotion_settings import Promotions
 from plinth.serving.champion import UPLIFT
 from plinth.serving.examine import without_consent
 from plinth.serving.plan import INPUTS as TABLES
-from plinth.serving.plan import _open, make_promotion_plan
+from plinth.serving.plan import _open, make_promotion_plan, served_policy
+from plinth.serving.policy import BY_AVERAGE, BY_UPLIFT, NOBODY
 from plinth.serving.publish import publish
 from plinth.serving.sample import compare
 from tests.plinth.serving.shop import Shop
@@ -33,16 +35,24 @@ START = date(2024, 1, 1)
 CHEAP = UpliftSettings(candidates=(Candidate(LINEAR[0], 0.1),), folds=2, members=3, smallest_arm=20)
 
 
-def campaigns(shop: Shop) -> None:
-    """Orders, four ended promotions with a hold-out, one that is to come, and customers of whom two thirds consent."""
+def campaigns(shop: Shop, lift: float = 0.0) -> None:
+    """Orders, four ended promotions with a hold-out, one that is to come, and customers of whom two thirds consent.
+
+    `lift` is the share of the treated whom the contact makes buy; the other orders know nothing of it.
+    """
     chance = random.Random(3)
     orders, contacts = [], []
     for customer in range(CUSTOMERS):
         for visit in range(chance.randint(3, 12)):
             at = datetime(2024, 1, 1) + timedelta(days=chance.uniform(0, 150))
-            orders.append((100 + customer, f"{customer}-{visit}", at, 3, 2, 6, chance.uniform(5, 80)))
+            orders.append(
+                (100 + customer, f"{customer}-{visit}", "I001", at, 6, chance.uniform(1, 13), "sale", "goods")
+            )
         for promotion in range(1, 5):
             treated, day = chance.random() < 0.7, START + timedelta(days=30 * promotion)
+            if treated and chance.random() < lift:
+                at = datetime.combine(day + timedelta(days=3), datetime.min.time())
+                orders.append((100 + customer, f"{customer}-p{promotion}", "I001", at, 6, 9.0, "sale", "goods"))
             contacts.append(
                 (
                     promotion,
@@ -54,9 +64,9 @@ def campaigns(shop: Shop) -> None:
                 )
             )
     tables = {
-        TableId("gold", "customer_orders"): (
+        TableId("silver", "invoice_lines"): (
             orders,
-            "customer_no, order_no, ordered_at, lines, items, units, goods_value",
+            "customer_no, invoice_no, item_code, invoiced_at, quantity, unit_price, line_type, item_kind",
         ),
         TableId("silver", "campaign_contacts"): (
             contacts,
@@ -133,6 +143,47 @@ def test_a_plan_is_made_from_the_champion_served_and_not_made_again(shop: Shop) 
         assert body["offers"][0]["starts_on"] >= "2024-05-30"
 
 
+def test_without_a_champion_the_plan_goes_by_the_mean_effect_where_the_trials_show_one(shop: Shop) -> None:
+    campaigns(shop, lift=0.5)
+    planned = make_promotion_plan(shop.setting)
+    assert planned.policy == BY_AVERAGE and "mean effect 0." in planned.reason
+    assert planned.summary is not None and planned.served.version.rows == planned.summary.contacts > 0
+    assert served_policy(planned.served.version) == BY_AVERAGE
+    ((effects,),) = rows(
+        shop.lakehouse, planned.served.version.id, "SELECT corr(uplift, untreated * exp(-untreated)) FROM t"
+    )
+    assert effects > 0, "one factor for all: who buys more often by himself is moved more, until he is sure to buy"
+    assert make_promotion_plan(shop.setting).policy == BY_AVERAGE
+
+
+def test_without_a_champion_and_without_an_effect_nobody_is_contacted(shop: Shop) -> None:
+    campaigns(shop)
+    planned = make_promotion_plan(shop.setting)
+    assert (planned.policy, planned.summary, planned.served.version.rows) == (NOBODY, None, 0)
+    assert "do not show that a contact moves anybody" in planned.reason
+    assert served_policy(planned.served.version) == NOBODY
+    learn(shop)
+    by_hand = make_promotion_plan(shop.setting)
+    assert (by_hand.policy, served_policy(by_hand.served.version)) == (BY_UPLIFT, BY_UPLIFT)
+
+
+def test_the_terms_of_the_platform_are_kept_and_other_terms_are_another_plan(shop: Shop) -> None:
+    campaigns(shop, lift=0.5)
+    everyone = make_promotion_plan(shop.setting)
+    assert everyone.summary is not None and everyone.summary.cost > 20
+    shop.platform = shop.platform.model_copy(
+        update={"promotions": Promotions(contact_cost={"post": 0.5}, total_budget=20, margin=0.9)}
+    )
+    frugal = make_promotion_plan(shop.setting)
+    assert frugal.served.computed and frugal.summary is not None
+    assert 0 < frugal.summary.cost <= 20
+    assert rows(shop.lakehouse, frugal.served.version.id, "SELECT DISTINCT channel FROM t") == [("post",)]
+    gains = rows(
+        shop.lakehouse, frugal.served.version.id, "SELECT max(abs(expected_gain - uplift * order_value * 0.9)) FROM t"
+    )
+    assert gains[0][0] < 0.001
+
+
 def test_whoever_takes_consent_back_is_not_in_the_next_plan(shop: Shop) -> None:
     campaigns(shop)
     learn(shop)
@@ -149,4 +200,5 @@ def test_whoever_takes_consent_back_is_not_in_the_next_plan(shop: Shop) -> None:
 
 def test_without_campaign_history_the_plan_is_there_and_empty(shop: Shop) -> None:
     planned = make_promotion_plan(shop.setting)
-    assert (planned.served.version.rows, planned.summary) == (0, None)
+    assert (planned.served.version.rows, planned.summary, planned.policy) == (0, None, NOBODY)
+    assert "no campaign history" in planned.reason or "too little campaign history" in planned.reason

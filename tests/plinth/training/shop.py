@@ -40,7 +40,8 @@ FROM ({_ORDERS}) o, range(6) w(n)
 _TABLES = {
     TableId("gold", "interactions"): "SELECT line_id, customer::INTEGER AS customer_no, item_code, \"at\" AS bought_at, 2::INTEGER AS quantity, "
     "9.5::DECIMAL(18, 4) AS value FROM lines",
-    TableId("silver", "invoice_lines"): "SELECT line_id, order_no AS invoice_no FROM lines",
+    TableId("silver", "invoice_lines"): "SELECT line_id, order_no AS invoice_no, customer::INTEGER AS customer_no, item_code, 'sale' AS line_type, 'goods' AS item_kind, "
+    "2::INTEGER AS quantity, 4.75::DECIMAL(12, 4) AS unit_price, \"at\" AS invoiced_at FROM lines",
     TableId("gold", "customer_orders"): "SELECT customer::INTEGER AS customer_no, order_no, \"at\" AS ordered_at, 'France' AS country, 6::INTEGER AS lines, "
     "count(DISTINCT item_code)::INTEGER AS items, 12::BIGINT AS units, 57::DECIMAL(18, 4) AS goods_value FROM lines GROUP BY ALL",
     TableId("gold", "item_catalog"): "SELECT 'I' || lpad(i::VARCHAR, 3, '0') AS item_code, 'ITEM ' || chr((65 + i % 20)::INTEGER) || ' OF KIND ' || i // 7 AS description, "

@@ -134,7 +134,7 @@ def test_a_propensity_is_trained_judged_and_kept(traded: Shop) -> None:
     first = run(traded, PropensityTarget())
     assert first.version is not None and first.version == first.champion
     assert 0 <= first.version.metrics["brier"] < first.version.metrics["base_rate"]
-    assert json_keys(first.version.tags[CONTENTS]) == {"gold/customer_orders"}
+    assert json_keys(first.version.tags[CONTENTS]) == {"silver/invoice_lines"}
     assert run(traded, PropensityTarget()).trained is False
 
 
@@ -155,6 +155,50 @@ def test_without_a_hold_out_there_is_no_uplift_and_no_fault(traded: Shop, groups
     outcome = run(traded, UpliftTarget())
     assert (outcome.version, outcome.champion, outcome.trained) == (None, None, False)
     assert "no campaign history with a hold-out" in outcome.reason
+
+
+def test_an_uplift_that_is_no_better_than_chance_is_registered_and_serves_nobody(traded: Shop) -> None:
+    # Who is treated is drawn by lot and changes nothing: customers order when they would have.
+    day = "DATE '2023-02-01' + (20 * p)::INTEGER"
+    traded.write(
+        TableId("silver", "campaign_contacts"),
+        f"SELECT p::INTEGER AS promotion_id, c::INTEGER AS customer_no, {day} AS contacted_on, 'email' AS channel, "
+        "if(hash(c * 31 + p) % 10 < 7, 'treatment', 'control') AS trial_group, false AS is_redeemed, NULL::DATE AS redeemed_on "
+        "FROM range(1000, 1120) t(c), range(8) u(p)",
+    )
+    traded.write(
+        TableId("silver", "promotions"),
+        f"SELECT p::INTEGER AS promotion_id, 'percent_off' AS promotion_type, 10.0::DOUBLE AS discount_percent, NULL::DOUBLE AS discount_amount, "
+        f"{day} AS starts_on, {day} + 9 AS ends_on FROM range(8) u(p)",
+    )
+    traded.write(
+        TableId("silver", "customers"),
+        "SELECT c::INTEGER AS customer_no, (1950 + c % 50)::INTEGER AS birth_year FROM range(1000, 1120) t(c)",
+    )
+    outcome = run(traded, UpliftTarget())
+    assert outcome.trained and outcome.version is not None and outcome.version.metrics["every_trial_qini_low"] <= 0
+    assert outcome.champion is None and outcome.decision is not None and not outcome.decision.promoted
+    assert "may be no better than a random one" in outcome.decision.reason
+    again = run(traded, UpliftTarget())
+    assert (again.trained, again.champion, again.decision) == (False, None, outcome.decision)
+
+
+@pytest.mark.parametrize(
+    ("target", "metrics", "fit"),
+    [
+        (
+            UpliftTarget(),
+            {"every_trial_qini": 0.02, "every_trial_qini_low": 0.001, "every_trial_qini_high": 0.04},
+            True,
+        ),
+        (UpliftTarget(), {"every_trial_qini": 0.02, "every_trial_qini_low": 0.0, "every_trial_qini_high": 0.04}, False),
+        (UpliftTarget(), {"qini": 0.02, "qini_low": 0.01}, False),
+        (PropensityTarget(), {"brier": 0.159, "base_rate": 0.2}, True),
+        (PropensityTarget(), {"brier": 0.161, "base_rate": 0.2}, False),
+    ],
+)
+def test_what_is_no_better_than_knowing_nothing_is_unfit(target: Target, metrics: dict[str, float], fit: bool) -> None:
+    assert (target.unfit(metrics) == "") is fit
 
 
 def test_too_little_history_is_no_fault(tmp_path: Path) -> None:
