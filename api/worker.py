@@ -203,7 +203,6 @@ class Worker:
         # Once in a worker's life: a store that was there before has its tables.
         if not self._set_up and set_up(self.store, self.keys):
             self._set_up = True
-            self._writer.opened()
         return look(self.store, self.keys, self._cursor)
 
     def _follow(self, version: OnlineVersion | None) -> None:
