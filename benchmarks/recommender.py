@@ -21,12 +21,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.recommender_baselines import BASELINES, baseline
-from benchmarks.recommender_data import TEST, VALIDATION, read_retail, retail_file
+from benchmarks.recommender_data import read_retail
 from benchmarks.recommender_made import made_end, made_events, made_items
 from benchmarks.recommender_plot import plot
 from benchmarks.recommender_ratings import ratings_figures
 from benchmarks.recommender_sessions import event_times, invoices_of, session_recall
 from benchmarks.report import Bar, finish
+from benchmarks.retail_protocol import TEST, VALIDATION, retail_file
 from plinth.recommend import Recommender, RecommenderSettings, train_recommender
 from plinth.recommend.evaluate import Evaluation, evaluate, window_of
 from plinth.recommend.log import encode
@@ -81,7 +82,7 @@ def main() -> int:
 
 def _retail(at: datetime) -> Trial | None:
     file = retail_file()
-    if file is None:
+    if not file.is_file():
         return None
     retail = read_retail(file, at)
     end = pa.scalar(at + timedelta(days=DAYS), pa.timestamp("us"))

@@ -119,7 +119,7 @@ def _feast(folder: Path, seconds: float) -> float | None:
     interpreter = feast_python()
     if interpreter is None:
         return None
-    command = [str(interpreter), str(ROOT / "benchmarks" / "serve_feast.py"), str(folder), str(seconds)]
+    command = [str(interpreter), str(ROOT / "benchmarks" / "feast_peer.py"), "serve", str(folder), str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout.strip().splitlines()[-1])
 
