@@ -15,15 +15,8 @@ from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.platform import Profile
 from plinth.registry import RegisteredVersion, Registry
 from plinth.serving.champion import RECOMMENDER, input_name, input_text, open_recommender
-from plinth.serving.tables import (
-    EVERYWHERE,
-    LIST_LENGTH,
-    POPULAR_ITEMS,
-    POPULAR_LENGTH,
-    RECOMMENDATIONS,
-    SIMILAR_ITEMS,
-    ServingTable,
-)
+from plinth.serving.lengths import LIST_LENGTH, POPULAR_LENGTH, SIMILAR_LENGTH
+from plinth.serving.tables import EVERYWHERE, POPULAR_ITEMS, RECOMMENDATIONS, SIMILAR_ITEMS, ServingTable
 from plinth.serving.write import Origin, Served, write
 
 if TYPE_CHECKING:
@@ -37,7 +30,7 @@ _PORTION = 5000
 _DIGITS = 6
 """Of a score: what lies beyond differs between machines, and would make equal lists look changed."""
 
-_CODE = "1"
+_CODE = "2"
 """Grows when the same model and tables give other rows."""
 
 
@@ -118,7 +111,7 @@ def _of_customers(model: Recommender, con: duckdb.DuckDBPyConnection, customers:
 
 
 def _of_items(model: Recommender) -> Iterator[pa.Table]:
-    found = model.similar(LIST_LENGTH)
+    found = model.similar(SIMILAR_LENGTH)
     yield _table(
         item_code=found["item"], rank=found["rank"], similar_item_code=found["similar_item"], score=found["score"]
     )

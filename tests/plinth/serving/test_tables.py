@@ -10,10 +10,10 @@ import pytest
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.serving.examine import broken_lists, without_consent
+from plinth.serving.lengths import LIST_LENGTH, SIMILAR_LENGTH
 from plinth.serving.lists import Setting, make_popular_items, make_recommendations, make_similar_items
 from plinth.serving.tables import (
     EVERYWHERE,
-    LIST_LENGTH,
     POPULAR_ITEMS,
     PROMOTION_PLAN,
     RECOMMENDATIONS,
@@ -21,10 +21,12 @@ from plinth.serving.tables import (
     ServingTable,
 )
 from plinth.serving.write import Served
-from tests.plinth.serving.shop import CUSTOMERS, Shop, make_shop, people
+from tests.plinth.serving.shop import CUSTOMERS, ITEMS, Shop, make_shop, people
 
 pytestmark = pytest.mark.slow
 
+ROWS = min(LIST_LENGTH, ITEMS)
+"""Of a list: what is declared, or all that there is."""
 MAKERS = (
     (RECOMMENDATIONS, make_recommendations),
     (SIMILAR_ITEMS, make_similar_items),
@@ -39,9 +41,9 @@ def rows(lakehouse: Lakehouse, table: TableId, sql: str = "SELECT * FROM t ORDER
 
 def test_every_customer_has_a_list_and_those_who_never_bought_get_what_is_popular_where_they_are(shop: Shop) -> None:
     served = make_recommendations(shop.setting)
-    assert served.inserted == CUSTOMERS * LIST_LENGTH
+    assert served.inserted == CUSTOMERS * ROWS
     found = rows(shop.lakehouse, RECOMMENDATIONS.id, "SELECT customer_no, count(*), max(rank) FROM t GROUP BY 1")
-    assert sorted(found) == [(100 + each, LIST_LENGTH, LIST_LENGTH) for each in range(CUSTOMERS)]
+    assert sorted(found) == [(100 + each, ROWS, ROWS) for each in range(CUSTOMERS)]
     new = rows(
         shop.lakehouse, RECOMMENDATIONS.id, f"SELECT DISTINCT reason FROM t WHERE customer_no = {99 + CUSTOMERS}"
     )
@@ -56,7 +58,7 @@ def test_tables_say_what_the_model_says(shop: Shop) -> None:
     champion = shop.registry.champion("recommender")
     assert champion is not None
     model = Recommender.load(shop.registry.fetch(champion))
-    similar = {(r["item"], r["rank"]): r["similar_item"] for r in model.similar(LIST_LENGTH).to_pylist()}
+    similar = {(r["item"], r["rank"]): r["similar_item"] for r in model.similar(SIMILAR_LENGTH).to_pylist()}
     assert similar == {
         (item, rank): other
         for item, rank, other in rows(
@@ -90,7 +92,7 @@ def test_a_new_customer_adds_rows_and_touches_no_others(shop: Shop) -> None:
     before = rows(shop.lakehouse, RECOMMENDATIONS.id)
     people(shop, CUSTOMERS + 1)
     served = make_recommendations(shop.setting)
-    assert (served.inserted, served.updated, served.deleted) == (LIST_LENGTH, 0, 0)
+    assert (served.inserted, served.updated, served.deleted) == (ROWS, 0, 0)
     assert set(before) < set(rows(shop.lakehouse, RECOMMENDATIONS.id))
 
 
@@ -98,7 +100,7 @@ def test_a_customer_who_left_is_taken_out(shop: Shop) -> None:
     make_recommendations(shop.setting)
     people(shop, CUSTOMERS - 2)
     served = make_recommendations(shop.setting)
-    assert (served.inserted, served.updated, served.deleted) == (0, 0, 2 * LIST_LENGTH)
+    assert (served.inserted, served.updated, served.deleted) == (0, 0, 2 * ROWS)
 
 
 def test_another_champion_makes_the_tables_anew_and_a_rollback_brings_the_old_rows_back(shop: Shop) -> None:
