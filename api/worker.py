@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -22,7 +23,7 @@ from api.events.writer import EventWriter
 from api.keys.ring import Ring
 from api.keys.table import KeyTable
 from api.served.live import Live
-from api.served.look import PAGE, Look, last_before, look, set_up
+from api.served.look import PAGE, Look, Withheld, last_before, look, set_up
 from api.served.once import Once
 from api.served.shelf import Shelf, load_shelf
 from api.telemetry.counters import Counters
@@ -65,6 +66,7 @@ class Worker:
         self._set_up = False
         self._seen_at = time.monotonic()
         self._cursor: int | None = None
+        self._withheld = Withheld()
         self._looking: asyncio.Future[Look] | None = None
         self._loading: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -115,9 +117,11 @@ class Worker:
             return body
         self.counters.add("store_reads")
         body = await self._read(shelf, kind, key)
-        if body is not None:
-            shelf.remember(kind, key, body)
-        return body
+        if body is None:
+            return None
+        shelf.remember(kind, key, body)
+        # What was withheld while the store was asked counts as well.
+        return self._shown_now(shelf).shown(kind, key, body)
 
     async def fetch_list(self, customer: str) -> list[bytes]:
         """The documents of a customer's stored list, in its order; none for a customer of whom nothing is stored.
@@ -192,6 +196,7 @@ class Worker:
                 raise RuntimeError("the thread that writes events has ended")
             while await self._look_once():
                 pass
+            self._show_today()
 
     async def _look_once(self) -> bool:
         """Looks, and acts on it; True where more events wait. Only one look is under way: a store that hangs holds one thread."""
@@ -209,6 +214,8 @@ class Worker:
         self._looking = None
         self._came_back()
         self.ring.renew(seen.keys)
+        self._withheld = seen.withheld
+        self._show_today()
         for event in seen.events:
             if self._once.seen(event):
                 self.live.apply(event, event.appended_at)
@@ -220,7 +227,7 @@ class Worker:
         # Once in a worker's life: a store that was there before has its tables.
         if not self._set_up and set_up(self.store, self.keys):
             self._set_up = True
-        return look(self.store, self.keys, self._cursor)
+        return look(self.store, self.keys, self._cursor, self._withheld)
 
     def _follow(self, version: OnlineVersion | None) -> None:
         serves = self.shelf is not None and version is not None and self.shelf.version.id == version.id
@@ -241,6 +248,7 @@ class Worker:
         if shelf.model_refused:
             logger().error("the item model of the version cannot be used: events change no list")
         self.shelf = shelf
+        self._show_today()
         self.live.start_over(version.published_at)
         # What was just loaded stays for hours: no collection of garbage has to look through it again.
         gc.collect()
@@ -248,6 +256,14 @@ class Worker:
         self.counters.add("versions_loaded")
         facts = {"version": version.id, "bytes": shelf.size, "seconds": round(time.monotonic() - started, 3)}
         logger().info("version loaded", extra={"facts": {**facts, "documents": dict(shelf.counts())}})
+
+    def _show_today(self) -> None:
+        """Lays today and today's consents over the copy; also while the store is away, since days pass."""
+        if self.shelf is not None:
+            self.shelf = self._shown_now(self.shelf)
+
+    def _shown_now(self, shelf: Shelf) -> Shelf:
+        return shelf.on(self._withheld.customers, datetime.now(UTC).date())
 
     def _went_away(self) -> None:
         if self.stale_since is None:

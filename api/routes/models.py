@@ -76,10 +76,12 @@ class Promotions(BaseModel):
                 "starts_on": "2026-08-01", "ends_on": "2026-08-14", "expected_profit": 1.84,
             }
         ],
+        planned_on="2026-07-30",
     )  # fmt: skip
 
     customer: str
-    offers: list[Offer]
+    offers: list[Offer] = Field(description="Those that have not ended.")
+    planned_on: str | None = Field(default=None, description="Day of the plan.")
 
 
 class Features(BaseModel):

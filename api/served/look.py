@@ -11,10 +11,19 @@ from datetime import datetime
 
 from api.keys.key import Key
 from api.keys.table import KeyTable
+from api.served.offers import OFFERS_KIND
 from plinth.online import OnlineStore, OnlineVersion, StoredEvent, StoreUnavailable
 
 PAGE = 1000
 _FARTHEST = 1 << 62
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """Customers whose offers are shown to nobody, and the number of the change that made it these."""
+
+    change: int = -1
+    customers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -24,19 +33,26 @@ class Look:
     version: OnlineVersion | None
     keys: Sequence[Key]
     events: Sequence[StoredEvent]
+    withheld: Withheld
 
 
-def look(store: OnlineStore, keys: KeyTable, after: int | None) -> Look:
+def look(store: OnlineStore, keys: KeyTable, after: int | None, withheld: Withheld) -> Look:
     """Looks once.
 
     Args:
         after: the number of the last event that is known; None leaves events alone.
+        withheld: what the look before saw.
 
     Raises:
         StoreUnavailable: the store does not answer.
     """
     version = store.current()
-    return Look(version, keys.all(), [] if after is None else store.events(after=after, limit=PAGE))
+    # After the version: what was withheld before a publish or a rollback is then known with it.
+    change = store.withheld_change()
+    if change != withheld.change:
+        withheld = Withheld(change, store.withheld(OFFERS_KIND))
+    events = [] if after is None else store.events(after=after, limit=PAGE)
+    return Look(version, keys.all(), events, withheld)
 
 
 def set_up(store: OnlineStore, keys: KeyTable) -> bool:

@@ -28,6 +28,7 @@ from plinth.online.schema import (
     documents,
     events,
     versions,
+    withheld,
 )
 
 MANY = (8, 64, 512)
@@ -58,6 +59,12 @@ def _visible(version: Any) -> ColumnElement[bool]:
     return documents.c.from_version == newest.correlate(documents).scalar_subquery()
 
 
+def _shown() -> ColumnElement[bool]:
+    """Leaves out what is withheld: in the statement that reads, so that no document slips out between two."""
+    hidden = select(withheld.c.key).where(withheld.c.kind == documents.c.kind, withheld.c.key == documents.c.key)
+    return ~hidden.correlate(documents).exists()
+
+
 def _one(version: Any) -> Select[Any]:
     return (
         select(documents.c.body)
@@ -65,6 +72,7 @@ def _one(version: Any) -> Select[Any]:
             documents.c.kind == bindparam("kind"),
             documents.c.key == bindparam("key"),
             documents.c.from_version <= version,
+            _shown(),
         )
         .order_by(documents.c.from_version.desc())
         .limit(literal_column("1"))
@@ -99,8 +107,9 @@ def _page(*, from_start: bool) -> Select[Any]:
 READS: Mapping[str, Select[Any]] = {
     "one_current": _one(_CURRENT),
     "one_pinned": _one(_PINNED),
-    **{f"many_current_{size}": _many(_CURRENT, size) for size in MANY},
-    **{f"many_pinned_{size}": _many(_PINNED, size) for size in MANY},
+    **{f"many_current_{size}": _many(_CURRENT, size).where(_shown()) for size in MANY},
+    **{f"many_pinned_{size}": _many(_PINNED, size).where(_shown()) for size in MANY},
+    **{f"many_copied_{size}": _many(_PINNED, size) for size in MANY},
     "page": _page(from_start=False),
     "page_from_start": _page(from_start=True),
     "current_version": select(versions).where(versions.c.id == _CURRENT),
@@ -108,6 +117,8 @@ READS: Mapping[str, Select[Any]] = {
     "published_version": select(versions).where(
         versions.c.id == bindparam("version"), versions.c.state == _text(PUBLISHED)
     ),
+    "withheld": select(withheld.c.key).where(withheld.c.kind == bindparam("kind")).order_by(withheld.c.key),
+    "keys_of_kind": select(documents.c.key).where(documents.c.kind == bindparam("kind")).distinct(),
     "next_kind": select(func.min(documents.c.kind)).where(documents.c.kind > bindparam("after")),
     "counter": select(counters.c.value).where(counters.c.name == bindparam("counter")),
     "events_after": select(events)
@@ -156,13 +167,16 @@ class Writes:
     known_events: Executable
     append_event: Executable
     forget_events: Executable
+    withheld_keys: Executable
+    withhold: Executable
+    release: Executable
 
 
 @cache
 def writes(dialect: str) -> Writes:
     """The statements for a dialect's name."""
     make = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    seed, put, point, event = make(counters), make(documents), make(current), make(events)
+    seed, put, point, event, hide = make(counters), make(documents), make(current), make(events), make(withheld)
     row = and_(
         documents.c.kind == bindparam("row_kind"),
         documents.c.key == bindparam("row_key"),
@@ -243,6 +257,11 @@ def writes(dialect: str) -> Writes:
                 .offset(_FROM_FIRST)
                 .scalar_subquery()
             )
+        ),
+        withheld_keys=select(withheld.c.key).where(withheld.c.kind == bindparam("kind")),
+        withhold=hide.on_conflict_do_nothing(index_elements=["kind", "key"]),
+        release=delete(withheld).where(
+            withheld.c.kind == bindparam("row_kind"), withheld.c.key == bindparam("row_key")
         ),
     )
 

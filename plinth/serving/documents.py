@@ -89,14 +89,14 @@ OFFERS = Kind(
     """
     SELECT r.customer_no::VARCHAR AS key, to_json({'customer': r.customer_no::VARCHAR, 'offers': list(
         {'ends_on': r.ends_on, 'expected_profit': r.expected_profit, 'name': r.promotion_name, 'promotion': r.promotion_id::VARCHAR,
-         'starts_on': r.starts_on, 'type': r.promotion_type} ORDER BY r.place)}) AS body
+         'starts_on': r.starts_on, 'type': r.promotion_type} ORDER BY r.place), 'planned_on': max(r.planned_on)}) AS body
     FROM "serving/promotion_plan" r
     GROUP BY r.customer_no ORDER BY key
     """,
     {
         PLAN: (
             *("customer_no", "promotion_id", "promotion_name", "promotion_type"),
-            *("starts_on", "ends_on", "place", "expected_profit"),
+            *("starts_on", "ends_on", "place", "expected_profit", "planned_on"),
         )
     },
 )

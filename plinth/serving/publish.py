@@ -19,6 +19,7 @@ from plinth.online import Document, OnlineVersion
 from plinth.registry import RegisteredVersion
 from plinth.serving.catalogue import catalogue_documents, compact
 from plinth.serving.champion import RECOMMENDER, input_name, input_text, named_version
+from plinth.serving.consents import withhold_offers
 from plinth.serving.documents import KINDS, RECOMMENDATIONS, Kind, documents_of, features_kind, open_kind
 from plinth.serving.lists import Setting
 from plinth.serving.standing import Standing, open_standing, standing_of
@@ -83,6 +84,8 @@ def publish(setting: Setting, store: OnlineStore, *, keep: int, label: str = "")
     con = connect(setting.profile, extensions=("delta",), scratch=platform.path(platform.stores.scratch))
     try:
         sources = find_sources(con, setting)
+        # Before the version appears: nobody who does not consent is shown an offer of it, not even for a moment.
+        withhold_offers(setting.lakehouse, setting.profile, store)
         version = store.publish(_documents(con, setting, sources), inputs=sources.inputs, label=label)
     finally:
         con.close()

@@ -9,10 +9,12 @@ import dagster as dg
 import pytest
 
 from assets.events import EVENTS, event_assets
-from assets.serving import ONLINE, serving_assets, serving_key
+from assets.serving import ONLINE, WITHHELD, serving_assets, serving_key
 from assets.serving_checks import CONSENT, EQUAL, LISTS, serving_checks
 from plinth.lakehouse.tables import TableId
+from plinth.online import Document
 from plinth.serving.lengths import LIST_LENGTH
+from plinth.serving.plan import make_promotion_plan
 from plinth.serving.tables import POPULAR_ITEMS, PROMOTION_PLAN, RECOMMENDATIONS, SERVING_TABLES
 from resources import platform_resources
 from tests.plinth.online.appending import event
@@ -100,8 +102,6 @@ def test_equal_content_keeps_the_data_version(shop: Shop, instance: dg.DagsterIn
 
 
 def test_a_planned_contact_without_consent_stops_what_comes_after(shop: Shop, instance: dg.DagsterInstance) -> None:
-    from plinth.serving.plan import make_promotion_plan
-
     base = make_promotion_plan(shop.setting).served.version
     names = ", ".join(f"NULL::{column.duckdb_type} AS {column.name}" for column in PROMOTION_PLAN.columns[2:])
     shop.write(PROMOTION_PLAN.id, f"SELECT 101::BIGINT AS customer_no, 1::BIGINT AS promotion_id, {names}")
@@ -110,6 +110,20 @@ def test_a_planned_contact_without_consent_stops_what_comes_after(shop: Shop, in
     assert not result.success
     assert checks(result)[("promotion_plan", CONSENT)] is False
     assert ONLINE not in {each.asset_key for each in result.get_asset_materialization_events()}
+
+
+def test_consents_are_heeded_though_the_publish_is_held_back(shop: Shop, instance: dg.DagsterInstance) -> None:
+    with shop.store() as store:
+        store.publish([Document("promotions", each, b"{}") for each in ("100", "101")], inputs={})
+    make_promotion_plan(shop.setting)
+    names = ", ".join(f"NULL::{column.duckdb_type} AS {column.name}" for column in PROMOTION_PLAN.columns[2:])
+    shop.write(PROMOTION_PLAN.id, f"SELECT 101::BIGINT AS customer_no, 1::BIGINT AS promotion_id, {names}")
+    result = run(shop, instance, serving_key(PROMOTION_PLAN), WITHHELD, ONLINE)
+    assert not result.success
+    assert ONLINE not in {each.asset_key for each in result.get_asset_materialization_events()}
+    assert metadata(result, WITHHELD) == {"customers": 1, "changed": True}
+    with shop.store() as store:
+        assert (store.read("promotions", "100"), store.read("promotions", "101")) == (b"{}", None)
 
 
 def test_a_list_that_is_broken_stops_what_comes_after(shop: Shop, instance: dg.DagsterInstance) -> None:
