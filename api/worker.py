@@ -145,6 +145,9 @@ class Worker:
         Raises:
             PlinthError: they were not made durable, or it is not known.
         """
+        if self.stale_since is not None:
+            # What the look finds away or broken is no place for an event, whatever a write into it would say.
+            raise StoreUnavailable("the store does not answer")
         ids = [event.event_id for event in events]
         self._once.begin(ids)
         accepted: list[str] = []
