@@ -18,10 +18,9 @@ from api.events.batch import WEIGHTS
 from api.served.lists import Suggestion, blended, body_of, popular, stored
 from api.served.shelf import Ready, Shelf
 from plinth.online import Event, StoredEvent
-from plinth.recommend.session import SessionState
+from plinth.recommend.session import WINDOW, SessionState
 from plinth.serving.lengths import ANSWER_LENGTH
 
-_EVENTS_EACH = 30
 _LIVELY = 2_000
 _AT_ONCE = 8
 
@@ -32,7 +31,7 @@ class Visitor:
     __slots__ = ("events", "state")
 
     def __init__(self) -> None:
-        self.events: deque[tuple[str, float, datetime]] = deque(maxlen=_EVENTS_EACH)
+        self.events: deque[tuple[str, float, datetime]] = deque(maxlen=WINDOW)
         self.state: SessionState | None = None
 
     def add(self, item: str, weight: float, at: datetime) -> None:
@@ -99,22 +98,16 @@ class Live:
         visitor = self.customers.get(customer)
         if made is not None or visitor is None:
             return made
-        state = visitor.session(shelf)
+        state = self._state(customer, visitor, shelf)
         if state is None:
             return None
         made = self.lists[customer] = shelf.wrap(_body(customer, visitor, _mixed(shelf, base, state, ANSWER_LENGTH)))
-        self._lively[customer] = visitor
-        self._lively.move_to_end(customer)
-        if len(self._lively) > _LIVELY:
-            calm, who = self._lively.popitem(last=False)
-            who.state = None
-            self.lists.pop(calm, None)
         return made
 
     def rows_of(self, customer: str, shelf: Shelf, base: Sequence[bytes], rows: int) -> Ready | None:
         """As `list_of`, with another number of rows than is sent by itself; it is made for this one answer."""
         visitor = self.customers.get(customer)
-        state = None if visitor is None else visitor.session(shelf)
+        state = None if visitor is None else self._state(customer, visitor, shelf)
         if visitor is None or state is None:
             return None
         return shelf.wrap(_body(customer, visitor, _mixed(shelf, base, state, rows)))
@@ -136,6 +129,18 @@ class Live:
                     visitor.events.popleft()
                 if not visitor.events:
                     del visitors[name]
+
+    def _state(self, customer: str, visitor: Visitor, shelf: Shelf) -> SessionState | None:
+        """The state of a customer, who is one of the lively with it."""
+        state = visitor.session(shelf)
+        if state is not None:
+            self._lively[customer] = visitor
+            self._lively.move_to_end(customer)
+            if len(self._lively) > _LIVELY:
+                calm, who = self._lively.popitem(last=False)
+                who.state = None
+                self.lists.pop(calm, None)
+        return state
 
     def _visitor(self, visitors: OrderedDict[str, Visitor], name: str) -> Visitor:
         visitor = visitors.get(name)
