@@ -22,9 +22,9 @@ from typing import TextIO, TypeVar
 from api.events.writer import EventWriter
 from api.keys.ring import Ring
 from api.keys.table import KeyTable
+from api.served.heard import Heard
 from api.served.live import Live
-from api.served.look import PAGE, Look, Withheld, last_before, look, set_up
-from api.served.once import Once
+from api.served.look import PAGE, Look, Withheld, look, set_up
 from api.served.shelf import Shelf, load_shelf
 from api.telemetry.counters import Counters
 from api.telemetry.log import RequestLog, logger
@@ -62,10 +62,9 @@ class Worker:
         self.trailing: list[tuple[bytes, bytes]] = []
         self._pool = ThreadPoolExecutor(4, "plinth-store")
         self._writer = EventWriter(self.store)
-        self._once = Once()
+        self._heard = Heard(self.live, settings.session_hours)
         self._set_up = False
         self._seen_at = time.monotonic()
-        self._cursor: int | None = None
         self._withheld = Withheld()
         self._looking: asyncio.Future[Look] | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -149,34 +148,22 @@ class Worker:
             # What the look finds away or broken is no place for an event, whatever a write into it would say.
             raise StoreUnavailable("the store does not answer")
         ids = [event.event_id for event in events]
-        self._once.begin(ids)
+        self._heard.begin(ids)
         accepted: list[str] = []
         try:
             async with asyncio.timeout(self.settings.request_seconds):
                 result = await self._writer.append(events)
             accepted = result.accepted
-            self._count(events, set(accepted))
+            counted = self._heard.count(events, accepted)
+            if self.shelf is not None and counted:
+                self.live.renew(counted, self.shelf)
         except TimeoutError:
             raise StoreUnavailable("the events were not durable in time") from None
         finally:
-            # What failed may have landed all the same: then the log brings it, like what another process took.
-            for event in self._once.end(ids):
-                self.live.apply(event, event.appended_at)
+            self._heard.end(ids)
             self.counters.add("events_accepted", len(accepted))
         self.counters.add("events_repeated", len(result.repeated))
         return result
-
-    def _count(self, events: list[Event], fresh: set[str]) -> None:
-        counted = []
-        for event in events:
-            if event.event_id in fresh:
-                # The same id twice in a request: the first one is the event.
-                fresh.discard(event.event_id)
-                counted.append(event)
-                self._once.accepted(event.event_id)
-                self.live.apply(event)
-        if self.shelf is not None and counted:
-            self.live.renew(counted, self.shelf)
 
     async def on_pool(self, work: Callable[[], T]) -> T:
         """Runs what blocks on one of the store's threads."""
@@ -219,10 +206,7 @@ class Worker:
         self.ring.renew(seen.keys)
         self._withheld = seen.withheld
         self._show_today()
-        for event in seen.events:
-            if self._once.seen(event):
-                self.live.apply(event, event.appended_at)
-            self._cursor = event.sequence
+        self._heard.take(seen)
         self._follow(seen.version)
         return len(seen.events) == PAGE
 
@@ -230,7 +214,7 @@ class Worker:
         # Once in a worker's life: a store that was there before has its tables.
         if not self._set_up and set_up(self.store, self.keys):
             self._set_up = True
-        return look(self.store, self.keys, self._cursor, self._withheld)
+        return look(self.store, self.keys, self._heard.place, self._withheld, self._heard.since())
 
     def _follow(self, version: OnlineVersion | None) -> None:
         serves = self.shelf is not None and version is not None and self.shelf.version.id == version.id
@@ -242,8 +226,6 @@ class Worker:
         started = time.monotonic()
         try:
             shelf = await self.on_pool(partial(load_shelf, self.store, version, int(self.settings.memory)))
-            if self._cursor is None:
-                self._cursor = await self.on_pool(partial(last_before, self.store, version.published_at))
         except PlinthError as error:
             # The next look finds out whether the store is away or a newer version there.
             logger().warning("a version could not be loaded", extra={"facts": {"error": type(error).__name__}})
@@ -252,7 +234,7 @@ class Worker:
             logger().error("the item model of the version cannot be used: events change no list")
         self.shelf = shelf
         self._show_today()
-        self.live.start_over(version.published_at)
+        self.live.new_version()
         # What was just loaded stays for hours: no collection of garbage has to look through it again.
         gc.collect()
         gc.freeze()

@@ -31,7 +31,7 @@ InCountry = Annotated[
 @router.get(
     "/recommendations",
     summary="What a customer is likely to want next",
-    description="The published list, with the events blended in that came since. A customer of whom nothing is known gets what is popular.",
+    description="The published list, with the events of the last hours blended in. A customer of whom nothing is known gets what is popular.",
     responses={**body(Recommendations, "The list, best first."), **NOT_MODIFIED, **WITH_KEY, **problems(NOT_FOUND)},
 )
 async def recommendations(
@@ -47,7 +47,7 @@ async def recommendations(
         return respond(request, worker, await _sent(worker, shelf, id, country))
     rows = min(limit, worker.settings.rows)
     base = await worker.fetch_list(id)
-    ready = worker.live.rows_of(id, shelf, base, rows)
+    ready = worker.live.rows_of(id, shelf, base, rows, country)
     if ready is None:
         ready = shelf.wrap(first_rows(base[0], rows, *base[1:])) if base else _cold_start(shelf, id, country, rows)
     return respond(request, worker, ready)
@@ -56,7 +56,7 @@ async def recommendations(
 async def _sent(worker: Worker, shelf: Shelf, customer: str, country: str | None) -> Ready:
     """The list of a customer as it is sent where nobody asks for a number of rows: what the fast ways out send as well."""
     if customer in worker.live.customers:
-        ready = worker.live.list_of(customer, shelf, await worker.fetch_list(customer))
+        ready = worker.live.list_of(customer, shelf, await worker.fetch_list(customer), country)
         if ready is not None:
             return ready
     found = await worker.fetch(LIST_KIND, customer)

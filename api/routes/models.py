@@ -36,10 +36,11 @@ class Recommendations(BaseModel):
     customer: str
     items: list[RecommendedItem]
     session_events: int | None = Field(
-        default=None, description="Events since the publication that changed the list; absent where there were none."
+        default=None, description="Events of the last hours that changed the list; absent where there were none."
     )
     cold_start: bool | None = Field(
-        default=None, description="True where nothing is known of the customer, and the list is the popular one."
+        default=None,
+        description="True where nothing is stored of the customer: the popular list, and what the events say.",
     )
 
 

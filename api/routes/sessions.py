@@ -46,13 +46,15 @@ async def session_recommendations(
 def _rows(worker: Worker, shelf: Shelf, asked: SessionRequest) -> list[Suggestion] | None:
     base = popular(shelf, asked.country)
     most = min(asked.limit, worker.settings.rows)
-    seen = [*(worker.live.session_of(asked.session) if asked.session else ()), *((item, 1.0) for item in asked.items)]
+    did = worker.live.session_of(asked.session) if asked.session else ()
+    # What the caller names is on the page already; of what the session did only a purchase leaves the list.
+    seen = [*did, *((item, 1.0, True) for item in asked.items)]
     if shelf.model is not None and seen:
         state = SessionState(shelf.model)
-        for item, weight in seen:
-            state.add(item, weight)
+        for item, weight, taken in seen:
+            state.add(item, weight, taken=taken)
         return blended(shelf, base or [], state, most)
     if base is None:
         return None
-    known = {item for item, _ in seen}
-    return [each for each in base if each.item not in known][:most]
+    known = {item for item, _, taken in seen if taken}
+    return ([each for each in base if each.item not in known] or base)[:most]

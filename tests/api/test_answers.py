@@ -111,12 +111,12 @@ def test_a_limit_goes_on_into_the_rows_that_are_not_sent_by_themselves(long: Ser
 
 
 def test_events_are_blended_with_the_whole_stored_list_as_the_benchmark_does(long: Served) -> None:
-    path, event = "/v1/customers/1/recommendations", {"id": "e1", "customer": "1", "item": "10003", "kind": "view"}
+    path, event = "/v1/customers/1/recommendations", {"id": "e1", "customer": "1", "item": "10003", "kind": "purchase"}
     stored = [(each["item"], each["score"]) for each in long.client.get(path, params={"limit": 100}).json()["items"]]
     assert len(stored) == len(ITEMS)
     assert long.client.post("/v1/events", json={"events": [event]}).status_code == 200
     state = SessionState(item_model())
-    state.add("10003")
+    state.add("10003", 3.0)
     found = long.client.get(path).json()["items"]
     assert [each["item"] for each in found] == [item for item, _ in blend(stored, state, ANSWER_LENGTH)]
     # What the event speaks for stood among the rows that are kept, and so has a reason and a share of its own there.
