@@ -21,7 +21,7 @@ from api.http.fast import App, FastLane
 from api.http.guard import Guard
 from api.http.handlers import add_handlers
 from api.http.hot import RequestNumbers
-from api.routes import customers, events, health, items, sessions, tables
+from api.routes import customers, events, health, items, page, sessions, tables
 from api.routes.models import ProblemDetails
 from api.telemetry.log import configure_logging
 from api.telemetry.tracing import Traced, provider_of
@@ -36,7 +36,7 @@ _DESCRIPTION = """What the platform has published, by key: recommendations, offe
 catalogue of tables; and the events by which lists change at once.
 
 Every request but those of `operation` needs a key (`Authorization: Bearer plinth_…`), whose scopes say what it opens. Errors are problem
-details (RFC 9457). Answers have ETags: send one back in `If-None-Match`, and what has not changed costs 304 and no body."""
+details (RFC 9457). Answers have ETags: send one back in `If-None-Match`, and what has not changed costs 304 and no body. Every GET takes HEAD as well."""
 
 _TAGS = [
     {"name": "customers", "description": "What is published about a customer."},
@@ -64,7 +64,8 @@ class Application:
         self.worker = Worker(url, settings, counters=counters, log=log)
         self.fastapi = _fastapi(self.worker, drain)
         numbers = RequestNumbers()
-        app: App = FastLane(Guard(self.fastapi, self.worker, numbers), self.worker, numbers)
+        bodies = {each.PATH: each.SCOPE for each in (events, sessions)}
+        app: App = FastLane(Guard(self.fastapi, self.worker, numbers, bodies), self.worker, numbers)
         self.asgi: App = app if settings.tracing is None else Traced(app, provider_of(settings.tracing))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -91,11 +92,11 @@ def _fastapi(worker: Worker, drain: bool) -> FastAPI:
         yield
         await worker.stop()
 
-    # The pages that FastAPI would serve for people load their scripts from elsewhere.
+    # The pages that FastAPI would serve for people load their scripts from elsewhere; `api.routes.page` has one of our own.
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False)
     app.state.worker = worker
     add_handlers(app)
-    for room in (customers, sessions, events, items, tables, health):
+    for room in (customers, sessions, events, items, tables, health, page):
         app.include_router(room.router)
     document: dict[str, Any] = {}
 

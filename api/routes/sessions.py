@@ -17,11 +17,13 @@ from plinth.recommend.session import SessionState
 
 router = APIRouter(tags=["sessions"])
 
+PATH, SCOPE = "/v1/recommendations", "recommendations:read"
+
 WITH_BODY = problems(MALFORMED, TIMED_OUT, TOO_LARGE, MEDIA_TYPE_REFUSED, BUSY)
 
 
 @router.post(
-    "/v1/recommendations",
+    PATH,
     summary="What a visitor without a customer is likely to want next",
     description="From the items seen and the events sent with the session; before there are any, what is popular in the country.",
     responses={
@@ -32,7 +34,7 @@ WITH_BODY = problems(MALFORMED, TIMED_OUT, TOO_LARGE, MEDIA_TYPE_REFUSED, BUSY)
 async def session_recommendations(
     worker: Asked,
     asked: SessionRequest,
-    key: Annotated[Held, Security(reach, scopes=["recommendations:read"])],
+    key: Annotated[Held, Security(reach, scopes=[SCOPE])],
 ) -> Response:
     shelf = served(worker)
     rows = _rows(worker, shelf, asked)

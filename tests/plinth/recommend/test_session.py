@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plinth.recommend import ItemModel, Recommender, SessionState, blend
-from plinth.recommend.session import WINDOW
 from plinth.recommend.errors import ModelRefused
-from plinth.recommend.session import pack
+from plinth.recommend.session import WINDOW, pack
 
 
 def model() -> ItemModel:
