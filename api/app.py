@@ -32,6 +32,9 @@ from plinth.project import open_project
 COUNTERS_VARIABLE = "PLINTH_API_COUNTERS"
 """The folder in which the workers of one server keep their counters; `plinth serve` makes it."""
 
+WORKERS_VARIABLE = "PLINTH_API_WORKERS"
+"""How many workers one server has; `plinth serve` says it, whose option may be another than the setting."""
+
 _DESCRIPTION = """What the platform has published, by key: recommendations, offers and features of customers, similar items, and the
 catalogue of tables; and the events by which lists change at once.
 
@@ -56,12 +59,20 @@ class Application:
         counters: folder of the counters, shared by the workers of one server.
         log: where the lines of requests go; the standard output by default.
         drain: whether SIGTERM drains first; only a process of its own may ask for that.
+        workers: how many share the rates of keys, this one among them.
     """
 
     def __init__(
-        self, url: str, settings: Api, *, counters: Path, log: TextIO | None = None, drain: bool = False
+        self,
+        url: str,
+        settings: Api,
+        *,
+        counters: Path,
+        log: TextIO | None = None,
+        drain: bool = False,
+        workers: int = 1,
     ) -> None:
-        self.worker = Worker(url, settings, counters=counters, log=log)
+        self.worker = Worker(url, settings, counters=counters, log=log, workers=workers)
         self.fastapi = _fastapi(self.worker, drain)
         numbers = RequestNumbers()
         bodies = {each.PATH: each.SCOPE for each in (events, sessions)}
@@ -80,7 +91,8 @@ def build() -> App:
     platform = open_project().platform
     named = os.environ.get(COUNTERS_VARIABLE)
     counters = Path(named) if named else Path(tempfile.mkdtemp(prefix="plinth-api-"))
-    return Application(platform.online_url(), platform.api, counters=counters, drain=True).asgi
+    workers = int(os.environ.get(WORKERS_VARIABLE, "1"))
+    return Application(platform.online_url(), platform.api, counters=counters, drain=True, workers=workers).asgi
 
 
 def _fastapi(worker: Worker, drain: bool) -> FastAPI:

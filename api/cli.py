@@ -69,6 +69,7 @@ def run_server(host: str, port: int, workers: int, settings: Api) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
+    os.environ["PLINTH_API_WORKERS"] = str(workers)
     config = server_config(host, port, workers, settings)
     if workers == 1:
         uvicorn.Server(config).run()

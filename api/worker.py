@@ -48,11 +48,11 @@ class Worker:
         trailing: headers that every answer carries now, besides its own.
     """
 
-    def __init__(self, url: str, settings: Api, *, counters: Path, log: TextIO | None = None) -> None:
+    def __init__(self, url: str, settings: Api, *, counters: Path, log: TextIO | None = None, workers: int = 1) -> None:
         self.settings = settings
         self.store = OnlineStore.open(url)
         self.keys = KeyTable(url)
-        self.ring = Ring()
+        self.ring = Ring(workers)
         self.live = Live(settings.sessions)
         self.counters = Counters(counters)
         self.log = RequestLog(log or sys.stdout, self.counters)

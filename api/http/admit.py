@@ -42,7 +42,7 @@ def admit(scope: MutableMapping[str, Any], worker: Worker, needed: Sequence[str]
     if not key.take():
         raise Problem(
             RATE_LIMITED,
-            f"The key may send {key.rate:g} requests a second.",
+            f"The key may send {key.limit:g} requests a second.",
             headers={"Retry-After": str(max(1, math.ceil(key.wait())))},
         )
     scope[_ADMITTED] = key
