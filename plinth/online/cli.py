@@ -1,4 +1,4 @@
-"""The commands `plinth online versions | rollback | withhold | show | prune`.
+"""The commands `plinth online versions | rollback | withhold | show | prune | erase`.
 
 What belongs here: arguments and printing. What does not: the work (`plinth.online.store`).
 """
@@ -109,6 +109,25 @@ def prune(
     """Take away old versions; the one that is served always stays."""
     with _opened(platform, data) as store:
         typer.echo(f"{store.prune(keep)} versions removed.")
+
+
+@app.command()
+def erase(
+    customer: Annotated[str, typer.Argument(help="Whose events go: the number that the events name.")],
+    platform: PlatformFile = None,
+    data: Data = None,
+) -> None:
+    """Take all that a customer did out of the store's log and out of bronze/online_events: a part of an erasure request."""
+    from plinth.lakehouse.tables import Lakehouse
+    from plinth.online.erase import erase as work
+
+    settings = _settings(platform, data)
+    with _opened(platform, data) as store:
+        found = work(Lakehouse(settings), store, customer)
+    typer.echo(
+        f"{found.in_store:,} events removed from the store, {found.in_bronze:,} from bronze/online_events. Older versions of the table keep "
+        "their files until `plinth maintain --layer bronze --retention-hours 0`; docs/operations.md says what else an erasure takes."
+    )
 
 
 def _opened(platform: Path | None, data: Path | None, *, read_only: bool = False) -> OnlineStore:

@@ -15,7 +15,7 @@ from sqlalchemy import and_, bindparam, delete, func, insert, literal_column, or
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ColumnElement, Executable, Select
-from sqlalchemy.sql.dml import Insert
+from sqlalchemy.sql.dml import Delete, Insert
 
 from plinth.online.schema import (
     ABANDONED,
@@ -167,6 +167,9 @@ class Writes:
     known_events: Executable
     append_event: Executable
     forget_events: Executable
+    sessions_of: Executable
+    erase_of_customer: Executable
+    erase_of_session: Executable
     withheld_keys: Executable
     withhold: Executable
     release: Executable
@@ -248,21 +251,25 @@ def writes(dialect: str) -> Writes:
         .values(settled=literal_column("1")),
         known_events=select(events.c.event_id).where(events.c.event_id.in_(bindparam("ids", expanding=True))),
         append_event=event.on_conflict_do_nothing(index_elements=["event_id"]),
-        forget_events=delete(events).where(
-            events.c.sequence.in_(
-                select(events.c.sequence)
-                .where(events.c.sequence <= bindparam("up_to"), events.c.appended_at < bindparam("before"))
-                .order_by(events.c.sequence)
-                .limit(bindparam("limit"))
-                .offset(_FROM_FIRST)
-                .scalar_subquery()
-            )
+        forget_events=_delete_some(
+            and_(events.c.sequence <= bindparam("up_to"), events.c.appended_at < bindparam("before"))
         ),
+        sessions_of=select(events.c.session).where(events.c.customer == bindparam("whose")).distinct(),
+        erase_of_customer=_delete_some(events.c.customer == bindparam("whose")),
+        erase_of_session=_delete_some(and_(events.c.customer.is_(None), events.c.session == bindparam("whose"))),
         withheld_keys=select(withheld.c.key).where(withheld.c.kind == bindparam("kind")),
         withhold=hide.on_conflict_do_nothing(index_elements=["kind", "key"]),
         release=delete(withheld).where(
             withheld.c.kind == bindparam("row_kind"), withheld.c.key == bindparam("row_key")
         ),
+    )
+
+
+def _delete_some(condition: ColumnElement[bool]) -> Delete:
+    """Deletes the first `limit` events that meet a condition."""
+    chosen = select(events.c.sequence).where(condition).order_by(events.c.sequence)
+    return delete(events).where(
+        events.c.sequence.in_(chosen.limit(bindparam("limit")).offset(_FROM_FIRST).scalar_subquery())
     )
 
 

@@ -16,7 +16,7 @@ from plinth.online import events as log
 from plinth.online.address import parse_address
 from plinth.online.database import Database
 from plinth.online.errors import VersionMissing
-from plinth.online.model import AppendResult, Document, Event, OnlineVersion, StoredEvent
+from plinth.online.model import AppendResult, Document, Event, OnlineVersion, StoredEvent, storable
 from plinth.online.publish import point_to, publish
 from plinth.online.reader import OnlineReader
 from plinth.online.reading import Reading
@@ -167,6 +167,10 @@ class OnlineStore(OnlineReader):
     def forget_events(self, *, up_to: int, before: datetime) -> int:
         """Removes events numbered up to `up_to` and stored before a time; gives how many. Their ids would be taken as new again."""
         return log.forget(self._writing(), up_to, before)
+
+    def erase_events(self, customer: str) -> int:
+        """Removes every event of a customer from the log, with those of his sessions in which he was not known yet; gives how many."""
+        return log.erase(self._writing(), customer) if storable(customer) else 0
 
     def _counter(self, name: str) -> int:
         rows = self._reading.rows("counter", {"counter": name})

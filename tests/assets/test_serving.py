@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from assets.events import EVENTS, event_assets
+from assets.events import EVENTS, KEPT_DAYS, event_assets
 from assets.serving import ONLINE, WITHHELD, serving_assets, serving_key
 from assets.serving_checks import CONSENT, EQUAL, LISTS, serving_checks
 from plinth.lakehouse.tables import TableId
 from plinth.online import Document
+from plinth.online.model import to_microseconds
 from plinth.serving.lengths import LIST_LENGTH
 from plinth.serving.plan import make_promotion_plan
 from plinth.serving.tables import POPULAR_ITEMS, PROMOTION_PLAN, RECOMMENDATIONS, SERVING_TABLES
@@ -147,6 +150,25 @@ def test_events_come_back_and_only_once(shop: Shop, instance: dg.DagsterInstance
     assert metadata(run(shop, instance, EVENTS), EVENTS)["inserted"] == 2
     said = metadata(run(shop, instance, EVENTS), EVENTS)
     assert (said["inserted"], said["dagster/row_count"], said["watermark"]) == (0, 2, 2)
+
+
+def test_an_ordinary_run_takes_out_of_the_store_what_bronze_has_and_is_old(
+    shop: Shop, instance: dg.DagsterInstance
+) -> None:
+    with shop.store() as store:
+        store.append_events([event("old"), event("new")])
+        file = store.address.file
+    assert file is not None
+    aged = datetime.now(UTC) - timedelta(days=KEPT_DAYS + 1)
+    with sqlite3.connect(file) as con:
+        con.execute("UPDATE online_events SET appended_at = ? WHERE event_id = 'old'", (to_microseconds(aged),))
+    con.close()
+    said = metadata(run(shop, instance, EVENTS), EVENTS)
+    assert (said["forgotten_by_the_store"], said["dagster/row_count"]) == (1, 2)
+    with shop.store() as store:
+        assert [each.event_id for each in store.events()] == ["new"]
+        store.append_events([event("newer")])
+    assert metadata(run(shop, instance, EVENTS), EVENTS)["dagster/row_count"] == 3
 
 
 def test_the_definitions_say_what_the_tables_hold_before_the_first_run(shop: Shop) -> None:
