@@ -17,10 +17,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.http.drain import drain_on_terminate
-from api.http.fast import App, FastLane, RequestNumbers
+from api.http.fast import App, FastLane
 from api.http.guard import Guard
 from api.http.handlers import add_handlers
-from api.routes import customers, events, health, items, sessions, tables
+from api.http.hot import RequestNumbers
+from api.routes import customers, events, health, items, page, sessions, tables
 from api.routes.models import ProblemDetails
 from api.telemetry.log import configure_logging
 from api.telemetry.tracing import Traced, provider_of
@@ -31,11 +32,14 @@ from plinth.project import open_project
 COUNTERS_VARIABLE = "PLINTH_API_COUNTERS"
 """The folder in which the workers of one server keep their counters; `plinth serve` makes it."""
 
+WORKERS_VARIABLE = "PLINTH_API_WORKERS"
+"""How many workers one server has; `plinth serve` says it, whose option may be another than the setting."""
+
 _DESCRIPTION = """What the platform has published, by key: recommendations, offers and features of customers, similar items, and the
 catalogue of tables; and the events by which lists change at once.
 
 Every request but those of `operation` needs a key (`Authorization: Bearer plinth_…`), whose scopes say what it opens. Errors are problem
-details (RFC 9457). Answers have ETags: send one back in `If-None-Match`, and what has not changed costs 304 and no body."""
+details (RFC 9457). Answers have ETags: send one back in `If-None-Match`, and what has not changed costs 304 and no body. Every GET takes HEAD as well."""
 
 _TAGS = [
     {"name": "customers", "description": "What is published about a customer."},
@@ -55,15 +59,24 @@ class Application:
         counters: folder of the counters, shared by the workers of one server.
         log: where the lines of requests go; the standard output by default.
         drain: whether SIGTERM drains first; only a process of its own may ask for that.
+        workers: how many share the rates of keys, this one among them.
     """
 
     def __init__(
-        self, url: str, settings: Api, *, counters: Path, log: TextIO | None = None, drain: bool = False
+        self,
+        url: str,
+        settings: Api,
+        *,
+        counters: Path,
+        log: TextIO | None = None,
+        drain: bool = False,
+        workers: int = 1,
     ) -> None:
-        self.worker = Worker(url, settings, counters=counters, log=log)
+        self.worker = Worker(url, settings, counters=counters, log=log, workers=workers)
         self.fastapi = _fastapi(self.worker, drain)
         numbers = RequestNumbers()
-        app: App = FastLane(Guard(self.fastapi, self.worker, numbers), self.worker, numbers)
+        bodies = {each.PATH: each.SCOPE for each in (events, sessions)}
+        app: App = FastLane(Guard(self.fastapi, self.worker, numbers, bodies), self.worker, numbers)
         self.asgi: App = app if settings.tracing is None else Traced(app, provider_of(settings.tracing))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -78,7 +91,8 @@ def build() -> App:
     platform = open_project().platform
     named = os.environ.get(COUNTERS_VARIABLE)
     counters = Path(named) if named else Path(tempfile.mkdtemp(prefix="plinth-api-"))
-    return Application(platform.online_url(), platform.api, counters=counters, drain=True).asgi
+    workers = int(os.environ.get(WORKERS_VARIABLE, "1"))
+    return Application(platform.online_url(), platform.api, counters=counters, drain=True, workers=workers).asgi
 
 
 def _fastapi(worker: Worker, drain: bool) -> FastAPI:
@@ -90,11 +104,11 @@ def _fastapi(worker: Worker, drain: bool) -> FastAPI:
         yield
         await worker.stop()
 
-    # The pages that FastAPI would serve for people load their scripts from elsewhere.
+    # The pages that FastAPI would serve for people load their scripts from elsewhere; `api.routes.page` has one of our own.
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False)
     app.state.worker = worker
     add_handlers(app)
-    for room in (customers, sessions, events, items, tables, health):
+    for room in (customers, sessions, events, items, tables, health, page):
         app.include_router(room.router)
     document: dict[str, Any] = {}
 

@@ -72,6 +72,7 @@ def run_server(host: str, port: int, workers: int, settings: Api) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
+    os.environ["PLINTH_API_WORKERS"] = str(workers)
     config = server_config(host, port, workers, settings)
     if workers == 1:
         uvicorn.Server(config).run()
@@ -97,6 +98,8 @@ def server_config(host: str, port: int, workers: int, settings: Api) -> Config:
         lifespan="on",
         access_log=False,
         log_config=None,
+        # Nothing here asks for a client's address or scheme; and the protocol wants to see the fast lane first.
+        proxy_headers=False,
         server_header=False,
         date_header=True,
         timeout_keep_alive=30,

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -21,15 +22,16 @@ from typing import TextIO, TypeVar
 from api.events.writer import EventWriter
 from api.keys.ring import Ring
 from api.keys.table import KeyTable
+from api.served.heard import Heard
 from api.served.live import Live
-from api.served.look import PAGE, Look, last_before, look, set_up
-from api.served.once import Once
+from api.served.look import PAGE, Look, Withheld, look, set_up
 from api.served.shelf import Shelf, load_shelf
 from api.telemetry.counters import Counters
 from api.telemetry.log import RequestLog, logger
 from plinth.api_settings import Api
 from plinth.errors import PlinthError
 from plinth.online import AppendResult, Event, OnlineStore, OnlineVersion, StoreUnavailable, VersionMissing
+from plinth.serving.lengths import LIST_KIND, REST_KIND
 
 T = TypeVar("T")
 
@@ -46,11 +48,11 @@ class Worker:
         trailing: headers that every answer carries now, besides its own.
     """
 
-    def __init__(self, url: str, settings: Api, *, counters: Path, log: TextIO | None = None) -> None:
+    def __init__(self, url: str, settings: Api, *, counters: Path, log: TextIO | None = None, workers: int = 1) -> None:
         self.settings = settings
         self.store = OnlineStore.open(url)
         self.keys = KeyTable(url)
-        self.ring = Ring()
+        self.ring = Ring(workers)
         self.live = Live(settings.sessions)
         self.counters = Counters(counters)
         self.log = RequestLog(log or sys.stdout, self.counters)
@@ -60,10 +62,10 @@ class Worker:
         self.trailing: list[tuple[bytes, bytes]] = []
         self._pool = ThreadPoolExecutor(4, "plinth-store")
         self._writer = EventWriter(self.store)
-        self._once = Once()
+        self._heard = Heard(self.live, settings.session_hours)
         self._set_up = False
         self._seen_at = time.monotonic()
-        self._cursor: int | None = None
+        self._withheld = Withheld()
         self._looking: asyncio.Future[Look] | None = None
         self._loading: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -114,9 +116,27 @@ class Worker:
             return body
         self.counters.add("store_reads")
         body = await self._read(shelf, kind, key)
-        if body is not None:
-            shelf.remember(kind, key, body)
-        return body
+        if body is None:
+            return None
+        shelf.remember(kind, key, body)
+        # What was withheld while the store was asked counts as well.
+        return self._shown_now(shelf).shown(kind, key, body)
+
+    async def fetch_list(self, customer: str) -> list[bytes]:
+        """The documents of a customer's stored list, in its order; none for a customer of whom nothing is stored.
+
+        Raises:
+            StoreUnavailable: its first rows are not in the copy, and the store does not answer.
+        """
+        first = await self.fetch(LIST_KIND, customer)
+        if first is None:
+            return []
+        try:
+            rest = await self.fetch(REST_KIND, customer)
+        except StoreUnavailable:
+            # The rows that everybody is sent are here: better a list from those than none.
+            rest = None
+        return [first] if rest is None else [first, rest]
 
     async def append(self, events: list[Event]) -> AppendResult:
         """Makes events durable, and then lets them change their visitors' lists.
@@ -124,35 +144,26 @@ class Worker:
         Raises:
             PlinthError: they were not made durable, or it is not known.
         """
+        if self.stale_since is not None:
+            # What the look finds away or broken is no place for an event, whatever a write into it would say.
+            raise StoreUnavailable("the store does not answer")
         ids = [event.event_id for event in events]
-        self._once.begin(ids)
+        self._heard.begin(ids)
         accepted: list[str] = []
         try:
             async with asyncio.timeout(self.settings.request_seconds):
                 result = await self._writer.append(events)
             accepted = result.accepted
-            self._count(events, set(accepted))
+            counted = self._heard.count(events, accepted)
+            if self.shelf is not None and counted:
+                self.live.renew(counted, self.shelf)
         except TimeoutError:
             raise StoreUnavailable("the events were not durable in time") from None
         finally:
-            # What failed may have landed all the same: then the log brings it, like what another process took.
-            for event in self._once.end(ids):
-                self.live.apply(event, event.appended_at)
+            self._heard.end(ids)
             self.counters.add("events_accepted", len(accepted))
         self.counters.add("events_repeated", len(result.repeated))
         return result
-
-    def _count(self, events: list[Event], fresh: set[str]) -> None:
-        counted = []
-        for event in events:
-            if event.event_id in fresh:
-                # The same id twice in a request: the first one is the event.
-                fresh.discard(event.event_id)
-                counted.append(event)
-                self._once.accepted(event.event_id)
-                self.live.apply(event)
-        if self.shelf is not None and counted:
-            self.live.renew(counted, self.shelf)
 
     async def on_pool(self, work: Callable[[], T]) -> T:
         """Runs what blocks on one of the store's threads."""
@@ -175,6 +186,7 @@ class Worker:
                 raise RuntimeError("the thread that writes events has ended")
             while await self._look_once():
                 pass
+            self._show_today()
 
     async def _look_once(self) -> bool:
         """Looks, and acts on it; True where more events wait. Only one look is under way: a store that hangs holds one thread."""
@@ -192,10 +204,9 @@ class Worker:
         self._looking = None
         self._came_back()
         self.ring.renew(seen.keys)
-        for event in seen.events:
-            if self._once.seen(event):
-                self.live.apply(event, event.appended_at)
-            self._cursor = event.sequence
+        self._withheld = seen.withheld
+        self._show_today()
+        self._heard.take(seen)
         self._follow(seen.version)
         return len(seen.events) == PAGE
 
@@ -203,8 +214,7 @@ class Worker:
         # Once in a worker's life: a store that was there before has its tables.
         if not self._set_up and set_up(self.store, self.keys):
             self._set_up = True
-            self._writer.opened()
-        return look(self.store, self.keys, self._cursor)
+        return look(self.store, self.keys, self._heard.place, self._withheld, self._heard.since())
 
     def _follow(self, version: OnlineVersion | None) -> None:
         serves = self.shelf is not None and version is not None and self.shelf.version.id == version.id
@@ -216,8 +226,6 @@ class Worker:
         started = time.monotonic()
         try:
             shelf = await self.on_pool(partial(load_shelf, self.store, version, int(self.settings.memory)))
-            if self._cursor is None:
-                self._cursor = await self.on_pool(partial(last_before, self.store, version.published_at))
         except PlinthError as error:
             # The next look finds out whether the store is away or a newer version there.
             logger().warning("a version could not be loaded", extra={"facts": {"error": type(error).__name__}})
@@ -225,13 +233,22 @@ class Worker:
         if shelf.model_refused:
             logger().error("the item model of the version cannot be used: events change no list")
         self.shelf = shelf
-        self.live.start_over(version.published_at)
+        self._show_today()
+        self.live.new_version()
         # What was just loaded stays for hours: no collection of garbage has to look through it again.
         gc.collect()
         gc.freeze()
         self.counters.add("versions_loaded")
         facts = {"version": version.id, "bytes": shelf.size, "seconds": round(time.monotonic() - started, 3)}
         logger().info("version loaded", extra={"facts": {**facts, "documents": dict(shelf.counts())}})
+
+    def _show_today(self) -> None:
+        """Lays today and today's consents over the copy; also while the store is away, since days pass."""
+        if self.shelf is not None:
+            self.shelf = self._shown_now(self.shelf)
+
+    def _shown_now(self, shelf: Shelf) -> Shelf:
+        return shelf.on(self._withheld.customers, datetime.now(UTC).date())
 
     def _went_away(self) -> None:
         if self.stale_since is None:

@@ -17,11 +17,14 @@ from plinth.platform import Platform
 from plinth.serving.catalogue import OWNER
 from resources import LakehouseResource, OnlineStoreResource
 
+KEPT_DAYS = 35
+"""Longer than the API may ask for (`api.session_hours` is at most 31 days), and than any sender goes on to send an event again."""
+
 
 class CopyConfig(dg.Config):
     """How a copy is to be done; the default is what schedules do."""
 
-    forget_after_days: int = 0
+    forget_after_days: int = KEPT_DAYS
     """Take events out of the online store that are here and older than this; 0 keeps them. Their ids would be taken as new again."""
 
 
@@ -33,7 +36,8 @@ def event_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
 
     @dg.asset(
         key=EVENTS,
-        description=f"{DESCRIPTION}\n\nEach run appends what the online store's log has beyond the last number that the table holds.",
+        description=f"{DESCRIPTION}\n\nEach run appends what the online store's log has beyond the last number that the table holds, "
+        f"and takes out of the store what is older than {KEPT_DAYS} days and here.",
         group_name=TABLE.layer,
         owners=[OWNER],
         kinds={"deltalake", "duckdb"},

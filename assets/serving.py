@@ -20,10 +20,12 @@ from plinth.lakehouse.tables import Lakehouse
 from plinth.online import OnlineVersion
 from plinth.platform import Platform
 from plinth.serving.catalogue import OWNER
+from plinth.serving.consents import withhold_offers
 from plinth.serving.lists import Setting, make_popular_items, make_recommendations, make_similar_items
+from plinth.serving.plan import CUSTOMERS, make_promotion_plan, plan_code
 from plinth.serving.plan import INPUTS as PLAN_INPUTS
-from plinth.serving.plan import make_promotion_plan, plan_code
 from plinth.serving.publish import ENTITY, Published, publish
+from plinth.serving.standing import INPUTS
 from plinth.serving.tables import (
     POPULAR_ITEMS,
     PROMOTION_PLAN,
@@ -38,7 +40,7 @@ from resources import LakehouseResource, OnlineStoreResource, RegistryResource
 GROUP = "serving"
 PROFILE_TAG, PROFILE = "plinth/profile", "memory"
 RECOMMENDER, UPLIFT = dg.AssetKey(["models", "recommender"]), dg.AssetKey(["models", "uplift"])
-ONLINE = dg.AssetKey([GROUP, "online"])
+ONLINE, WITHHELD = dg.AssetKey([GROUP, "online"]), dg.AssetKey([GROUP, "withheld_offers"])
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,12 @@ class PublishConfig(dg.Config):
     """Shown beside the version."""
 
 
+_KNOWN = (RECOMMENDER, *(dg.AssetKey([table.layer, table.name]) for table in INPUTS))
+"""The champion, and the purchases and items that it is asked over: newer ones change lists, whoever is champion."""
 MADE = (
-    Made(RECOMMENDATIONS, (RECOMMENDER, dg.AssetKey(["gold", "customer_360"])), make_recommendations),
-    Made(SIMILAR_ITEMS, (RECOMMENDER,), make_similar_items),
-    Made(POPULAR_ITEMS, (RECOMMENDER,), make_popular_items),
+    Made(RECOMMENDATIONS, (*_KNOWN, dg.AssetKey(["gold", "customer_360"])), make_recommendations),
+    Made(SIMILAR_ITEMS, _KNOWN, make_similar_items),
+    Made(POPULAR_ITEMS, _KNOWN, make_popular_items),
 )
 
 
@@ -78,7 +82,7 @@ def profile_of(platform: Platform) -> str:
 
 def serving_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
     """The serving tables, and the publication of what they hold."""
-    return [*(_table(made, platform) for made in MADE), _plan(platform), _online(platform)]
+    return [*(_table(made, platform) for made in MADE), _plan(platform), _withheld(platform), _online(platform)]
 
 
 def _table(made: Made, platform: Platform) -> dg.AssetsDefinition:
@@ -187,7 +191,33 @@ def served_metadata(served: Served) -> dict[str, RawMetadataValue]:
         "bytes": served.version.size,
         "seconds": served.seconds,
         "made_from": dg.MetadataValue.json(dict(served.version.state.inputs)),
+        **({"known_until": until} if (until := served.version.state.watermark) is not None else {}),
     }
+
+
+def _withheld(platform: Platform) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=WITHHELD,
+        # Of nothing but the consents: whatever else fails or is held back tonight, they are heeded.
+        deps=[dg.AssetKey([CUSTOMERS.layer, CUSTOMERS.name])],
+        description="Whose offers the API shows to nobody, in whichever version: customers who do not consent to marketing by today's "
+        "silver/customers. A publish that is held back, or a rollback, brings none of theirs back.",
+        group_name=GROUP,
+        owners=[OWNER],
+        kinds={_store_kind(platform)},
+        pool=f"{GROUP}/online",
+        op_tags={PROFILE_TAG: profile_of(platform)},
+        automation_condition=downstream_condition(),
+    )
+    def withheld(
+        context: dg.AssetExecutionContext, lakehouse: LakehouseResource, online: OnlineStoreResource
+    ) -> dg.MaterializeResult[None]:
+        with dagster_faults(context), online.store() as store:
+            store.set_up()
+            found = withhold_offers(lakehouse.tables(), platform.profile(profile_of(platform)), store)
+        return dg.MaterializeResult(metadata={"customers": found.customers, "changed": found.changed})
+
+    return withheld
 
 
 def _online(platform: Platform) -> dg.AssetsDefinition:

@@ -51,6 +51,7 @@ def main() -> int:
         "customers": options.customers,
         "rounds": options.rounds,
         "share_reached": round(_median([each.rate for each in calm]) / figures["requests_per_second"], 2),
+        "p99_vs_p50_by_round": [round(each.p99 / each.p50, 1) for each in calm],
         "feast": feast is not None,
     }
     return finish("serve", figures, {} if options.small else BARS, notes)
@@ -98,23 +99,27 @@ def _load(address: str, script: str, site: Site, process: int, options: argparse
 def _at_share(
     site: Site, address: str, script: str, process: int, loads: list[Load], options: argparse.Namespace
 ) -> list[Load]:
-    """An address at a share of its most: connections that pause between requests, so many that the rate comes out."""
+    """An address at a share of its most: connections that pause between requests, so many that the rate comes out.
+
+    wrk counts a late answer as so many late ones as its connection would have asked for meanwhile. The first run only finds the number of
+    connections, and is not counted.
+    """
     wanted = _SHARE * _median([each.rate for each in loads])
     script += "function delay() return math.random(3, 5) end\n"
     connections = max(1, round(wanted * 0.0045))
     calm: list[Load] = []
-    for _ in range(options.rounds):
+    for _ in range(options.rounds + 1):
         calm.append(wrk(address, script, site.folder, process, seconds=options.seconds, connections=connections))
         # What a pause takes on top of its time is the machine's: the number of connections follows the rate that was reached.
         connections = max(1, min(2_000, round(connections * min(1.5, wanted / calm[-1].rate))))
-    return calm
+    return calm[1:]
 
 
 def _feast(folder: Path, seconds: float) -> float | None:
     interpreter = feast_python()
     if interpreter is None:
         return None
-    command = [str(interpreter), str(ROOT / "benchmarks" / "serve_feast.py"), str(folder), str(seconds)]
+    command = [str(interpreter), str(ROOT / "benchmarks" / "feast_peer.py"), "serve", str(folder), str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout.strip().splitlines()[-1])
 

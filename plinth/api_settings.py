@@ -22,7 +22,7 @@ class Api(BaseModel):
         rows: the most rows that one page or list gives.
         request_seconds: time for a body to arrive, and again for the work on it.
         drain_seconds: how long a worker that was told to end still answers, with `Connection: close`.
-        sessions: visitors whose events since the last publication are kept.
+        sessions: visitors whose last events are kept; `session_hours` after the last one they count no more.
         tracing: where OpenTelemetry spans go; `otlp` needs the extra `tracing` and its usual variables (OTEL_EXPORTER_OTLP_ENDPOINT).
     """
 
@@ -42,4 +42,5 @@ class Api(BaseModel):
     request_seconds: float = Field(default=10, gt=0)
     drain_seconds: float = Field(default=1, ge=0)
     sessions: int = Field(default=20_000, ge=1)
+    session_hours: float = Field(default=24, gt=0, le=24 * 31)
     tracing: Literal["otlp", "console"] | None = None

@@ -20,6 +20,7 @@ from plinth.errors import PlinthError
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.platform import Platform
 from plinth.registry import RegisteredVersion, Registry
+from plinth.serving.judged import lists_to_judge
 from plinth.training.contents import content_of
 from plinth.training.drift import Limits, hits_since, moved_since
 from plinth.training.recommender import RecommenderTarget
@@ -214,17 +215,21 @@ def _quality_sight(platform: Platform, limits: Limits, lakehouse: Lakehouse, reg
     target = RecommenderTarget()
     champion = registry.champion(target.name)
     interactions, lists = lakehouse.find(INTERACTIONS), lakehouse.find(LISTS)
-    until = _until(champion)
-    if champion is None or until is None or interactions is None or lists is None:
+    if champion is None or interactions is None or lists is None:
         return f"nothing was published yet: {LISTS} is made from the champion of models/{target.name}"
     at_training = champion.metrics[target.metric]
 
     def look() -> str:
+        # What was bought before the lists were made stands in them by no merit of theirs.
+        judged = lists_to_judge(lakehouse, lists)
+        if judged is None:
+            return ""
         con = connect(platform.profile(), extensions=("delta",), scratch=platform.path(platform.stores.scratch))
         try:
-            return hits_since(con, lists, interactions, until, target.k).reason(at_training, limits)
+            hits = hits_since(con, judged.lists, interactions, judged.until, target.k)
         finally:
             con.close()
+        return hits.reason(at_training, limits)
 
     return Sight(f"{content_of(interactions)}-{content_of(lists)}-of-{champion.version}", look)
 

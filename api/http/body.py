@@ -29,8 +29,14 @@ async def read_body(headers: list[tuple[bytes, bytes]], receive: Receive, settin
         ClientGone: there is nobody to answer.
     """
     said = dict(headers)
-    if said.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
-        raise Problem(MEDIA_TYPE_REFUSED, headers=_CLOSE)
+    if not _is_json(said.get(b"content-type", b"")):
+        raise Problem(MEDIA_TYPE_REFUSED, "Send application/json in UTF-8.", headers=_CLOSE)
+    if said.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
+        raise Problem(
+            MEDIA_TYPE_REFUSED,
+            "Send the body as it is, not compressed.",
+            headers={**_CLOSE, "Accept-Encoding": "identity"},
+        )
     length = said.get(b"content-length", b"0")
     if not _DIGITS.fullmatch(length) or int(length) > settings.body_bytes:
         raise _too_large(settings)
@@ -41,9 +47,18 @@ async def read_body(headers: list[tuple[bytes, bytes]], receive: Receive, settin
         raise Problem(
             TIMED_OUT, f"The body did not arrive within {settings.request_seconds:g} s.", headers=_CLOSE
         ) from None
+    if b"\0" in body:
+        # In UTF-8 no JSON has such a byte; in UTF-16, which the parser would take as well, every second one is.
+        raise Problem(MALFORMED, "The body is no JSON in UTF-8.")
     if _deeper_than(body, settings.body_depth):
         raise Problem(MALFORMED, f"The body is nested deeper than {settings.body_depth} levels.")
     return body
+
+
+def _is_json(content_type: bytes) -> bool:
+    media, *parameters = [each.strip().lower() for each in content_type.split(b";")]
+    charsets = [each[len(b"charset=") :].strip(b'"') for each in parameters if each.startswith(b"charset=")]
+    return media == b"application/json" and all(each in (b"utf-8", b"utf8") for each in charsets)
 
 
 async def _gather(receive: Receive, settings: Api) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from api.keys.key import Key
@@ -23,17 +23,25 @@ _NO_DIGEST = bytes(32)
 
 
 class Held:
-    """A valid key in memory with its bucket: `tokens` grow by `rate` a second up to `burst`, and each request takes one."""
+    """A valid key in memory with its bucket: `tokens` grow by `rate` a second up to `burst`, and each request takes one.
 
-    __slots__ = ("burst", "digest", "ends", "filled_at", "id", "rate", "scopes", "tokens")
+    Args:
+        workers: how many have a bucket of the key; this one holds its part. A request needs a whole token, so a bucket has room for one.
 
-    def __init__(self, key: Key) -> None:
+    Attributes:
+        limit: requests a second of all workers together.
+    """
+
+    __slots__ = ("burst", "digest", "ends", "filled_at", "id", "limit", "rate", "scopes", "tokens")
+
+    def __init__(self, key: Key, workers: int = 1) -> None:
         self.id = key.id
         self.digest = key.digest
         self.scopes = key.scopes
-        self.rate = key.rate
-        self.burst = key.burst
-        self.tokens = key.burst
+        self.limit = key.rate
+        self.rate = key.rate / workers
+        self.burst = max(1.0, key.burst / workers)
+        self.tokens = self.burst
         self.filled_at = time.monotonic()
         self.ends = _NEVER if key.expires_at is None else key.expires_at.timestamp()
 
@@ -54,20 +62,32 @@ class Held:
 
 
 class Ring:
-    """All valid keys. `renew` puts in what the table says now; buckets of keys that stay keep what they hold."""
+    """All valid keys. `renew` puts in what the table says now; buckets of keys that stay keep what they hold.
 
-    def __init__(self) -> None:
+    Args:
+        workers: of this server, which share each key's rate in equal parts.
+    """
+
+    def __init__(self, workers: int = 1) -> None:
+        self._workers = workers
         self._held: dict[bytes, Held] = {}
+        self._keys: Sequence[Key] | None = None
         self.known = False
 
-    def renew(self, keys: Iterable[Key]) -> None:
-        """Takes the table's keys; what is revoked or gone opens nothing from here on."""
+    def renew(self, keys: Sequence[Key]) -> None:
+        """Takes the table's keys; what is revoked or gone opens nothing from here on.
+
+        The same sequence as the last time costs nothing: this goes on between requests, twice a second, with as many keys as there are.
+        """
+        if keys is self._keys:
+            return
+        self._keys = keys
         now = datetime.now(UTC)
         before, held = self._held, {}
         for key in keys:
             if key.state(now) != "valid":
                 continue
-            each = Held(key)
+            each = Held(key, self._workers)
             old = before.get(key.id.encode())
             if old is not None:
                 each.tokens, each.filled_at = min(old.tokens, each.burst), old.filled_at

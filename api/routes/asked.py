@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request, Response, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from api.events.batch import ID_PATTERN
-from api.http.fast import matches
+from api.http.admit import admit
+from api.http.hot import matches
 from api.http.problems import (
     INVALID,
     MEDIA_TYPE,
@@ -52,27 +52,7 @@ async def reach(
     _: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)] = None,
 ) -> Held:
     """The key of the request, if it is valid, has the scope, and has a request left."""
-    if not worker.ring.known:
-        raise Problem(STORE_UNAVAILABLE, "The keys are not known yet.", headers={"Retry-After": "1"})
-    sent = [value for name, value in request.scope["headers"] if name == b"authorization"]
-    key = worker.ring.find(sent[0]) if len(sent) == 1 else None
-    if key is None:
-        raise Problem(NOT_AUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
-    request.scope["plinth.key"] = key.id
-    missing = [scope for scope in needed.scopes if scope not in key.scopes]
-    if missing:
-        raise Problem(
-            SCOPE_MISSING,
-            f"The scope {missing[0]} is needed.",
-            headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{missing[0]}"'},
-        )
-    if not key.take():
-        raise Problem(
-            RATE_LIMITED,
-            f"The key may send {key.rate:g} requests a second.",
-            headers={"Retry-After": str(max(1, math.ceil(key.wait())))},
-        )
-    return key
+    return admit(request.scope, worker, needed.scopes)
 
 
 def served(worker: Worker) -> Shelf:

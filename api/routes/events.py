@@ -14,9 +14,11 @@ from api.routes.sessions import WITH_BODY
 
 router = APIRouter(tags=["events"])
 
+PATH, SCOPE = "/v1/events", "events:write"
+
 
 @router.post(
-    "/v1/events",
+    PATH,
     summary="Send what customers and visitors did",
     description=(
         "All or nothing, at most `api.batch` events. The answer comes when they are durable and have changed the lists of their customers "
@@ -30,7 +32,7 @@ router = APIRouter(tags=["events"])
 async def events(
     worker: Asked,
     batch: EventBatch,
-    key: Annotated[Held, Security(reach, scopes=["events:write"])],
+    key: Annotated[Held, Security(reach, scopes=[SCOPE])],
 ) -> Response:
     if len(batch.events) > worker.settings.batch:
         fault = Fault("/events", f"At most {worker.settings.batch} events are taken at once.")

@@ -36,10 +36,11 @@ class Recommendations(BaseModel):
     customer: str
     items: list[RecommendedItem]
     session_events: int | None = Field(
-        default=None, description="Events since the publication that changed the list; absent where there were none."
+        default=None, description="Events of the last hours that changed the list; absent where there were none."
     )
     cold_start: bool | None = Field(
-        default=None, description="True where nothing is known of the customer, and the list is the popular one."
+        default=None,
+        description="True where nothing is stored of the customer: the popular list, and what the events say.",
     )
 
 
@@ -76,10 +77,12 @@ class Promotions(BaseModel):
                 "starts_on": "2026-08-01", "ends_on": "2026-08-14", "expected_profit": 1.84,
             }
         ],
+        planned_on="2026-07-30",
     )  # fmt: skip
 
     customer: str
-    offers: list[Offer]
+    offers: list[Offer] = Field(description="Those that have not ended.")
+    planned_on: str | None = Field(default=None, description="Day of the plan.")
 
 
 class Features(BaseModel):

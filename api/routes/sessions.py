@@ -17,11 +17,13 @@ from plinth.recommend.session import SessionState
 
 router = APIRouter(tags=["sessions"])
 
+PATH, SCOPE = "/v1/recommendations", "recommendations:read"
+
 WITH_BODY = problems(MALFORMED, TIMED_OUT, TOO_LARGE, MEDIA_TYPE_REFUSED, BUSY)
 
 
 @router.post(
-    "/v1/recommendations",
+    PATH,
     summary="What a visitor without a customer is likely to want next",
     description="From the items seen and the events sent with the session; before there are any, what is popular in the country.",
     responses={
@@ -32,7 +34,7 @@ WITH_BODY = problems(MALFORMED, TIMED_OUT, TOO_LARGE, MEDIA_TYPE_REFUSED, BUSY)
 async def session_recommendations(
     worker: Asked,
     asked: SessionRequest,
-    key: Annotated[Held, Security(reach, scopes=["recommendations:read"])],
+    key: Annotated[Held, Security(reach, scopes=[SCOPE])],
 ) -> Response:
     shelf = served(worker)
     rows = _rows(worker, shelf, asked)
@@ -46,13 +48,15 @@ async def session_recommendations(
 def _rows(worker: Worker, shelf: Shelf, asked: SessionRequest) -> list[Suggestion] | None:
     base = popular(shelf, asked.country)
     most = min(asked.limit, worker.settings.rows)
-    seen = [*(worker.live.session_of(asked.session) if asked.session else ()), *((item, 1.0) for item in asked.items)]
+    did = worker.live.session_of(asked.session) if asked.session else ()
+    # What the caller names is on the page already; of what the session did only a purchase leaves the list.
+    seen = [*did, *((item, 1.0, True) for item in asked.items)]
     if shelf.model is not None and seen:
         state = SessionState(shelf.model)
-        for item, weight in seen:
-            state.add(item, weight)
+        for item, weight, taken in seen:
+            state.add(item, weight, taken=taken)
         return blended(shelf, base or [], state, most)
     if base is None:
         return None
-    known = {item for item, _ in seen}
-    return [each for each in base if each.item not in known][:most]
+    known = {item for item, _, taken in seen if taken}
+    return ([each for each in base if each.item not in known] or base)[:most]

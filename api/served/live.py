@@ -1,10 +1,14 @@
-"""What visitors did since the version was published, and the lists that follow from it.
+"""What visitors did in the last hours, and the lists that follow from it.
 
 An event adds a row of the item-item model to its visitor's state, and the visitor's list is made anew at once: the next request finds
-it lying ready. With the next version, which knows the event's effects or has outlived them, the visitor starts over.
+it lying ready. A new version brings another model and other stored lists, and the events stay: what somebody does in the evening still counts
+after the night's publish, since no model learns from it.
 
-Bounds, for each worker: `api.sessions` customers and as many sessions, of each the last 30 events; those who did nothing for the longest
-time are forgotten first. A state is an array over all items, so only the 2,000 customers who were last active keep theirs and their list;
+What was bought leaves the visitor's list: nobody wants it again within the hour, and when it is due again the next versions know. What was
+looked at or lies in the cart stays where it stands, because whoever looks has not bought yet, and a cart may be left behind.
+
+Bounds, for each worker: `api.sessions` customers and as many sessions, of each the last 30 events, until `api.session_hours` after the last one;
+those who did nothing for the longest time are forgotten first. A state is an array over all items, so only the 2,000 customers who were last active keep theirs and their list;
 for another one both are made again when they are asked for.
 """
 
@@ -15,42 +19,46 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from api.events.batch import WEIGHTS
-from api.served.lists import LONGEST, Suggestion, blended, body_of, popular, stored
+from api.served.lists import blended, body_of, popular, stored
 from api.served.shelf import Ready, Shelf
 from plinth.online import Event, StoredEvent
-from plinth.recommend.session import SessionState
+from plinth.recommend.session import WINDOW, SessionState
+from plinth.serving.lengths import ANSWER_LENGTH
 
-_EVENTS_EACH = 30
+_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 _LIVELY = 2_000
 _AT_ONCE = 8
 
 
 class Visitor:
-    """The events of one customer or session, and the state that they make with the model of the served version."""
+    """The events of one customer or session (item, weight, whether it was bought), and the state that they make with the served version's model."""
 
-    __slots__ = ("events", "state")
+    __slots__ = ("events", "last", "state")
 
     def __init__(self) -> None:
-        self.events: deque[tuple[str, float, datetime]] = deque(maxlen=_EVENTS_EACH)
+        self.events: deque[tuple[str, float, bool]] = deque(maxlen=WINDOW)
+        self.last = _BEGINNING
         self.state: SessionState | None = None
 
-    def add(self, item: str, weight: float, at: datetime) -> None:
+    def add(self, event: Event | StoredEvent, at: datetime) -> None:
         """Takes an event into the record, and into the state where there is one."""
-        self.events.append((item, weight, at))
+        weight, bought = WEIGHTS.get(event.kind, 1.0), event.kind == "purchase"
+        self.events.append((event.item, weight, bought))
+        self.last = max(self.last, at)
         if self.state is not None:
-            self.state.add(item, weight)
+            self.state.add(event.item, weight, taken=bought)
 
     def session(self, shelf: Shelf) -> SessionState | None:
         """The state, made where it is missing; None where the version has no model."""
         if self.state is None and shelf.model is not None:
             self.state = SessionState(shelf.model)
-            for item, weight, _ in self.events:
-                self.state.add(item, weight)
+            for item, weight, bought in self.events:
+                self.state.add(item, weight, taken=bought)
         return self.state
 
 
 class Live:
-    """All visitors with events since the publication.
+    """All visitors with events that count.
 
     `lists` holds the answer of each customer whose events were blended; the fast lane reads it before the shelf. A customer in
     `customers` without a list there has one made by `list_of`. `changed` is called with each customer whose list is another one now.
@@ -66,12 +74,11 @@ class Live:
 
     def apply(self, event: Event | StoredEvent, at: datetime | None = None) -> None:
         """Takes an event that is durable; `at` is when it became so. The customer's list is made anew by whoever asks next, or by `renew`."""
-        weight = WEIGHTS.get(event.kind, 1.0)
         moment = at or datetime.now(UTC)
         if event.session is not None:
-            self._visitor(self.sessions, event.session).add(event.item, weight, moment)
+            self._visitor(self.sessions, event.session).add(event, moment)
         if event.customer is not None:
-            self._visitor(self.customers, event.customer).add(event.item, weight, moment)
+            self._visitor(self.customers, event.customer).add(event, moment)
             self.lists.pop(event.customer, None)
             self.changed(event.customer)
 
@@ -84,66 +91,89 @@ class Live:
         if len(customers) > _AT_ONCE:
             return
         for customer in customers:
-            base = shelf.get("recommendations", customer)
-            if base is not None or "recommendations" in shelf.whole:
+            base = shelf.list_of(customer)
+            if base is not None:
                 self.list_of(customer, shelf, base)
 
-    def list_of(self, customer: str, shelf: Shelf, base: bytes | None) -> Ready | None:
+    def list_of(self, customer: str, shelf: Shelf, base: Sequence[bytes], country: str | None = None) -> Ready | None:
         """The list of a customer with events, made where it is not there; None where the customer has no events, or the version no model.
 
         Args:
-            base: the customer's stored list, or None for a customer of whom nothing is stored.
+            base: the documents of the customer's whole stored list; none for a customer of whom nothing is stored.
+            country: where a customer is of whom nothing is stored. Such a list is made for this one answer: the next may name another.
         """
+        if country is not None and not base:
+            return self.rows_of(customer, shelf, base, ANSWER_LENGTH, country)
         made = self.lists.get(customer)
-        visitor = self.customers.get(customer)
-        if made is not None or visitor is None:
-            return made
-        state = visitor.session(shelf)
-        if state is None:
-            return None
-        head = {"customer": customer, "session_events": len(visitor.events)}
-        made = self.lists[customer] = shelf.wrap(body_of(head, _mixed(shelf, base, state)))
-        self._lively[customer] = visitor
-        self._lively.move_to_end(customer)
-        if len(self._lively) > _LIVELY:
-            calm, who = self._lively.popitem(last=False)
-            who.state = None
-            self.lists.pop(calm, None)
+        if made is None:
+            made = self.rows_of(customer, shelf, base, ANSWER_LENGTH)
+            if made is not None:
+                self.lists[customer] = made
         return made
 
-    def session_of(self, session: str) -> Sequence[tuple[str, float]]:
-        """What a session did: items and weights, oldest first."""
-        visitor = self.sessions.get(session)
-        return [] if visitor is None else [(item, weight) for item, weight, _ in visitor.events]
+    def rows_of(
+        self, customer: str, shelf: Shelf, base: Sequence[bytes], rows: int, country: str | None = None
+    ) -> Ready | None:
+        """As `list_of`, with another number of rows than is sent by itself; it is made for this one answer."""
+        visitor = self.customers.get(customer)
+        state = None if visitor is None else self._state(customer, visitor, shelf)
+        if visitor is None or state is None:
+            return None
+        suggested = stored(*base) if base else popular(shelf, country) or []
+        head = {"customer": customer, "session_events": len(visitor.events)}
+        return shelf.wrap(
+            body_of(head if base else {**head, "cold_start": True}, blended(shelf, suggested, state, rows))
+        )
 
-    def start_over(self, published_at: datetime) -> None:
-        """Forgets what came before a version, and all that was made with the model of the one before."""
-        self.lists.clear()
+    def session_of(self, session: str) -> Sequence[tuple[str, float, bool]]:
+        """What a session did: items, weights and whether each was bought, oldest first."""
+        visitor = self.sessions.get(session)
+        return [] if visitor is None else list(visitor.events)
+
+    def new_version(self) -> None:
+        """Forgets all that was made with the model and the lists of the version before. What visitors did stays."""
+        for visitor in self._lively.values():
+            visitor.state = None
         self._lively.clear()
+        self.lists.clear()
+
+    def expire(self, before: datetime) -> None:
+        """Forgets who did nothing since a moment."""
         for visitors in (self.customers, self.sessions):
-            for name in list(visitors):
-                visitor = visitors[name]
-                visitor.state = None
-                while visitor.events and visitor.events[0][2] <= published_at:
-                    visitor.events.popleft()
-                if not visitor.events:
-                    del visitors[name]
+            while visitors and next(iter(visitors.values())).last <= before:
+                self._forget_first(visitors)
+
+    def clear(self) -> None:
+        """Forgets everybody."""
+        for visitors in (self.customers, self.sessions):
+            while visitors:
+                self._forget_first(visitors)
+
+    def _state(self, customer: str, visitor: Visitor, shelf: Shelf) -> SessionState | None:
+        """The state of a customer, who is one of the lively with it."""
+        state = visitor.session(shelf)
+        if state is not None:
+            self._lively[customer] = visitor
+            self._lively.move_to_end(customer)
+            if len(self._lively) > _LIVELY:
+                calm, who = self._lively.popitem(last=False)
+                who.state = None
+                self.lists.pop(calm, None)
+        return state
 
     def _visitor(self, visitors: OrderedDict[str, Visitor], name: str) -> Visitor:
         visitor = visitors.get(name)
         if visitor is None:
             visitor = visitors[name] = Visitor()
             if len(visitors) > self._limit:
-                gone, _ = visitors.popitem(last=False)
-                if visitors is self.customers:
-                    self.lists.pop(gone, None)
-                    self._lively.pop(gone, None)
-                    self.changed(gone)
+                self._forget_first(visitors)
         else:
             visitors.move_to_end(name)
         return visitor
 
-
-def _mixed(shelf: Shelf, body: bytes | None, state: SessionState) -> Sequence[Suggestion]:
-    base = stored(body) if body is not None else popular(shelf, None) or []
-    return blended(shelf, base, state, max(len(base), LONGEST))
+    def _forget_first(self, visitors: OrderedDict[str, Visitor]) -> None:
+        gone, _ = visitors.popitem(last=False)
+        if visitors is self.customers:
+            self.lists.pop(gone, None)
+            self._lively.pop(gone, None)
+            self.changed(gone)

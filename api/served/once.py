@@ -41,6 +41,10 @@ class Once:
                     found.append(event)
         return found
 
+    def start_over(self) -> None:
+        """The log is read again: it brings what was counted as well."""
+        self._counted.clear()
+
     def seen(self, event: StoredEvent) -> bool:
         """The log brings an event: whether it is to be counted now."""
         if event.event_id in self._counted:

@@ -1,6 +1,6 @@
 """A worker's copy of one published version: bodies as they were stored, found by kind and key without asking anybody.
 
-What belongs here: the copy, its bound, and how it is filled. What does not: when a newer one is looked for (`api.served.watch`) and what
+What belongs here: the copy, its bound, and how it is filled. What does not: when a newer one is looked for (`api.worker`) and what
 visitors did since (`api.served.live`).
 
 The bound counts bodies, keys and 200 bytes for each entry. What fits is whole kinds, in the order of KINDS: a kind that is held whole
@@ -13,13 +13,16 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 
+from api.served.offers import OFFERS_KIND, current_offers
 from plinth.online import OnlineStore, OnlineVersion, VersionMissing
 from plinth.recommend.errors import ModelRefused
 from plinth.recommend.session import ItemModel
+from plinth.serving.lengths import LIST_KIND, REST_KIND
 
-KINDS = ("model", "popular", "item", "table", "recommendations", "similar", "promotions", "features")
+KINDS = ("model", "popular", "item", "table", LIST_KIND, "similar", "promotions", "features", REST_KIND)
 """What is loaded first: without the first three no list is made, and the others are asked for in this order."""
 
 ENTRY_BYTES = 200
@@ -47,6 +50,8 @@ class Shelf:
         whole: kinds of which every document is here.
         size: bytes by the bound's count.
         model: weights by which an event changes a list; None where the version has none, or one that cannot be used.
+        withheld: customers whose offers are shown to nobody, whatever the version says.
+        today: the day by which offers have ended.
     """
 
     version: OnlineVersion
@@ -56,6 +61,8 @@ class Shelf:
     size: int = 0
     model: ItemModel | None = None
     model_refused: bool = False
+    withheld: frozenset[str] = frozenset()
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())
     _head: Headers = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -66,9 +73,35 @@ class Shelf:
         ]
 
     def get(self, kind: str, key: str) -> bytes | None:
-        """A body, or None where it is not in the copy."""
+        """A body as it is shown, or None where it is not in the copy or not to be shown."""
         found = self.documents.get(kind)
-        return None if found is None else found.get(key)
+        body = None if found is None else found.get(key)
+        return body if body is None or kind != OFFERS_KIND else self.shown(kind, key, body)
+
+    def shown(self, kind: str, key: str, body: bytes) -> bytes | None:
+        """What of a stored body is shown today; None where nothing is."""
+        if kind != OFFERS_KIND:
+            return body
+        if key in self.withheld:
+            return None
+        return current_offers(body, self.version.published_at, self.today)
+
+    def on(self, withheld: frozenset[str], today: date) -> Shelf:
+        """The same copy, as it is shown now: itself where nothing changed, and another object where answers that lie ready may not stay so."""
+        if withheld == self.withheld and today == self.today:
+            return self
+        return replace(self, withheld=withheld, today=today)
+
+    def list_of(self, customer: str) -> list[bytes] | None:
+        """The documents of a customer's stored list, in its order; None where one of them may be in the store alone."""
+        found = []
+        for kind in (LIST_KIND, REST_KIND):
+            body = self.get(kind, customer)
+            if body is not None:
+                found.append(body)
+            elif kind not in self.whole:
+                return None
+        return found
 
     def wrap(self, body: bytes) -> Ready:
         """A body with the headers of this version. The ETag follows from the bytes: it outlives a version that does not change them."""

@@ -31,6 +31,7 @@ ROUTES = (
     "/metrics",
     "/openapi.json",
     "/docs",
+    "/",
     "other",
 )
 """Route templates: what stands in metrics, logs and traces in the place of a path."""

@@ -30,8 +30,9 @@ _PRAGMAS = (
     "PRAGMA synchronous = FULL",
     # A publish of everything writes a long log; once it is worked in, its file is cut back.
     "PRAGMA journal_size_limit = 67108864",
+    # Never mapped into memory: a file that is truncated under a map ends the process with SIGBUS, and a read costs half a microsecond less.
     "PRAGMA cache_size = -16384",
-    "PRAGMA mmap_size = 268435456",
+    "PRAGMA mmap_size = 0",
 )
 _SCHEMES = {
     "sqlite": "sqlite",
@@ -82,8 +83,7 @@ class Address:
         if self.file is not None:
             engine = create_engine(self.url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
             event.listen(engine, "connect", _prepare_sqlite)
-            # The lock is taken at the beginning: a reading transaction that begins to write may not be able to, and cannot wait.
-            event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+            event.listen(engine, "begin", _begin_sqlite)
             return engine
         return create_engine(
             self.url, isolation_level="SERIALIZABLE", pool_pre_ping=True, pool_size=4, connect_args=connect_options()
@@ -130,6 +130,14 @@ def connect_options() -> dict[str, Any]:
         "tcp_user_timeout": _ANSWER_SECONDS * 1000,
         "application_name": "plinth-online",
     }
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A file that was truncated or written over in place looks whole to who has its pages in memory, and what is added to them is lost with
+    # it. Without them each transaction reads what it adds to, and SQLite sees that it is no page of its own.
+    connection.exec_driver_sql("PRAGMA shrink_memory")
+    # The lock is taken at the beginning: a reading transaction that begins to write may not be able to, and cannot wait.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:

@@ -1,4 +1,4 @@
-"""The commands `plinth online versions | rollback | show | prune`.
+"""The commands `plinth online versions | rollback | withhold | show | prune | erase`.
 
 What belongs here: arguments and printing. What does not: the work (`plinth.online.store`).
 """
@@ -15,7 +15,7 @@ from rich.table import Table as Grid
 
 from plinth.errors import PlinthError
 from plinth.online.model import OnlineVersion
-from plinth.platform import load_platform
+from plinth.platform import Platform, load_platform
 from plinth.project import open_project
 
 if TYPE_CHECKING:
@@ -52,15 +52,24 @@ def rollback(
     platform: PlatformFile = None,
     data: Data = None,
 ) -> None:
-    """Serve an older version, from now on and until the next publish."""
+    """Serve an older version, from now on and until the next publish; its offers only for those who consent today."""
     with _opened(platform, data) as store:
         before = store.current()
+        _withhold(_settings(platform, data), store)
         found = store.rollback(to)
     typer.echo(
         f"Version {found.id} of {_time(found.published_at)} UTC is served now"
         + (f", in the place of {before.id}." if before is not None else ".")
         + " The next publish ends that: pause it as long as its cause is not mended."
     )
+
+
+@app.command()
+def withhold(platform: PlatformFile = None, data: Data = None) -> None:
+    """Hold the served offers against the newest silver/customers now; serving/withheld_offers does so in every run."""
+    with _opened(platform, data) as store:
+        store.set_up()
+        _withhold(_settings(platform, data), store)
 
 
 @app.command()
@@ -102,11 +111,43 @@ def prune(
         typer.echo(f"{store.prune(keep)} versions removed.")
 
 
+@app.command()
+def erase(
+    customer: Annotated[str, typer.Argument(help="Whose events go: the number that the events name.")],
+    platform: PlatformFile = None,
+    data: Data = None,
+) -> None:
+    """Take all that a customer did out of the store's log and out of bronze/online_events: a part of an erasure request."""
+    from plinth.lakehouse.tables import Lakehouse
+    from plinth.online.erase import erase as work
+
+    settings = _settings(platform, data)
+    with _opened(platform, data) as store:
+        found = work(Lakehouse(settings), store, customer)
+    typer.echo(
+        f"{found.in_store:,} events removed from the store, {found.in_bronze:,} from bronze/online_events. Older versions of the table keep "
+        "their files until `plinth maintain --layer bronze --retention-hours 0`; docs/operations.md says what else an erasure takes."
+    )
+
+
 def _opened(platform: Path | None, data: Path | None, *, read_only: bool = False) -> OnlineStore:
     from plinth.online.store import OnlineStore
 
-    settings = load_platform(platform) if platform is not None else open_project(data).platform
-    return OnlineStore.of(settings, read_only=read_only)
+    return OnlineStore.of(_settings(platform, data), read_only=read_only)
+
+
+def _settings(platform: Path | None, data: Path | None) -> Platform:
+    return load_platform(platform) if platform is not None else open_project(data).platform
+
+
+def _withhold(settings: Platform, store: OnlineStore) -> None:
+    from plinth.lakehouse.tables import Lakehouse
+    from plinth.serving.consents import withhold_offers
+
+    found = withhold_offers(Lakehouse(settings), settings.profile(), store)
+    typer.echo(
+        f"Offers of {found.customers:,} customers are shown to nobody: by today's silver/customers they do not consent."
+    )
 
 
 def _documents(version: OnlineVersion) -> str:

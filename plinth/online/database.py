@@ -19,7 +19,15 @@ from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from plinth.online.address import Address
 from plinth.online.errors import StoreConflict, StoreUnavailable
-from plinth.online.schema import CHANGE_COUNTER, EVENT_COUNTER, LOG_NAME, VERSION_COUNTER, counters, metadata
+from plinth.online.schema import (
+    CHANGE_COUNTER,
+    EVENT_COUNTER,
+    LOG_NAME,
+    VERSION_COUNTER,
+    WITHHELD_COUNTER,
+    counters,
+    metadata,
+)
 from plinth.online.statements import Writes, writes
 
 T = TypeVar("T")
@@ -32,7 +40,7 @@ _LOST = {"40001", "40P01"}
 _MADE_MEANWHILE = {"23505", "42P07", "42710", "XX000"}
 """What PostgreSQL says when two set up the same table at the same time, IF NOT EXISTS or not."""
 
-_COUNTERS = (VERSION_COUNTER, CHANGE_COUNTER, EVENT_COUNTER)
+_COUNTERS = (VERSION_COUNTER, CHANGE_COUNTER, EVENT_COUNTER, WITHHELD_COUNTER)
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
@@ -125,7 +133,7 @@ class Database:
         self._attempt(lambda connection: connection.execute(statement).closed, _LOST | _MADE_MEANWHILE)
 
     def _has_tables(self) -> bool:
-        """Whether a set-up was finished before; the counters' rows are its last step."""
+        """Whether a set-up was finished before, by today's tables; the counters' rows are its last step."""
 
         def work(connection: Connection) -> bool:
             if not inspect(connection).has_table(counters.name):

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.sql import Executable
 
 from plinth.online.batches import ROWS, by_number
 from plinth.online.database import Database
@@ -70,10 +71,28 @@ def of(
 
 def forget(database: Database, up_to: int, before: datetime) -> int:
     """Removes events up to a number that were stored before a time, in short transactions; gives how many."""
-    values = {"up_to": up_to, "before": to_microseconds(before), "limit": ROWS}
+    return _remove(database, database.writes.forget_events, up_to=up_to, before=to_microseconds(before))
+
+
+def erase(database: Database, customer: str) -> int:
+    """Removes all events of a customer, and those of his sessions from before he was known; gives how many."""
+    database.set_up()
+
+    def found(connection: Connection) -> list[str]:
+        sessions = connection.execute(database.writes.sessions_of, {"whose": customer}).scalars()
+        return [session for session in sessions if session is not None]
+
+    # The customer's own come last: whoever is ended in between finds the sessions again.
+    removed = sum(
+        _remove(database, database.writes.erase_of_session, whose=session) for session in database.transact(found)
+    )
+    return removed + _remove(database, database.writes.erase_of_customer, whose=customer)
+
+
+def _remove(database: Database, statement: Executable, **values: Any) -> int:
     removed = 0
     while True:
-        found = database.transact(lambda connection: connection.execute(database.writes.forget_events, values).rowcount)
+        found = database.transact(lambda connection: connection.execute(statement, {**values, "limit": ROWS}).rowcount)
         removed += found
         if found < ROWS:
             return removed

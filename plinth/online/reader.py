@@ -43,7 +43,7 @@ class OnlineReader:
         return [_version(row) for row in self._rows("published_versions", {})]
 
     def read(self, kind: str, key: str, version: int | None = None) -> bytes | None:
-        """One document; None where the version has none of that kind and key.
+        """One document; None where the version has none of that kind and key, or it is withheld.
 
         Raises:
             VersionMissing: `version` was never published, or is no longer kept.
@@ -62,7 +62,8 @@ class OnlineReader:
         return None
 
     def read_many(self, kind: str, keys: Iterable[str], version: int | None = None) -> dict[str, bytes]:
-        """The documents of some keys, by key, all of one version; keys without a document are left out.
+        """The documents of some keys, by key, all of one version; keys without a document, or with
+        a withheld one, are left out.
 
         Raises:
             VersionMissing: as `read`.
@@ -74,10 +75,20 @@ class OnlineReader:
             return self._many_of(kind, wanted, version)
         return self._of_current(lambda seen: self._many_of(kind, wanted, seen)) or {}
 
+    def withheld(self, kind: str) -> frozenset[str]:
+        """Keys of documents of a kind that are shown to nobody, whichever version is read; see `OnlineStore.withhold`."""
+        return frozenset(row[0] for row in self._rows("withheld", {"kind": kind}))
+
+    def keys(self, kind: str) -> frozenset[str]:
+        """Keys that a kind has in any version that is kept."""
+        return frozenset(row[0] for row in self._rows("keys_of_kind", {"kind": kind}))
+
     def scan(
         self, kind: str, after: str | None = "", limit: int = 1000, version: int | None = None
     ) -> list[tuple[str, bytes]]:
         """The next documents of a kind in the order of their keys; fewer than `limit` only at the end.
+
+        It gives what the version holds, also what is withheld: whoever shows what was copied asks `withheld` as well.
 
         Args:
             after: the last key of the page before. None begins at the very first; an empty text after the document with the empty key.
@@ -120,7 +131,7 @@ class OnlineReader:
             keys += [key for key, _ in page]
             if after is None:
                 break
-        found = self._many_of(kind, keys[:limit], version)
+        found = self._many_of(kind, keys[:limit], version, "many_copied")
         return [(key, found[key]) for key in keys[:limit] if key in found]
 
     def _page(
@@ -142,22 +153,22 @@ class OnlineReader:
         rows = self._rows("next_kind", {"after": after})
         return rows[0][0] if rows else None
 
-    def _many_of(self, kind: str, keys: list[str], version: int) -> dict[str, bytes]:
+    def _many_of(self, kind: str, keys: list[str], version: int, name: str = "many_pinned") -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         for start in range(0, len(keys), MANY[-1]):
-            found.update(self._many(kind, keys[start : start + MANY[-1]], version))
+            found.update(self._many(kind, keys[start : start + MANY[-1]], version, name))
         if len(found) < len(keys) or not keys:
             # Nothing is there, or the version went while it was read.
             self._require(version)
         return found
 
-    def _many(self, kind: str, keys: list[str], version: int | None) -> dict[str, bytes]:
+    def _many(self, kind: str, keys: list[str], version: int | None, name: str = "many_pinned") -> dict[str, bytes]:
         size = next(each for each in MANY if each >= len(keys))
         values: dict[str, Any] = {f"key{number}": keys[min(number, len(keys) - 1)] for number in range(size)}
         values["kind"] = kind
         if version is None:
             return dict(self._rows(f"many_current_{size}", values))
-        return dict(self._rows(f"many_pinned_{size}", {**values, "version": version}))
+        return dict(self._rows(f"{name}_{size}", {**values, "version": version}))
 
     def _require(self, version: int) -> None:
         if not self._rows("published_version", {"version": version}):

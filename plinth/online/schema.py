@@ -75,8 +75,16 @@ events = Table(
     Index("online_events_by_session", "session", "at"),
 )
 
+withheld = Table(
+    "online_withheld",
+    metadata,
+    Column("kind", _Name, primary_key=True),
+    Column("key", _Name, primary_key=True),
+    comment="Documents that are shown to nobody, whichever version readers see: a rollback turns the pointer, and leaves this as it is.",
+)
+
 SLOT = "online"
 WRITING, PUBLISHED, ABANDONED, PRUNED = "writing", "published", "abandoned", "pruned"
-VERSION_COUNTER, CHANGE_COUNTER, EVENT_COUNTER = "version", "change", "event"
+VERSION_COUNTER, CHANGE_COUNTER, EVENT_COUNTER, WITHHELD_COUNTER = "version", "change", "event", "withheld"
 LOG_NAME = "log"
 """Not counted: drawn once, to tell this log of events from that of another store at the same address."""

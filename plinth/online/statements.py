@@ -15,7 +15,7 @@ from sqlalchemy import and_, bindparam, delete, func, insert, literal_column, or
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ColumnElement, Executable, Select
-from sqlalchemy.sql.dml import Insert
+from sqlalchemy.sql.dml import Delete, Insert
 
 from plinth.online.schema import (
     ABANDONED,
@@ -28,6 +28,7 @@ from plinth.online.schema import (
     documents,
     events,
     versions,
+    withheld,
 )
 
 MANY = (8, 64, 512)
@@ -58,6 +59,12 @@ def _visible(version: Any) -> ColumnElement[bool]:
     return documents.c.from_version == newest.correlate(documents).scalar_subquery()
 
 
+def _shown() -> ColumnElement[bool]:
+    """Leaves out what is withheld: in the statement that reads, so that no document slips out between two."""
+    hidden = select(withheld.c.key).where(withheld.c.kind == documents.c.kind, withheld.c.key == documents.c.key)
+    return ~hidden.correlate(documents).exists()
+
+
 def _one(version: Any) -> Select[Any]:
     return (
         select(documents.c.body)
@@ -65,6 +72,7 @@ def _one(version: Any) -> Select[Any]:
             documents.c.kind == bindparam("kind"),
             documents.c.key == bindparam("key"),
             documents.c.from_version <= version,
+            _shown(),
         )
         .order_by(documents.c.from_version.desc())
         .limit(literal_column("1"))
@@ -99,8 +107,9 @@ def _page(*, from_start: bool) -> Select[Any]:
 READS: Mapping[str, Select[Any]] = {
     "one_current": _one(_CURRENT),
     "one_pinned": _one(_PINNED),
-    **{f"many_current_{size}": _many(_CURRENT, size) for size in MANY},
-    **{f"many_pinned_{size}": _many(_PINNED, size) for size in MANY},
+    **{f"many_current_{size}": _many(_CURRENT, size).where(_shown()) for size in MANY},
+    **{f"many_pinned_{size}": _many(_PINNED, size).where(_shown()) for size in MANY},
+    **{f"many_copied_{size}": _many(_PINNED, size) for size in MANY},
     "page": _page(from_start=False),
     "page_from_start": _page(from_start=True),
     "current_version": select(versions).where(versions.c.id == _CURRENT),
@@ -108,6 +117,8 @@ READS: Mapping[str, Select[Any]] = {
     "published_version": select(versions).where(
         versions.c.id == bindparam("version"), versions.c.state == _text(PUBLISHED)
     ),
+    "withheld": select(withheld.c.key).where(withheld.c.kind == bindparam("kind")).order_by(withheld.c.key),
+    "keys_of_kind": select(documents.c.key).where(documents.c.kind == bindparam("kind")).distinct(),
     "next_kind": select(func.min(documents.c.kind)).where(documents.c.kind > bindparam("after")),
     "counter": select(counters.c.value).where(counters.c.name == bindparam("counter")),
     "events_after": select(events)
@@ -156,13 +167,19 @@ class Writes:
     known_events: Executable
     append_event: Executable
     forget_events: Executable
+    sessions_of: Executable
+    erase_of_customer: Executable
+    erase_of_session: Executable
+    withheld_keys: Executable
+    withhold: Executable
+    release: Executable
 
 
 @cache
 def writes(dialect: str) -> Writes:
     """The statements for a dialect's name."""
     make = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    seed, put, point, event = make(counters), make(documents), make(current), make(events)
+    seed, put, point, event, hide = make(counters), make(documents), make(current), make(events), make(withheld)
     row = and_(
         documents.c.kind == bindparam("row_kind"),
         documents.c.key == bindparam("row_key"),
@@ -234,16 +251,25 @@ def writes(dialect: str) -> Writes:
         .values(settled=literal_column("1")),
         known_events=select(events.c.event_id).where(events.c.event_id.in_(bindparam("ids", expanding=True))),
         append_event=event.on_conflict_do_nothing(index_elements=["event_id"]),
-        forget_events=delete(events).where(
-            events.c.sequence.in_(
-                select(events.c.sequence)
-                .where(events.c.sequence <= bindparam("up_to"), events.c.appended_at < bindparam("before"))
-                .order_by(events.c.sequence)
-                .limit(bindparam("limit"))
-                .offset(_FROM_FIRST)
-                .scalar_subquery()
-            )
+        forget_events=_delete_some(
+            and_(events.c.sequence <= bindparam("up_to"), events.c.appended_at < bindparam("before"))
         ),
+        sessions_of=select(events.c.session).where(events.c.customer == bindparam("whose")).distinct(),
+        erase_of_customer=_delete_some(events.c.customer == bindparam("whose")),
+        erase_of_session=_delete_some(and_(events.c.customer.is_(None), events.c.session == bindparam("whose"))),
+        withheld_keys=select(withheld.c.key).where(withheld.c.kind == bindparam("kind")),
+        withhold=hide.on_conflict_do_nothing(index_elements=["kind", "key"]),
+        release=delete(withheld).where(
+            withheld.c.kind == bindparam("row_kind"), withheld.c.key == bindparam("row_key")
+        ),
+    )
+
+
+def _delete_some(condition: ColumnElement[bool]) -> Delete:
+    """Deletes the first `limit` events that meet a condition."""
+    chosen = select(events.c.sequence).where(condition).order_by(events.c.sequence)
+    return delete(events).where(
+        events.c.sequence.in_(chosen.limit(bindparam("limit")).offset(_FROM_FIRST).scalar_subquery())
     )
 
 

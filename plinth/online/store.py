@@ -5,7 +5,7 @@ What belongs here: the store's operations by name, each a call into the module t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 
@@ -16,12 +16,13 @@ from plinth.online import events as log
 from plinth.online.address import parse_address
 from plinth.online.database import Database
 from plinth.online.errors import VersionMissing
-from plinth.online.model import AppendResult, Document, Event, OnlineVersion, StoredEvent
+from plinth.online.model import AppendResult, Document, Event, OnlineVersion, StoredEvent, storable
 from plinth.online.publish import point_to, publish
 from plinth.online.reader import OnlineReader
 from plinth.online.reading import Reading
-from plinth.online.schema import EVENT_COUNTER, LOG_NAME
+from plinth.online.schema import EVENT_COUNTER, LOG_NAME, WITHHELD_COUNTER
 from plinth.online.sweep import prune
+from plinth.online.withhold import withhold
 from plinth.platform import Platform
 
 
@@ -119,6 +120,17 @@ class OnlineStore(OnlineReader):
         """Keeps the newest `keep` versions, the current one and what lies between; gives how many were taken away."""
         return prune(self._writing(), keep)
 
+    def withhold(self, kind: str, keys: Collection[str]) -> bool:
+        """Shows these documents of a kind to nobody from now on, in whichever version, and all others of the kind again.
+
+        Neither a publish nor a rollback changes that. Returns whether anything changed.
+        """
+        return withhold(self._writing(), kind, keys)
+
+    def withheld_change(self) -> int:
+        """Grows with each `withhold`: whoever keeps a copy of `withheld` asks this first, and only then for all of it."""
+        return self._counter(WITHHELD_COUNTER)
+
     def append_events(self, events: Sequence[Event]) -> AppendResult:
         """Stores a batch of events in one transaction, and returns when it is on the disk.
 
@@ -155,6 +167,10 @@ class OnlineStore(OnlineReader):
     def forget_events(self, *, up_to: int, before: datetime) -> int:
         """Removes events numbered up to `up_to` and stored before a time; gives how many. Their ids would be taken as new again."""
         return log.forget(self._writing(), up_to, before)
+
+    def erase_events(self, customer: str) -> int:
+        """Removes every event of a customer from the log, with those of his sessions in which he was not known yet; gives how many."""
+        return log.erase(self._writing(), customer) if storable(customer) else 0
 
     def _counter(self, name: str) -> int:
         rows = self._reading.rows("counter", {"counter": name})

@@ -183,9 +183,10 @@ def _countries(events: pa.Table, order: Array, customer: Array, customers: int) 
     country = np.full(customers, -1, dtype=np.int32)
     if "country" not in events.column_names:
         return np.empty(0, dtype="<U1"), country
-    texts = pc.fill_null(events.column("country").cast(pa.string()), "").to_numpy(zero_copy_only=False).astype(str)
-    names, code = np.unique(texts[order], return_inverse=True)
-    country[customer] = code  # the assignment of the last event stays, which is the newest
+    # As numpy's texts the countries of ten million events would take gigabytes.
+    texts = pc.fill_null(events.column("country").cast(pa.string()), "")
+    names, code = _coded(pa.table({"country": texts}), "country")
+    country[customer] = code[order]  # the assignment of the last event stays, which is the newest
     known = names != ""
     shifted = np.cumsum(known) - 1
     return names[known], np.where((country >= 0) & known[country], shifted[country], -1).astype(np.int32)

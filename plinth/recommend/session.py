@@ -4,13 +4,15 @@ What belongs here: the item model and its bytes, the state of one session, and t
 the API imports it. What does not: learning the model (`item_item`) and keeping sessions (`api`).
 
 A session's score of an item is the sum of the rows of the items that were seen, each with the weight of its event, which fades with
-each event after it. Adding an event is one pass over one truncated row.
+each event after it. Adding an event is one pass over one truncated row. Of a session the last `WINDOW` events count, so that it costs the
+same after a million of them.
 """
 
 from __future__ import annotations
 
 import io
 import zipfile
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +28,8 @@ Scored = list[tuple[str, float]]
 # session counts beside the best of the stored list.
 _FADE = 0.8
 _LIFT = 1.0
+WINDOW = 30
+"""How many events of a session are kept. The one before them would have the weight 0.8 ** 30, a thousandth."""
 _ARRAYS = ("items", "pointer", "columns", "weights", "popularity")
 
 
@@ -67,23 +71,50 @@ class ItemModel:
 
 @dataclass
 class SessionState:
-    """What a session has shown so far. It changes with each event; one belongs to one session.
+    """What the last events of a session have shown. It changes with each event; one belongs to one session.
 
     Args:
         model: the item model, shared by all sessions.
+
+    Attributes:
+        known: how many of the kept events are about items that the model knows.
     """
 
     model: ItemModel
     scores: Array = field(init=False, repr=False)
-    seen: list[str] = field(init=False, default_factory=list)
     known: int = field(init=False, default=0)
+    _events: deque[tuple[str, float, bool]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.scores = np.zeros(len(self.model.items), dtype=np.float32)
+        self._events = deque(maxlen=WINDOW)
 
-    def add(self, item: str, weight: float = 1.0) -> bool:
-        """Takes an event in; false for an item that the model does not know, which changes nothing but what was seen."""
-        self.seen.append(item)
+    @property
+    def seen(self) -> list[str]:
+        """The items of the kept events, oldest first."""
+        return [item for item, _, _ in self._events]
+
+    @property
+    def taken(self) -> set[str]:
+        """The items that are to be suggested no more."""
+        return {item for item, _, taken in self._events if taken}
+
+    def add(self, item: str, weight: float = 1.0, *, taken: bool = True) -> bool:
+        """Takes an event in; false for an item that the model does not know, which changes nothing but what was seen.
+
+        Args:
+            taken: whether the item leaves a stored list with it, as one that was bought does.
+        """
+        slides = len(self._events) == WINDOW
+        self._events.append((item, weight, taken))
+        if not slides:
+            return self._count(item, weight)
+        # Made anew from what is kept: the same state then, whether it has followed all events or was made from the last ones.
+        self.scores[:] = 0
+        self.known = 0
+        return [self._count(each, heavy) for each, heavy, _ in self._events][-1]
+
+    def _count(self, item: str, weight: float) -> bool:
         code = self.model.codes.get(item)
         if code is None:
             return False
@@ -116,11 +147,14 @@ class SessionState:
 def blend(base: Sequence[tuple[str, float]], session: SessionState, k: int) -> Scored:
     """The stored list of a customer together with this session, best first.
 
-    Both are scaled to their best score; what the session has shown already is left out. Without an event in the session that the model
-    knows, the list stays as it was.
+    Both are scaled to their best score. What the session has taken leaves the stored list, and what it has seen is not added to it. Without an
+    event in the session that the model knows, the rest of the list stays as it was; where nothing would be left, all of it does: of a shop
+    whose every item is in the cart the best thing to say is still the list.
     """
-    seen = set(session.seen)
-    stored = [(item, score) for item, score in base if item not in seen]
+    taken = session.taken
+    stored = [(item, score) for item, score in base if item not in taken]
+    if not stored and not any(score > 0 for _, score in session.top(1)):
+        return list(base[:k])
     if not session.known:
         return stored[:k]
     lively = session.top(k)

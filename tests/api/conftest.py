@@ -71,7 +71,7 @@ def serve_here(url: str, folder: Path, **settings: Any) -> Iterator[Served]:
     key = make_key(keys)
     log = io.StringIO()
     chosen = Api.model_validate({"poll_seconds": 0.05, "drain_seconds": 0, **settings})
-    application = Application(url, chosen, counters=folder / "counters", log=log)
+    application = Application(url, chosen, counters=folder / "counters", log=log, workers=chosen.workers)
     with TestClient(application, headers=bearer(key.text), raise_server_exceptions=False) as client:
         yield Served(application, client, keys, url, key, log)
     keys.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.http.body import _deeper_than
-from tests.api.conftest import Served, problem
+from tests.api.conftest import Served, bearer, problem
 
 TEXTS = [
     "' OR '1'='1", "1; DROP TABLE online_documents; --", "\" UNION SELECT digest FROM api_keys --", "\x00", "a\x00b", "\ud800",
@@ -109,6 +110,8 @@ def test_a_body_that_is_none_is_told_so(served: Served, body: bytes, status: int
         "",
         "application/jsonx",
         "application/xml",
+        "application/json; charset=utf-16",
+        'application/json;Charset="latin-1"',
     ],
 )
 def test_only_json_is_taken(served: Served, type_: str) -> None:
@@ -116,6 +119,97 @@ def test_only_json_is_taken(served: Served, type_: str) -> None:
     problem(
         served.client.post("/v1/events", content=body, headers={"Content-Type": type_}), 415, "unsupported-media-type"
     )
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "x"])
+def test_no_compressed_body_is_taken_for_what_it_says_when_it_is_not(served: Served, encoding: str) -> None:
+    body = json.dumps({"events": [EVENT]})
+    head = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    response = served.client.post("/v1/events", content=body, headers=head)
+    problem(response, 415, "unsupported-media-type")
+    assert response.headers["accept-encoding"] == "identity"
+
+
+def test_utf_8_is_taken_and_nothing_else_that_a_parser_would_guess(served: Served) -> None:
+    body = json.dumps({"events": [EVENT]})
+    for said in ("application/json", "Application/JSON; Charset=UTF-8", 'application/json;charset="utf-8"'):
+        head = {"Content-Type": said, "Content-Encoding": "identity"}
+        assert served.client.post("/v1/events", content=body.encode(), headers=head).status_code == 200
+    for encoding in ("utf-16", "utf-16-le", "utf-32"):
+        response = served.client.post("/v1/events", content=body.encode(encoding), headers={"Content-Type": said})
+        problem(response, 400, "malformed")
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/recommendations"])
+def test_who_has_no_key_hears_of_that_first_and_no_byte_of_the_body_is_read(served: Served, path: str) -> None:
+    wrong = {"Content-Type": "text/plain", "Content-Length": "999999999"}
+    reading = served.made("catalogue:read")
+    for head, status, name in (
+        (bearer("plinth_no"), 401, "not-authenticated"),
+        (bearer(reading.text), 403, "scope-missing"),
+    ):
+        problem(served.client.post(path, content=b"{", headers={**head, **wrong}), status, name)
+
+    async def unread() -> Any:
+        raise AssertionError("the body was read")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"", "http_version": "1.1",
+        "headers": [(b"content-type", b"application/json"), (b"content-length", b"5")], "scheme": "http", "server": ("x", 1),
+    }  # fmt: skip
+    asyncio.run(served.application.asgi(scope, unread, send))
+    assert sent[0]["status"] == 401
+    metrics = served.client.get("/metrics").text
+    assert f'plinth_api_requests_total{{route="{path}",status="401"}} 2.0' in metrics
+    assert f'plinth_api_requests_total{{route="{path}",status="403"}} 1.0' in metrics
+
+
+def test_a_refusal_is_counted_under_its_route_and_takes_one_request_of_the_key(served: Served) -> None:
+    made = served.made("events:write", rate=0.001, burst=3)
+    head = {**bearer(made.text), "Content-Type": "application/json"}
+    statuses = [served.client.post("/v1/events", content=b"{", headers=head).status_code for _ in range(4)]
+    assert statuses == [400, 400, 400, 429], "malformed bodies are not for nothing"
+    served.client.post("/v1/events", content=b"x", headers={"Content-Type": "text/plain"})
+    served.client.put("/v1/customers/1/recommendations")
+    metrics = served.client.get("/metrics").text
+    for route, status in (
+        ("/v1/events", 400),
+        ("/v1/events", 429),
+        ("/v1/events", 415),
+        ("/v1/customers/{id}/recommendations", 405),
+    ):
+        assert f'route="{route}",status="{status}"' in metrics
+    assert 'route="other"' not in metrics
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/customers/1/recommendations",
+        "/v1/customers/1/recommendations?limit=2",
+        "/v1/tables",
+        "/health/ready",
+        "/openapi.json",
+        "/docs",
+    ],
+)
+def test_head_says_what_get_would_without_the_body(served: Served, path: str) -> None:
+    get, head = served.client.get(path), served.client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    own = ("date", "x-request-id")
+    told = [{name: value for name, value in each.headers.items() if name not in own} for each in (get, head)]
+    if path == "/health/ready":
+        for each in told:
+            del each["content-length"]
+    assert told[0] == told[1]
+    problem_status = served.client.head("/v1/customers/9/promotions")
+    assert (problem_status.status_code, problem_status.content) == (404, b"")
+    assert served.client.head("/v1/events").status_code == 405
 
 
 def test_a_body_is_refused_by_its_length_before_it_is_read(served: Served) -> None:
@@ -134,7 +228,7 @@ def test_other_methods_are_told_which_are_taken(served: Served, method: str) -> 
 @pytest.mark.parametrize(
     "path",
     ["//v1/tables", "/v1//tables", "/v1/tables/", "/V1/tables", "/v1/customers//recommendations", "/v1/customers/1/recommendations/",
-     "/v1/customers/1/../2/recommendations/x", "/docs", "/redoc", "/v1/customers/1%2Frecommendations", "/.env", "/v2/tables"],
+     "/v1/customers/1/../2/recommendations/x", "/docs/", "/redoc", "/v1/customers/1%2Frecommendations", "/.env", "/v2/tables"],
 )  # fmt: skip
 def test_a_path_that_is_not_exactly_one_of_ours_is_not_found(served: Served, path: str) -> None:
     assert served.client.get(path).status_code in (404, 422)

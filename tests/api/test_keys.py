@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ from api.keys.key import SCOPES, KeyRefused, new_key
 from api.keys.ring import Held, Ring
 from api.keys.table import KeyTable
 from plinth.api_settings import Api
-from tests.api.conftest import Served, bearer, problem
+from tests.api.conftest import Served, bearer, problem, serve_here
 
 NEEDS = {
     "/v1/customers/1/recommendations": "recommendations:read",
@@ -82,6 +84,22 @@ def test_a_revoked_key_is_refused_soon(served: Served) -> None:
         if response.status_code != 200:
             break
     problem(response, 401, "not-authenticated")
+
+
+def test_a_look_that_finds_the_keys_as_they_were_leaves_the_ring_as_it_was(served: Served) -> None:
+    made = served.made("features:read")
+    sent, ring = f"Bearer {made.text}".encode(), Ring()
+    ring.renew(served.keys.all())
+    held = ring.find(sent)
+    assert held is not None
+    ring.renew(served.keys.all())
+    assert ring.find(sent) is held
+    served.made("features:read")
+    ring.renew(served.keys.all())
+    assert ring.find(sent) is not held
+    served.keys.revoke(made.key.id)
+    ring.renew(served.keys.all())
+    assert ring.find(sent) is None
 
 
 def test_a_key_ends_at_its_time_also_between_two_looks_at_the_table() -> None:
@@ -201,3 +219,18 @@ def test_keys_are_kept_in_postgresql_as_well(postgres_db: str) -> None:
     table.revoke(fresh.key.id)
     assert [each.state(datetime.now(UTC)) for each in table.all()] == ["valid", "revoked"]
     table.close()
+
+
+def test_the_workers_of_a_server_share_a_rate_and_say_the_whole_of_it(store_url: str, tmp_path: Path) -> None:
+    key = new_key("x", SCOPES, rate=9, burst=12, lasts=None).key
+    parts = [Held(key, 3) for _ in range(3)]
+    now = time.monotonic()
+    assert sum(part.take(now=now) for part in parts for _ in range(50)) == 12
+    assert sum(part.take(now=now + 1) for part in parts for _ in range(50)) == 9
+    assert Held(new_key("x", SCOPES, rate=1, burst=1, lasts=None).key, 4).take(), "a part has room for a request"
+    for served in serve_here(store_url, tmp_path, workers=2):
+        made = served.made("features:read", rate=3, burst=2)
+        path, head = "/v1/customers/1/features", bearer(made.text)
+        statuses = [served.client.get(path, headers=head) for _ in range(2)]
+        assert [each.status_code for each in statuses] == [200, 429]
+        assert "3 requests a second" in statuses[1].text

@@ -233,9 +233,24 @@ def test_several_workers_share_keys_events_and_figures(tmp_path: Path) -> None:
         done = re.search(r'requests_total\{route="/v1/customers/\{id\}/recommendations",status="200"\} (\d+)', counted)
         assert done is not None
         assert int(done.group(1)) >= 20
+        _check_rate_of_all_workers(server)
         assert server.terminate() in (0, -signal.SIGTERM)
     finally:
         server.kill()
+
+
+def _check_rate_of_all_workers(server: ApiProcess) -> None:
+    """A key's rate holds for the server, whichever worker a connection comes to."""
+    made = subprocess.run(
+        [sys.executable, "-m", "plinth.cli", "key", "create", "few", "--scope", "recommendations:read", "--rate", "0.001", "--burst", "6"],
+        cwd=server.folder, env=_environment(), capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    # Until both workers know it, one of them refuses it as unknown.
+    statuses = [0]
+    while 429 not in statuses or statuses[-20:].count(429) < 20:
+        statuses.append(httpx.get(server.base + PATH, headers={"Authorization": f"Bearer {made}"}).status_code)
+    assert set(statuses[1:]) <= {200, 401, 429}
+    assert 3 <= statuses.count(200) <= 6
 
 
 def test_keys_are_made_listed_rotated_and_revoked_by_command(api: ApiProcess) -> None:

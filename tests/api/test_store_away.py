@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -102,6 +103,47 @@ def test_a_file_that_was_replaced_is_read_and_written_in_its_new_form(
     with OnlineStore.open(store_url) as store:
         kept = [each.event_id for each in store.events()]
     assert (response.status_code == 200) == (kept == ["a1"]), "an event that was accepted is in the store that is there"
+
+
+def _truncate(file: Path) -> None:
+    os.truncate(file, 5000)
+
+
+def _scribble(file: Path) -> None:
+    with file.open("r+b") as opened:
+        opened.write(os.urandom(file.stat().st_size))
+
+
+@pytest.mark.parametrize("harm", [_truncate, _scribble])
+def test_an_event_is_refused_at_once_by_a_file_that_was_harmed_in_place(
+    store_url: str, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    # As seldom as it may look: what is sent at once comes before the look has seen the harm.
+    for served in serve_here(store_url, tmp_path, poll_seconds=1):
+        first = {"events": [{**EVENT["events"][0], "id": "before"}]}
+        assert served.client.post("/v1/events", json=first).status_code == 200
+        file = Path(store_url.removeprefix("sqlite:///"))
+        with sqlite3.connect(file) as con:
+            con.execute("PRAGMA wal_checkpoint(FULL)")
+        harm(file)
+        list_before = served.client.get(BY_KEY[0]).content
+        for _ in range(2):
+            response = served.client.post("/v1/events", json=EVENT)
+            problem(response, 503, "store-unavailable")
+            assert int(response.headers["retry-after"]) >= 1
+            assert served.client.get(BY_KEY[0]).content == list_before, "what was not kept changes no list"
+            wait(lambda served=served: state(served) == "stale")
+        assert served.client.get(BY_KEY[1]).status_code == 200
+
+
+def test_no_event_is_even_written_while_the_store_counts_as_away(served: Served) -> None:
+    worker = served.application.worker
+    worker.settings = worker.settings.model_copy(update={"poll_seconds": 60})
+    wait(lambda: worker._looking is None)
+    worker.stale_since = time.monotonic()
+    problem(served.client.post("/v1/events", json=EVENT), 503, "store-unavailable")
+    with OnlineStore.open(served.url) as store:
+        assert store.events() == []
 
 
 def test_a_file_that_is_locked_refuses_events_and_still_answers(store_url: str, tmp_path: Path) -> None:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from assets.events import EVENTS, event_assets
-from assets.serving import ONLINE, serving_assets, serving_key
+from assets.events import EVENTS, KEPT_DAYS, event_assets
+from assets.serving import ONLINE, WITHHELD, serving_assets, serving_key
 from assets.serving_checks import BY_CHAMPION, CONSENT, EQUAL, LISTS, serving_checks
 from plinth.lakehouse.tables import TableId
+from plinth.online import Document
+from plinth.online.model import to_microseconds
+from plinth.serving.lengths import LIST_LENGTH
+from plinth.serving.plan import make_promotion_plan
 from plinth.serving.policy import NOBODY
 from plinth.serving.tables import POPULAR_ITEMS, PROMOTION_PLAN, RECOMMENDATIONS, SERVING_TABLES
 from resources import platform_resources
 from tests.plinth.online.appending import event
-from tests.plinth.serving.shop import CUSTOMERS, Shop, copy_of, people, trained_shop
+from tests.plinth.serving.shop import CUSTOMERS, ITEMS, Shop, copy_of, people, trained_shop
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +71,7 @@ def test_a_run_makes_the_tables_publishes_them_and_every_check_passes(shop: Shop
     assert result.success
     said = metadata(result, ONLINE)
     assert (said["version"], said["changed"], said["documents/recommendations"]) == (1, True, CUSTOMERS)
-    assert metadata(result, serving_key(RECOMMENDATIONS))["dagster/row_count"] == CUSTOMERS * 20
+    assert metadata(result, serving_key(RECOMMENDATIONS))["dagster/row_count"] == CUSTOMERS * min(LIST_LENGTH, ITEMS)
     # Nobody learnt an uplift here, so nobody is contacted.
     planned = metadata(result, serving_key(PROMOTION_PLAN))
     assert (planned["dagster/row_count"], planned["policy"]) == (0, NOBODY)
@@ -103,8 +109,6 @@ def test_equal_content_keeps_the_data_version(shop: Shop, instance: dg.DagsterIn
 
 
 def test_a_planned_contact_without_consent_stops_what_comes_after(shop: Shop, instance: dg.DagsterInstance) -> None:
-    from plinth.serving.plan import make_promotion_plan
-
     base = make_promotion_plan(shop.setting).served.version
     names = ", ".join(f"NULL::{column.duckdb_type} AS {column.name}" for column in PROMOTION_PLAN.columns[2:])
     shop.write(PROMOTION_PLAN.id, f"SELECT 101::BIGINT AS customer_no, 1::BIGINT AS promotion_id, {names}")
@@ -134,12 +138,27 @@ def test_a_plan_without_a_champion_says_so_where_a_version_was_not_fit_to_serve(
     )
 
 
+def test_consents_are_heeded_though_the_publish_is_held_back(shop: Shop, instance: dg.DagsterInstance) -> None:
+    with shop.store() as store:
+        store.publish([Document("promotions", each, b"{}") for each in ("100", "101")], inputs={})
+    make_promotion_plan(shop.setting)
+    names = ", ".join(f"NULL::{column.duckdb_type} AS {column.name}" for column in PROMOTION_PLAN.columns[2:])
+    shop.write(PROMOTION_PLAN.id, f"SELECT 101::BIGINT AS customer_no, 1::BIGINT AS promotion_id, {names}")
+    result = run(shop, instance, serving_key(PROMOTION_PLAN), WITHHELD, ONLINE)
+    assert not result.success
+    assert ONLINE not in {each.asset_key for each in result.get_asset_materialization_events()}
+    assert metadata(result, WITHHELD) == {"customers": 1, "changed": True}
+    with shop.store() as store:
+        assert (store.read("promotions", "100"), store.read("promotions", "101")) == (b"{}", None)
+
+
 def test_a_list_that_is_broken_stops_what_comes_after(shop: Shop, instance: dg.DagsterInstance) -> None:
     run(shop, instance)
     shutil.rmtree(shop.lakehouse.uri_of(TableId("gold", "item_catalog")))
     shop.write(
         TableId("gold", "item_catalog"),
-        "SELECT 'OTHER' AS item_code, 'X' AS description, 1.0 AS list_price, 1.0 AS average_price",
+        "SELECT 'OTHER' AS item_code, 'X' AS description, 1.0 AS list_price, 1.0 AS average_price, "
+        "'active' AS status, NULL::DATE AS introduced_on",
     )
     result = run(shop, instance, serving_key(POPULAR_ITEMS), ONLINE)
     assert not result.success
@@ -154,6 +173,25 @@ def test_events_come_back_and_only_once(shop: Shop, instance: dg.DagsterInstance
     assert metadata(run(shop, instance, EVENTS), EVENTS)["inserted"] == 2
     said = metadata(run(shop, instance, EVENTS), EVENTS)
     assert (said["inserted"], said["dagster/row_count"], said["watermark"]) == (0, 2, 2)
+
+
+def test_an_ordinary_run_takes_out_of_the_store_what_bronze_has_and_is_old(
+    shop: Shop, instance: dg.DagsterInstance
+) -> None:
+    with shop.store() as store:
+        store.append_events([event("old"), event("new")])
+        file = store.address.file
+    assert file is not None
+    aged = datetime.now(UTC) - timedelta(days=KEPT_DAYS + 1)
+    with sqlite3.connect(file) as con:
+        con.execute("UPDATE online_events SET appended_at = ? WHERE event_id = 'old'", (to_microseconds(aged),))
+    con.close()
+    said = metadata(run(shop, instance, EVENTS), EVENTS)
+    assert (said["forgotten_by_the_store"], said["dagster/row_count"]) == (1, 2)
+    with shop.store() as store:
+        assert [each.event_id for each in store.events()] == ["new"]
+        store.append_events([event("newer")])
+    assert metadata(run(shop, instance, EVENTS), EVENTS)["dagster/row_count"] == 3
 
 
 def test_the_definitions_say_what_the_tables_hold_before_the_first_run(shop: Shop) -> None:

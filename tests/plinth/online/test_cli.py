@@ -12,7 +12,7 @@ from plinth.online import Document, OnlineStore
 
 PLATFORM = """
 zones: {here: {root: data, clearance: [public, internal]}}
-layers: {bronze: here, silver: here, gold: here, ops: here}
+layers: {bronze: here, silver: here, gold: here, serving: here, ops: here}
 profiles: {small: {cpu: 1, memory: 256MiB}}
 default_profile: small
 stores: {online: "sqlite:///online.db"}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from plinth.recommend import ItemModel, Recommender, SessionState, blend
 from plinth.recommend.errors import ModelRefused
-from plinth.recommend.session import pack
+from plinth.recommend.session import WINDOW, pack
 
 
 def model() -> ItemModel:
@@ -84,7 +84,41 @@ def test_a_list_has_no_item_twice_and_none_that_was_seen(events: list[str], k: i
     for listed in (state.top(k), blend([("a", 0.9), ("b", 0.8), ("x", 0.7)], state, k)):
         items = [item for item, _ in listed]
         assert len(items) == len(set(items)) <= k
-        assert not set(items) & set(events)
+        # Where nothing else is left to say, the stored list is.
+        assert not set(items) & set(events) or not set("abcdx") - set(events)
+
+
+def test_the_list_is_never_empty_however_much_was_taken() -> None:
+    stored = [("a", 0.9), ("b", 0.8)]
+    state = SessionState(model())
+    for item in "abcd":
+        state.add(item)
+    assert blend(stored, state, 3) == stored
+    unknown = SessionState(model())
+    for item in ("a", "b", "x"):
+        unknown.add(item)
+    assert "a" not in [item for item, _ in blend([*stored, ("c", 0.1)], unknown, 3)]
+    assert blend([("x", 0.9)], SessionState(model()), 3) == [("x", 0.9)]
+
+
+def test_what_was_only_looked_at_stays_in_the_stored_list_and_is_not_added_to_it() -> None:
+    state = SessionState(model())
+    state.add("a", taken=False)
+    assert "a" in [item for item, _ in blend([("d", 0.9), ("a", 0.8)], state, 4)]
+    assert "a" not in [item for item, _ in blend([("d", 0.9)], state, 4)]
+
+
+def test_a_session_costs_the_same_after_any_number_of_events_and_is_that_of_its_last_ones() -> None:
+    long, short = SessionState(model()), SessionState(model())
+    events = [("abcdx"[(number * 7) % 5], 1.0 + number % 3, number % 4 == 0) for number in range(100_000)]
+    for item, weight, taken in events:
+        long.add(item, weight, taken=taken)
+    for item, weight, taken in events[-WINDOW:]:
+        short.add(item, weight, taken=taken)
+    assert len(long.seen) == WINDOW
+    assert long.seen == short.seen
+    assert (long.known, long.taken) == (short.known, short.taken)
+    assert np.array_equal(long.scores, short.scores)
 
 
 def test_the_bytes_hold_the_model_and_are_the_same_each_time(recommender: Recommender) -> None:
