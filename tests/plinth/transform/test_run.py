@@ -6,17 +6,25 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import yaml
 
+from plinth.catalogue import find_table, load_contracts
 from plinth.errors import CommitConflict, ResidencyViolation, TableMissing
+from plinth.ingest import ingest
+from plinth.lakehouse.tables import Lakehouse, TableVersion
+from plinth.platform import Source
+from plinth.sources import open_source
 from plinth.transform.model import table_id
 from plinth.transform.run import Built, build
 from plinth.transform.work import Mode, Status
-from tests.plinth.transform.shop import GOOD, ORDERS, Shop
+from tests.plinth.transform.shop import GOOD, ORDERS, PEOPLE, Shop
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
@@ -84,6 +92,29 @@ def test_rows_that_come_out_the_same_start_nothing_downstream(shop: Shop) -> Non
     assert outcomes["silver/people"].content == before["silver/people"]
     assert outcomes["gold/named"].mode is Mode.NOTHING
     assert {outcome.mode for outcome in build_shop(shop).models} == {Mode.NOTHING}, "the new inputs were noted"
+
+
+def test_where_most_scopes_are_touched_all_is_computed_and_only_what_differs_is_counted(shop: Shop) -> None:
+    shop.open_shop()
+    build_shop(shop)
+    for clients, mode in ((2, Mode.SCOPES), (3, Mode.ALL)):
+        # Few rows, the last of their clients, so that it is not the number of rows that decides.
+        more = f"{clients} * (client < {clients} AND id > 192)::INT"
+        shop.put("bronze/orders", f"SELECT id, client, (amount + {more})::DECIMAL(10, 2) AS amount FROM ({ORDERS})")
+        totals = {str(outcome.table): outcome for outcome in build_shop(shop).models}["gold/totals"]
+        assert totals.mode is mode, totals.reason
+        assert (totals.inserted, totals.updated, totals.deleted) == (0, clients, 0)
+    rebuilt = {str(outcome.table): outcome for outcome in build_shop(shop, full_refresh=True).models}
+    assert {outcome.status for outcome in rebuilt.values()} == {Status.UNCHANGED}
+
+
+def test_numbers_that_stand_twice_are_found_wherever_they_lie(shop: Shop) -> None:
+    ids = "(-9223372036854775808), (9223372036854775807), (-33), (-1), (-1), (0), (31), (32), (31), (NULL), (NULL), (5)"
+    shop.put("bronze/people", PEOPLE, {"email": "confidential"})
+    shop.put("bronze/orders", f"SELECT id, 1::BIGINT AS client, 1::DECIMAL(10, 2) AS amount FROM (VALUES {ids}) v(id)")
+    built = build_shop(shop, "orders")
+    (test,) = [test for test in built.tests if test.name == "orders_id_unique"]
+    assert (test.status, test.failures) == ("fail", 2)
 
 
 def test_a_failed_test_withholds_the_model_and_all_that_is_made_from_it(shop: Shop) -> None:
@@ -159,6 +190,51 @@ def test_personal_data_under_a_lower_classification_is_refused_by_its_descent(sh
     assert "handle (internal) comes from bronze/people.email (confidential)" in str(error)
     assert shop.files("silver/leak") == set()
     assert build_shop(shop, "people").errors == {}, "a column that says how it was coarsened may leave"
+
+
+def test_a_column_is_as_sensitive_as_its_contract_says_or_as_it_is_stored_whichever_is_stricter(
+    shop: Shop, tmp_path: Path
+) -> None:
+    source = Source(url="sqlite:///legacy.sqlite", contract="legacy.odcs.yaml")
+    lakehouse = shop.lakehouse = Lakehouse(shop.lakehouse.platform.model_copy(update={"sources": {"legacy": source}}))
+    with sqlite3.connect(tmp_path / "legacy.sqlite") as legacy:
+        legacy.execute("CREATE TABLE people (client INTEGER PRIMARY KEY, email TEXT)")
+        legacy.execute("INSERT INTO people VALUES (1, 'ada@example.com')")
+    legacy.close()
+
+    def declare(level: str) -> None:
+        client = {"name": "client", "logicalType": "integer", "primaryKey": True}
+        email = {"name": "email", "logicalType": "string", "classification": level}
+        values = {
+            "apiVersion": "v3.2.0",
+            "kind": "DataContract",
+            "id": "legacy",
+            "version": "1.0.0",
+            "status": "active",
+        }
+        people = {"name": "people", "properties": [client, email]}
+        (tmp_path / "legacy.odcs.yaml").write_text(yaml.safe_dump({**values, "schema": [people]}))
+
+    def load() -> TableVersion:
+        table = find_table(load_contracts(lakehouse.platform), "people")
+        with closing(open_source("legacy", lakehouse.platform)) as opened:
+            ingest(table, opened, lakehouse)
+        return lakehouse.open(table_id("bronze/people"))
+
+    declare("internal")
+    first = load()
+    declare("confidential")
+    assert isinstance(build_shop(shop, "leak").errors["silver/leak"], ResidencyViolation), (
+        "declared, and not loaded yet"
+    )
+    raised = load()
+    assert raised.columns[1].classification == "confidential" and raised.content == first.content
+    assert isinstance(build_shop(shop, "leak").errors["silver/leak"], ResidencyViolation)
+    declare("internal")
+    assert isinstance(build_shop(shop, "leak").errors["silver/leak"], ResidencyViolation), "stored, and not loaded yet"
+    assert load().columns[1].classification == "internal"
+    assert statuses(build_shop(shop, "leak")) == {"silver/leak": "published"}
+    assert shop.rows("silver/leak") == [(1, "ada@example.com")]
 
 
 def test_a_column_that_nobody_describes_is_refused(shop: Shop) -> None:
