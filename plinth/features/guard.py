@@ -35,6 +35,10 @@ _WORDS = (
     "uuid gen_random_uuid uuidv4 uuidv7 nextval currval setseed getvariable getenv query query_table read_text read_blob glob"
 )
 _FORBIDDEN = frozenset(_WORDS.split())
+# Aggregates that take one of several rows, or put them one after the other: threads give them another order than one entity's rows have.
+_PICKS = "first last any_value arbitrary arg_max arg_min arg_max_null arg_min_null mode approx_quantile approx_top_k reservoir_quantile"
+_PICKING = frozenset(_PICKS.split())
+_LISTING = frozenset(("group_concat", "array_agg"))
 
 
 def check_sql(view: FeatureView) -> None:
@@ -52,6 +56,8 @@ def check_sql(view: FeatureView) -> None:
             *source.columns.items(),
         ):
             _check(view, f"sources.{name}.{part}", f"SELECT {sql}", ())
+        for part, sql in (("event_time", source.event_time), ("known_time", source.known)):
+            _check_time(view, f"sources.{name}.{part}", sql)
     known = list(view.sources)
     for name, sql in view.queries.items():
         _check(view, f"queries.{name}", sql, known)
@@ -136,6 +142,44 @@ def _check(view: FeatureView, where: str, sql: str, known: Sequence[str]) -> Non
                 found=function.sql(dialect="duckdb"),
                 where=place,
             )
+        if called in _PICKING or (called in _LISTING and function.find(exp.Order) is None):
+            raise FeatureViewError(
+                f"a feature view calls {called}(), whose answer depends on the order of the rows",
+                expected="an aggregate of all rows, or a list with ORDER BY",
+                found=function.sql(dialect="duckdb"),
+                where=place,
+                remedy="for the value of the newest row take max(struct_pack(t := event_time, v := value)).v",
+            )
+    _check_choice(trees[0], place)
+
+
+def _check_choice(tree: exp.Expression, place: str) -> None:
+    """Refuses taking some rows by chance or by the order that they happen to have."""
+    from sqlglot import exp
+
+    unordered = [
+        limit for limit in tree.find_all(exp.Limit) if limit.parent is None or not limit.parent.args.get("order")
+    ]
+    for choice in (*unordered, *tree.find_all(exp.TableSample)):
+        raise FeatureViewError(
+            "a feature view takes some of its rows by no rule",
+            expected="all rows, or LIMIT after an ORDER BY by columns that tell them apart",
+            found=choice.sql(dialect="duckdb"),
+            where=place,
+        )
+
+
+def _check_time(view: FeatureView, where: str, sql: str) -> None:
+    """Refuses a time that is the same for every row: the rule would let all of them count, or none."""
+    from sqlglot import exp, parse_one
+
+    if parse_one(f"SELECT {sql}", dialect="duckdb").find(exp.Column) is None:
+        raise FeatureViewError(
+            "a time of a feature view's source does not come from its rows",
+            expected="a column of the table, or an expression over one",
+            found=sql,
+            where=f"{FILE}, views.{view.name}.{where}",
+        )
 
 
 def _name(function: exp.Func) -> str:

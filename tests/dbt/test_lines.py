@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict, deque
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -37,12 +38,15 @@ class Lines:
         customer: int | None = 7,
         minute: int = 0,
         text: str = "A LANTERN",
+        written: int | None = None,
     ) -> int:
-        """Books a line and gives its number; `minute` is its time."""
+        """Books a line and gives its number; `minute` is its time, `written` the minute in which it was last written, the same by default."""
         self.number += 1
+        stamps = [minute, minute if written is None else written]
         self.con.execute(
-            "INSERT INTO bronze.invoice_line VALUES (?, ?, ?, ?, ?, TIMESTAMP '2024-01-01' + to_minutes(?), ?, ?, 'EIRE ', NULL, now())",
-            [self.number, invoice, item, text, quantity, minute, price, customer],
+            "INSERT INTO bronze.invoice_line SELECT $1, $2, $3, $4, $5, TIMESTAMP '2024-01-01' + to_minutes($8::INT), $6, $7, 'EIRE ', NULL, "
+            "TIMESTAMP '2024-01-01' + to_minutes($9::INT)",
+            [self.number, invoice, item, text, quantity, price, customer, *stamps],
         )
         return self.number
 
@@ -71,6 +75,14 @@ def test_lines_doubled_in_every_column_become_one_that_counts_them(lines: Lines)
     assert {row["item_code"] for row in made.values()} == {"85123A"} and {row["country"] for row in made.values()} == {
         "EIRE"
     }
+
+
+def test_a_line_is_known_from_when_it_was_last_written_and_doubles_from_the_first_of_them(lines: Lines) -> None:
+    late = lines.book("1", 2, minute=5, written=9000)
+    first, _ = lines.book("2", 3, minute=5, written=700), lines.book("2", 3, minute=5, written=6)
+    start = datetime(2024, 1, 1)
+    known = {number: row["known_at"] for number, row in lines.made().items()}
+    assert known == {late: start + timedelta(minutes=9000), first: start + timedelta(minutes=6)}
 
 
 @pytest.mark.parametrize(

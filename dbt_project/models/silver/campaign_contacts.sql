@@ -16,5 +16,6 @@ select
     case upper(trim(c.group_code)) when 'T' then 'treatment' when 'C' then 'control' end as trial_group,
     coalesce(upper(trim(c.redeemed_flag)) = 'Y', false) as is_redeemed,
     {{ known_date('c.redeemed_on', '9999-12-31') }} as redeemed_on,
-    upper({{ cleaned_text('c.redeemed_invoice_no') }}) as redeemed_invoice_no
+    upper({{ cleaned_text('c.redeemed_invoice_no') }}) as redeemed_invoice_no,
+    c.updated_at as known_at
 from {{ scoped(source('bronze', 'campaign_contact')) }} as c

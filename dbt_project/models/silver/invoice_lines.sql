@@ -43,7 +43,12 @@ copies as (
             partition by
                 l.invoice_no, l.item_no, l.description, l.quantity,
                 l.unit_price, l.invoiced_at, l.customer_no, l.country
-        ) as copies
+        ) as copies,
+        min(l.updated_at) over (
+            partition by
+                l.invoice_no, l.item_no, l.description, l.quantity,
+                l.unit_price, l.invoiced_at, l.customer_no, l.country
+        ) as known_at
     from {{ lines }} as l
     inner join repeated_pairs as r on l.invoice_no = r.invoice_no and l.item_no = r.item_no
     where {{ accepted }}
@@ -129,6 +134,7 @@ select
     l.unit_price,
     cast(l.quantity * l.unit_price as decimal(18, 4)) as line_value,
     l.invoiced_at,
+    coalesce(c.known_at, l.updated_at) as known_at,
     l.customer_no,
     {{ cleaned_text('l.country') }} as country,
     cast(coalesce(c.copies, 1) as integer) as copies,

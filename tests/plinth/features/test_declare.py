@@ -103,6 +103,13 @@ def test_a_view_that_does_not_exist_is_answered_with_those_that_do(shop: Feature
         ("SELECT *, random() AS n FROM sales", "does not follow from the rows"),
         ("SELECT *, today() AS n FROM sales", "does not follow from the rows"),
         ("SELECT *, getvariable('x') AS n FROM sales", "does not follow from the rows"),
+        ("SELECT who, first(item) AS n FROM sales GROUP BY who", "depends on the order of the rows"),
+        ("SELECT who, any_value(item) AS n FROM sales GROUP BY who", "depends on the order of the rows"),
+        ("SELECT who, string_agg(item, ',') AS n FROM sales GROUP BY who", "depends on the order of the rows"),
+        ("SELECT who, list(item) AS n FROM sales GROUP BY who", "depends on the order of the rows"),
+        ("SELECT who, max_by(item, event_time) AS n FROM sales GROUP BY who", "depends on the order of the rows"),
+        ("SELECT * FROM sales LIMIT 3", "by no rule"),
+        ("SELECT * FROM sales USING SAMPLE 10%", "by no rule"),
         ("SELECT 1; SELECT 2", "no single query"),
         ("DROP TABLE sales", "no single query"),
         ("SELECT FROM WHERE", "cannot be parsed|no single query"),
@@ -114,6 +121,29 @@ def test_sql_that_could_see_past_the_instant_is_refused(shop: FeatureShop, query
     shop.declare(values)
     with pytest.raises(FeatureViewError, match=said):
         check_sql(shop.views.view("buyer"))
+
+
+def test_what_follows_from_the_rows_whatever_their_order_is_taken(shop: FeatureShop) -> None:
+    values = declaration()
+    values["views"]["buyer"]["queries"] = {
+        "named": "SELECT who, string_agg(item, ',' ORDER BY item) AS items FROM sales GROUP BY who",
+        "newest": "SELECT * FROM sales ORDER BY event_time, item LIMIT 3",
+    }
+    shop.declare(values)
+    check_sql(shop.views.view("buyer"))
+    for view in load_views(ROOT / "feature_views.yaml").views.values():
+        check_sql(view)
+
+
+@pytest.mark.parametrize("part", ["event_time", "known_time"])
+@pytest.mark.parametrize("time", ["TIMESTAMP '2000-01-01'", "'2000-01-01'", "CAST('2000-01-01' AS DATE) + 1"])
+def test_a_time_that_is_the_same_for_every_row_is_refused(shop: FeatureShop, part: str, time: str) -> None:
+    values = declaration()
+    values["views"]["buyer"]["sources"]["sales"][part] = time
+    shop.declare(values)
+    with pytest.raises(FeatureViewError, match="does not come from its rows") as caught:
+        check_sql(shop.views.view("buyer"))
+    assert f"sources.sales.{part}" in str(caught.value)
 
 
 def test_the_fingerprint_follows_what_changes_values_and_nothing_else(shop: FeatureShop) -> None:
@@ -133,7 +163,7 @@ def test_an_expression_that_cannot_be_run_is_told_as_a_fault_of_its_view(shop: F
     values = declaration()
     values["views"]["buyer"]["features"]["spent"]["expression"] = expression
     shop.declare(values)
-    shop.sell([(1, 1, "a", 1.0, datetime(2024, 1, 2), datetime(2024, 1, 2))])
+    shop.sell([(day, 1, "a", 1.0, datetime(2024, 1, day), datetime(2024, 1, day)) for day in (2, 9)])
     with pytest.raises(FeatureViewError, match=r"views\.buyer") as caught:
         refresh(shop.lakehouse, shop.views, "buyer")
     assert "feature_views.yaml" in str(caught.value)
