@@ -77,8 +77,11 @@ def moved(recommender: Recommender, events: pa.Table, items: pa.Table, at: datet
 def _past(events: pa.Table, at: datetime) -> pa.Table:
     if "time" not in events.column_names:
         raise EventsUnusable("the events lack a column", expected="time", found=", ".join(events.column_names))
-    time = events.column("time").cast(pa.timestamp("us"))
-    return events.filter(pc.less(time, pa.scalar(at.replace(tzinfo=None), pa.timestamp("us"))))
+    time, end = events.column("time").cast(pa.timestamp("us")), pa.scalar(at.replace(tzinfo=None), pa.timestamp("us"))
+    newest = pc.max(time)
+    # Where all of them are before it, as for a model of today, nothing is copied.
+    early = newest.is_valid and pc.less(newest, end).as_py()
+    return events if early else events.filter(pc.less(time, end))
 
 
 def _sellable(items: pa.Table, log: Log) -> Array:

@@ -108,7 +108,7 @@ def encode(events: pa.Table, items: pa.Table) -> Log:
     customers, customer = _coded(events, "customer")
     baskets, basket = _coded(events, "basket")
     sold, item = _coded(events, "item")
-    item = codes_of(goods.labels, sold.astype(str))[item]
+    item = codes_of(goods.labels, sold.astype(str)).astype(np.int32)[item]
     micros = events.column("time").cast(pa.timestamp("us")).to_numpy()
     day = (micros - _EPOCH) / np.timedelta64(1, "D")
     order = np.lexsort((item, basket, customer, day))
@@ -153,7 +153,7 @@ def _coded(table: pa.Table, column: str) -> tuple[Array, Array]:
     found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
     labels = np.asarray(found.dictionary.to_pylist())
     order = np.argsort(labels, kind="stable")
-    place = np.empty(len(order), dtype=np.int64)
+    place = np.empty(len(order), dtype=np.int32)
     place[order] = np.arange(len(order))
     return labels[order], place[found.indices.to_numpy()]
 
