@@ -145,9 +145,8 @@ def _withhold(settings: Platform, store: OnlineStore) -> None:
     from plinth.serving.consents import withhold_offers
 
     found = withhold_offers(Lakehouse(settings), settings.profile(), store)
-    typer.echo(
-        f"Offers of {found.customers:,} customers are shown to nobody: by today's silver/customers they do not consent."
-    )
+    why = "by today's silver/customers they do not consent" if found.known else "silver/customers was never made here"
+    typer.echo(f"Offers of {found.customers:,} customers are shown to nobody: {why}.")
 
 
 def _documents(version: OnlineVersion) -> str:

@@ -79,8 +79,8 @@ def erase(database: Database, customer: str) -> int:
     database.set_up()
 
     def found(connection: Connection) -> list[str]:
-        sessions = connection.execute(database.writes.sessions_of, {"whose": customer}).scalars()
-        return [session for session in sessions if session is not None]
+        rows = connection.execute(database.writes.sessions_of, {"whose": customer})
+        return [row.session for row in rows if row.session is not None]
 
     # The customer's own come last: whoever is ended in between finds the sessions again.
     removed = sum(

@@ -25,7 +25,7 @@ def withhold(database: Database, kind: str, keys: Collection[str]) -> bool:
     def work(connection: Connection) -> bool:
         # First of all, since it holds the counter's row: two who do this come one after the other.
         database.take_numbers(connection, WITHHELD_COUNTER)
-        before = set(connection.execute(database.writes.withheld_keys, {"kind": kind}).scalars())
+        before: set[str] = set(connection.execute(database.writes.withheld_keys, {"kind": kind}).scalars())
         for page in by_number(sorted(wanted - before)):
             connection.execute(database.writes.withhold, [{"kind": kind, "key": key} for key in page])
         for page in by_number(sorted(before - wanted)):

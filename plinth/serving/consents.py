@@ -34,16 +34,16 @@ class Withheld:
     Attributes:
         customers: how many customers' offers are shown to nobody, of those who have any in a version that is kept.
         changed: whether they are others than before.
+        known: whether the consents are known; where silver/customers was never made nobody is known to consent.
     """
 
     customers: int
     changed: bool
+    known: bool = True
 
 
 def withhold_offers(lakehouse: Lakehouse, profile: Profile, store: OnlineStore) -> Withheld:
     """Lays today's consents over every version of the store, and over the one that the plan would make.
-
-    Where silver/customers was never made nobody is known to consent.
 
     Raises:
         StorageFailure: the consents cannot be read; what was withheld before stays so.
@@ -52,10 +52,12 @@ def withhold_offers(lakehouse: Lakehouse, profile: Profile, store: OnlineStore) 
     con = connect(profile, scratch=lakehouse.platform.path(lakehouse.platform.stores.scratch))
     try:
         keys = store.keys(OFFERS.name) | _planned(con, lakehouse)
-        withheld = keys - _allowed(con, lakehouse)
+        people = lakehouse.find(CUSTOMERS)
+        consenting = _texts(con, _ALLOWED.format(people=rows_of(people))) if people is not None else frozenset()
     finally:
         con.close()
-    return Withheld(len(withheld), store.withhold(OFFERS.name, withheld))
+    withheld = keys - consenting
+    return Withheld(len(withheld), store.withhold(OFFERS.name, withheld), known=people is not None)
 
 
 def _planned(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse) -> frozenset[str]:
@@ -63,11 +65,6 @@ def _planned(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse) -> frozenset[
     return (
         _texts(con, f"SELECT DISTINCT customer_no::VARCHAR FROM {rows_of(plan)}") if plan is not None else frozenset()
     )
-
-
-def _allowed(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse) -> frozenset[str]:
-    people = lakehouse.find(CUSTOMERS)
-    return _texts(con, _ALLOWED.format(people=rows_of(people))) if people is not None else frozenset()
 
 
 def _texts(con: duckdb.DuckDBPyConnection, sql: str) -> frozenset[str]:

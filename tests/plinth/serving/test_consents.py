@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -86,3 +87,15 @@ def test_the_command_asks_for_todays_consents_before_it_goes_back(shop: Shop) ->
     result = CliRunner().invoke(app, ["online", "withhold", "--platform", str(settings)])
     assert result.exit_code == 0, result.output
     assert offered(shop) == {"100", "101"}, "who consents again is shown what was planned"
+
+
+def test_where_nobody_is_known_to_consent_nobody_is_shown_an_offer(shop: Shop) -> None:
+    plan(shop, 100)
+    with shop.store() as store:
+        publish(shop.setting, store, keep=3)
+    assert offered(shop) == {"100"}
+    shutil.rmtree(shop.lakehouse.uri_of(TableId("silver", "customers")))
+    with shop.store() as store:
+        found = withhold_offers(shop.lakehouse, shop.platform.profile(), store)
+    assert (found.customers, found.known) == (1, False)
+    assert offered(shop) == set()
