@@ -38,7 +38,8 @@ FROM booked WHERE "Customer ID" IS NOT NULL AND Price > 0 AND regexp_matches(cod
 _CONTACTS = """
 SELECT DISTINCT 1 + i % 20 AS promotion_id, customer_no, DATE '2010-01-10' + (35 * (i % 20))::INTEGER AS contacted_on,
     CASE WHEN hash(customer_no, i) % 5 = 0 THEN 'control' ELSE 'treatment' END AS trial_group, hash(customer_no, i) % 7 = 1 AS is_redeemed,
-    CASE WHEN hash(customer_no, i) % 7 = 1 THEN DATE '2010-01-15' + (35 * (i % 20))::INTEGER END AS redeemed_on
+    CASE WHEN hash(customer_no, i) % 7 = 1 THEN DATE '2010-01-15' + (35 * (i % 20))::INTEGER END AS redeemed_on,
+    DATE '2010-01-15' + (35 * (i % 20))::INTEGER AS known_at
 FROM (SELECT DISTINCT customer_no FROM lines), range(20) t(i) WHERE hash(i, customer_no) % 2 = 0
 """
 
