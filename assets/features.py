@@ -14,9 +14,11 @@ import dagster as dg
 from dagster._core.definitions.metadata import RawMetadataValue
 
 from assets.automation import downstream_condition
+from assets.differences import difference_metadata
 from assets.faults import dagster_faults
 from plinth.features import FeatureViews, load_views
 from plinth.features.declare import FILE, FeatureView
+from plinth.features.due import WEEK, last_reached, last_told
 from plinth.features.query import columns_of
 from plinth.features.skew import Skew, measure_skew
 from plinth.features.store import Materialised, SnapshotOutcome, materialise, refresh
@@ -41,9 +43,20 @@ def feature_key(view: FeatureView | str) -> dg.AssetKey:
     return dg.AssetKey([LAYER, view if isinstance(view, str) else view.name])
 
 
-def weekly_partitions(views: FeatureViews) -> dg.WeeklyPartitionsDefinition:
-    """One partition for each Monday, named by it, from the first that the declarations allow; it can be made as soon as its day begins."""
-    return dg.WeeklyPartitionsDefinition(start_date=views.since.isoformat(), day_offset=1, end_offset=1)
+def weekly_partitions(views: FeatureViews, last: date | None) -> dg.WeeklyPartitionsDefinition:
+    """One partition for each Monday, named by it, from the first that the declarations allow.
+
+    They end with the last that the data reached at the last run, and not with this week: data may end long before it, and "Latest" in the UI must
+    not be a week that nobody knows anything of. So a new week shows when the definitions are loaded again after the refresh that made it. Dagster's
+    dynamic partitions would show it at once, but know no ranges of time, and would be none at all on a new machine, where nothing could be asked for.
+
+    Args:
+        last: that Monday; the weeks end with this one of the calendar where there is none.
+    """
+    first = views.since.isoformat()
+    if last is None or last < views.since:
+        return dg.WeeklyPartitionsDefinition(start_date=first, day_offset=1, end_offset=1)
+    return dg.WeeklyPartitionsDefinition(start_date=first, end_date=(last + WEEK).isoformat(), day_offset=1)
 
 
 def feature_views_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
@@ -53,7 +66,8 @@ def feature_views_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
         FeatureViewError: a declaration is wrong.
     """
     views = load_views(platform)
-    return [_asset(view, views, platform) for view in views.views.values()]
+    weeks = weekly_partitions(views, last_told(Lakehouse(platform), views))
+    return [_asset(view, views, platform, weeks) for view in views.views.values()]
 
 
 def feature_views_checks(platform: Platform) -> Sequence[dg.AssetChecksDefinition]:
@@ -65,7 +79,9 @@ def feature_views_checks(platform: Platform) -> Sequence[dg.AssetChecksDefinitio
     return [_checks(view) for view in load_views(platform).views.values()]
 
 
-def _asset(view: FeatureView, views: FeatureViews, platform: Platform) -> dg.AssetsDefinition:
+def _asset(
+    view: FeatureView, views: FeatureViews, platform: Platform, weeks: dg.WeeklyPartitionsDefinition
+) -> dg.AssetsDefinition:
     with warnings.catch_warnings():
         # Backfill policies are beta in 1.13; without one every week of a backfill would be a run of its own (TRAPS).
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -74,7 +90,7 @@ def _asset(view: FeatureView, views: FeatureViews, platform: Platform) -> dg.Ass
         @dg.asset(
             key=feature_key(view),
             deps=[dg.AssetKey([table.layer, table.name]) for table in view.tables],
-            partitions_def=weekly_partitions(views),
+            partitions_def=weeks,
             backfill_policy=single,
             description=_description(view),
             group_name=LAYER,
@@ -92,7 +108,7 @@ def _asset(view: FeatureView, views: FeatureViews, platform: Platform) -> dg.Ass
         ) -> dg.MaterializeResult[None]:
             with dagster_faults(context):
                 made = _make(context, lakehouse.tables(), views, view)
-                _report_snapshots(context, made)
+                _report_snapshots(context, made, views.since)
             return dg.MaterializeResult(
                 metadata=_made_metadata(made), data_version=dg.DataVersion(made.version.content)
             )
@@ -103,14 +119,20 @@ def _asset(view: FeatureView, views: FeatureViews, platform: Platform) -> dg.Ass
 def _make(
     context: dg.AssetExecutionContext, lakehouse: Lakehouse, views: FeatureViews, view: FeatureView
 ) -> Materialised:
-    """What is due, unless a person asked for certain weeks.
+    """What is due, unless a person asked for certain weeks that the data reach.
 
-    Automation can only ask for weeks, and asks for this one; of data that ended long ago, or of a late row, others are due.
+    Automation can only ask for a week, and asks for the last one; with new data the next is due, and of a late row older ones are. A week that
+    the data do not reach is never made: before the first run the UI knows no other end of the weeks than the calendar's.
     """
     run, tell, asked = context.run, context.log.info, _asked(context)
-    if asked and _BY_AUTOMATION not in run.tags:
+    if not asked or _BY_AUTOMATION in run.tags:
+        return refresh(lakehouse, views, view.name, run=run.run_id, tell=tell)
+    last = last_reached(lakehouse, view)
+    reached = [day for day in asked if last is not None and day <= last]
+    if len(reached) == len(asked):
         return materialise(lakehouse, views, view.name, asked, run=run.run_id, tell=tell)
-    return refresh(lakehouse, views, view.name, also=asked, run=run.run_id, tell=tell)
+    context.log.warning(f"the data reach {last} and no week after it: what is due is made instead of {asked[-1]}")
+    return refresh(lakehouse, views, view.name, also=reached, run=run.run_id, tell=tell)
 
 
 def _asked(context: dg.AssetExecutionContext) -> list[date]:
@@ -119,16 +141,17 @@ def _asked(context: dg.AssetExecutionContext) -> list[date]:
     return [date.fromisoformat(key) for key in context.partition_keys]
 
 
-def _report_snapshots(context: dg.AssetExecutionContext, made: Materialised) -> None:
+def _report_snapshots(context: dg.AssetExecutionContext, made: Materialised, since: date) -> None:
     """What a run made beyond the partitions that it was asked for, each as the partition that it is; also those that this instance has never
-    heard of. Those that were asked for Dagster reports itself.
+    heard of. Those that were asked for Dagster reports itself. A week that was made just now may lie behind the end of the partitions as this
+    process loaded them; it is one of them from the next load on.
     """
     key = feature_key(made.view)
     unheard = set(map(str, made.there)) - set(context.instance.get_materialized_partitions(key))
     found = {str(snapshot.monday): snapshot for snapshot in made.snapshots}
-    partitions, asked = context.assets_def.partitions_def, set(map(str, _asked(context)))
+    asked = set(map(str, _asked(context)))
     for day in sorted(unheard | {name for name, snapshot in found.items() if snapshot.changed}):
-        if partitions is None or day in asked or not partitions.has_partition_key(day):
+        if day in asked or date.fromisoformat(day) < since:
             continue
         context.log_event(dg.AssetMaterialization(key, partition=day, metadata=_snapshot_metadata(found.get(day))))
 
@@ -254,16 +277,8 @@ def _skew_result(view: FeatureView, skew: Skew) -> dg.AssetCheckResult:
         "snapshot": str(skew.monday),
         "entities": skew.entities,
         "values": skew.values,
-        "values_that_differ": len(skew.differences),
+        **difference_metadata(skew.differences),
     }
-    if skew.differences:
-        metadata["worst_relative_difference"] = min(skew.worst, 1e300)
-        metadata["differences"] = dg.MetadataValue.md(
-            "\n".join(
-                f"- {dict(each.entity)} {each.feature}: offline {each.offline}, online {each.online}"
-                for each in skew.differences[:20]
-            )
-        )
     return dg.AssetCheckResult(
         passed=not skew.differences,
         asset_key=feature_key(view),

@@ -15,16 +15,16 @@ from dagster._core.definitions.metadata import RawMetadataValue
 from assets.automation import downstream_condition
 from assets.columns import CLASSIFICATION_TAG
 from assets.faults import dagster_faults
-from plinth.features.declare import load_views
 from plinth.lakehouse.tables import Lakehouse
 from plinth.online import OnlineVersion
 from plinth.platform import Platform
 from plinth.serving.catalogue import OWNER
 from plinth.serving.consents import withhold_offers
+from plinth.serving.features import customer_views
 from plinth.serving.lists import Setting, make_popular_items, make_recommendations, make_similar_items
 from plinth.serving.plan import CUSTOMERS, make_promotion_plan, plan_code
 from plinth.serving.plan import INPUTS as PLAN_INPUTS
-from plinth.serving.publish import ENTITY, Published, publish
+from plinth.serving.publish import Published, publish
 from plinth.serving.standing import INPUTS
 from plinth.serving.tables import (
     POPULAR_ITEMS,
@@ -221,13 +221,20 @@ def _withheld(platform: Platform) -> dg.AssetsDefinition:
 
 
 def _online(platform: Platform) -> dg.AssetsDefinition:
-    views = [view for view in load_views(platform).views.values() if view.keys == ENTITY]
+    views = customer_views(Lakehouse(platform)).values()
     features = [dg.AssetKey([view.table.layer, view.table.name]) for view in views]
+    # The online values follow from these; the snapshots stand before them, so that a view whose checks fail is not served.
+    read = [dg.AssetKey([table.layer, table.name]) for table in dict.fromkeys(t for view in views for t in view.tables)]
 
     @dg.asset(
         key=ONLINE,
-        deps=[*(serving_key(table) for table in SERVING_TABLES), dg.AssetKey(["gold", "item_catalog"]), *features],
-        description="What the API reads: the lists, items, offers, features, the catalogue and the session's model as one version of the "
+        deps=[
+            *(serving_key(table) for table in SERVING_TABLES),
+            dg.AssetKey(["gold", "item_catalog"]),
+            *features,
+            *read,
+        ],
+        description="What the API reads: the lists, items, offers, features as of the newest data, the catalogue and the session's model as one version of the "
         "online store, which appears at once. `plinth online rollback` goes back to the version before.",
         group_name=GROUP,
         owners=[OWNER],
@@ -263,7 +270,7 @@ def _store_kind(platform: Platform) -> str:
 def _published_condition(features: Sequence[dg.AssetKey]) -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
     if not features:
         return downstream_condition()
-    # Of the weekly snapshots only the newest is served; that older ones were never made is no reason to wait.
+    # The snapshots are not what is served; that weeks of them were never made is no reason to wait.
     missing = dg.AutomationCondition.any_deps_missing().ignore(dg.AssetSelection.assets(*features))
     return downstream_condition().replace("any_deps_missing", missing)
 

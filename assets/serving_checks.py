@@ -1,6 +1,6 @@
 """The checks of what is served: lists are lists, nobody is contacted who did not consent, and the store says what the tables say.
 
-What belongs here: specs and results. What does not: the rules (`plinth.serving.examine`, `plinth.serving.sample`).
+What belongs here: specs and results. What does not: the rules (`plinth.serving.examine`, `plinth.serving.sample`, `plinth.serving.skew`).
 """
 
 # No `from __future__ import annotations` here: Dagster does not resolve the texts that it makes of a step's parameters.
@@ -8,25 +8,30 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from assets.differences import difference_metadata
 from assets.faults import dagster_faults
 from assets.serving import MADE, ONLINE, profile_of, serving_key
+from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
 from plinth.serving.champion import UPLIFT
 from plinth.serving.examine import Broken, broken_lists, without_consent
+from plinth.serving.features import customer_views
 from plinth.serving.lists import Setting
 from plinth.serving.plan import served_policy
 from plinth.serving.policy import BY_UPLIFT
 from plinth.serving.sample import compare
+from plinth.serving.skew import measure_served_skew
 from plinth.serving.tables import PROMOTION_PLAN, ServingTable
 from resources import LakehouseResource, OnlineStoreResource, RegistryResource
 
-LISTS, CONSENT, EQUAL = "lists_are_whole", "no_consent_no_contact", "documents_equal_tables"
+LISTS, CONSENT, EQUAL, SKEW = "lists_are_whole", "no_consent_no_contact", "documents_equal_tables", "skew"
 BY_CHAMPION = "planned_by_a_champion"
 
 
 def serving_checks(platform: Platform) -> Sequence[dg.AssetChecksDefinition]:
     """The checks of the serving tables and of what is published."""
-    return [*(_lists(made.table, platform) for made in MADE), _consent(), _by_champion(), _equal(platform)]
+    lists = [_lists(made.table, platform) for made in MADE]
+    return [*lists, _consent(), _by_champion(), _equal(platform), *_skew(platform)]
 
 
 def _lists(table: ServingTable, platform: Platform) -> dg.AssetChecksDefinition:
@@ -139,3 +144,38 @@ def _equal(platform: Platform) -> dg.AssetChecksDefinition:
         )
 
     return look
+
+
+def _skew(platform: Platform) -> Sequence[dg.AssetChecksDefinition]:
+    """The comparison of the features that are served; none where no view is about customers."""
+    if not customer_views(Lakehouse(platform)):
+        return []
+
+    @dg.asset_check(
+        name=SKEW,
+        asset=ONLINE,
+        description="The features that are served of some customers, read back from the store, have the values that are computed offline as of "
+        "the same moment, one customer by one, to the last digit.",
+    )
+    def look(
+        context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource, online: OnlineStoreResource
+    ) -> dg.AssetCheckResult:
+        with dagster_faults(context), online.store() as store:
+            found = measure_served_skew(lakehouse.tables(), store)
+        said = (
+            found.why
+            or f"{found.values} values of {found.customers} customers compared, {len(found.differences)} differ"
+        )
+        return dg.AssetCheckResult(
+            passed=not found.differences,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=said,
+            metadata={
+                "as_of": str(found.at or ""),
+                "customers": found.customers,
+                "values": found.values,
+                **difference_metadata(found.differences),
+            },
+        )
+
+    return [look]

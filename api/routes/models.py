@@ -86,14 +86,16 @@ class Promotions(BaseModel):
 
 
 class Features(BaseModel):
-    """A customer's feature values, as the models saw them."""
+    """A customer's feature values as of the newest data, as the declared views compute them."""
 
     model_config = _example(
-        customer="12347", as_of="2026-07-27", features={"customer_rfm": {"days_since_last": 12, "orders_decay_90": 3.1}}
+        customer="12347",
+        as_of="2026-07-29T17:04:31",
+        features={"customer": {"days_since_order": 12.3, "orders_decay_90": 3.1}},
     )
 
     customer: str
-    as_of: str
+    as_of: str = Field(description="The moment, in the trade's local time: everything that was known before it counts.")
     features: dict[str, Any] = Field(description="By view, then by feature.")
 
 

@@ -7,16 +7,19 @@ rewritten because of a later cancellation reaches none.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plinth.engine import quote
-from plinth.features.declare import SNAPSHOT, FeatureSource, FeatureViews
+from plinth.features.declare import SNAPSHOT, FeatureSource, FeatureView, FeatureViews
 from plinth.features.query import instant, source_rows
-from plinth.features.rows import Inputs
+from plinth.features.rows import Inputs, end_of, explained, session
 from plinth.lakehouse.changes import CHANGE, changes_since
+from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableVersion
 
 if TYPE_CHECKING:
@@ -57,23 +60,62 @@ def due_snapshots(
 
     Args:
         held: the feature table; None where there is none yet.
-        today: no snapshot is made of a Monday after it; None to look for touched ones only.
+        today: rows of later days have wrong dates and reach nothing; None to look for touched ones only.
     """
     there = mondays_of(held)
     touched, reason = touched_snapshots(con, lakehouse, inputs, held, there)
     if today is None:
         return Due((), touched, reason)
-    wanted = newest_mondays(inputs.newest(con), views.since, today, inputs.view.refresh_weeks)
+    wanted = newest_mondays(inputs.newest(con, end_of(today)), views.since, inputs.view.refresh_weeks)
     return Due(tuple(day for day in wanted if day not in set(there)), touched, reason)
 
 
-def newest_mondays(span: tuple[datetime, datetime] | None, since: date, today: date, weeks: int) -> tuple[date, ...]:
-    """The newest Mondays that are worth a snapshot: from the first that any row counts on to the one that all rows count on, until today."""
+def newest_mondays(span: tuple[datetime, datetime] | None, since: date, weeks: int) -> tuple[date, ...]:
+    """The newest Mondays that are worth a snapshot: from the first that any row counts on to the last that the data reach.
+
+    A Monday after the newest row is none of them: nobody knows yet what happens before it. What has happened since the last one is for the
+    online values.
+    """
     if span is None:
         return ()
-    first, last = max(since, monday_after(span[0])), min(monday_of(today), monday_after(span[1]))
+    first, last = max(since, monday_after(span[0])), monday_of(span[1].date())
     days = [last - WEEK * number for number in range(weeks)]
     return tuple(sorted(day for day in days if day >= first))
+
+
+def reach_of(con: duckdb.DuckDBPyConnection, inputs: Inputs, today: date | None = None) -> date | None:
+    """The last Monday that the data of a view reach; None where there is no row."""
+    span = inputs.newest(con, end_of(today or datetime.now(UTC).date()))
+    return None if span is None else monday_of(span[1].date())
+
+
+def last_reached(lakehouse: Lakehouse, view: FeatureView) -> date | None:
+    """The last Monday that the data of a view reach today.
+
+    Raises:
+        TableMissing: a table of the view has not been made yet.
+    """
+    with session(lakehouse) as con, explained(view):
+        return reach_of(con, Inputs.open(lakehouse, view))
+
+
+def last_told(lakehouse: Lakehouse, views: FeatureViews) -> date | None:
+    """The last Monday that the data of any view reached when its table was written, as the newest commit says.
+
+    Definitions ask at each load, and load no engine: so this reads the files of the log itself. None where there is no table, and where tables
+    lie in no file system.
+    """
+    said = (_watermark(Path(lakehouse.uri_of(view.table)) / "_delta_log") for view in views.views.values())
+    return max((date.fromisoformat(text) for text in said if text is not None), default=None)
+
+
+def _watermark(log: Path) -> str | None:
+    for file in sorted(log.glob("*.json"), reverse=True):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            state = State.from_metadata(json.loads(line).get("commitInfo", {}))
+            if state is not None:
+                return state.watermark
+    return None
 
 
 def touched_snapshots(

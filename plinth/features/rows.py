@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from plinth.engine import connect, quote
@@ -53,11 +53,15 @@ class Inputs:
             for name, source in self.view.sources.items()
         }
 
-    def newest(self, con: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime] | None:
-        """The first and the last instant at which a row happened and was known; None where there is no row."""
+    def newest(self, con: duckdb.DuckDBPyConnection, until: datetime) -> tuple[datetime, datetime] | None:
+        """The first and the last instant at which a row happened and was known; None where there is no row.
+
+        Args:
+            until: rows from then on are left out: a slip of the keyboard in a date must not move the end of what is known.
+        """
         times = " UNION ALL ".join(
             f"SELECT min(greatest(event_time, known_time)) AS low, max(greatest(event_time, known_time)) AS high FROM {rows} "
-            "WHERE event_time IS NOT NULL AND known_time IS NOT NULL AND isfinite(event_time) AND isfinite(known_time)"
+            f"WHERE event_time < {instant(until)} AND known_time < {instant(until)} AND isfinite(event_time) AND isfinite(known_time)"
             for rows in self.rows().values()
         )
         low, high = con.execute(f"SELECT min(low), max(high) FROM ({times})").fetchone() or (None, None)
@@ -148,14 +152,21 @@ def session(lakehouse: Lakehouse) -> Iterator[duckdb.DuckDBPyConnection]:
         con.close()
 
 
+def end_of(day: date) -> datetime:
+    """The first moment after a day."""
+    return datetime.combine(day + timedelta(days=1), time())
+
+
 def now_of(lakehouse: Lakehouse, view: FeatureView) -> datetime:
     """The instant at which everything that the lakehouse holds for a view has just happened and become known.
+
+    Rows from the future by the clock of the wall, whose dates must be wrong, move it nowhere and do not count.
 
     Raises:
         TableMissing: a table of the view has not been made yet, or has no row.
     """
     with session(lakehouse) as con, explained(view):
-        span = Inputs.open(lakehouse, view).newest(con)
+        span = Inputs.open(lakehouse, view).newest(con, end_of(datetime.now(UTC).date()))
     if span is None:
         raise TableMissing(
             f"there is no row yet that the feature view {view.name} is made from",

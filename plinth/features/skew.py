@@ -8,7 +8,7 @@ matters) or of the snapshot (its inputs changed since).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -44,7 +44,7 @@ class Skew:
     @property
     def worst(self) -> float:
         """The greatest relative difference of two numbers; infinite where one is missing or no number."""
-        return max((_distance(each.offline, each.online) for each in self.differences), default=0.0)
+        return worst(self.differences)
 
 
 def measure_skew(lakehouse: Lakehouse, view: FeatureView, *, entities: int = 10, monday: date | None = None) -> Skew:
@@ -75,6 +75,11 @@ def measure_skew(lakehouse: Lakehouse, view: FeatureView, *, entities: int = 10,
                 if offline[name] != online.get(name)
             ]
     return Skew(day, chosen.num_rows, chosen.num_rows * len(view.features), tuple(differences))
+
+
+def worst(differences: Sequence[Difference]) -> float:
+    """The greatest relative difference of two numbers; infinite where one is missing or no number."""
+    return max((_distance(each.offline, each.online) for each in differences), default=0.0)
 
 
 def _distance(offline: Any, online: Any) -> float:

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from plinth.features.declare import SNAPSHOT, FeatureView, FeatureViewError, FeatureViews
-from plinth.features.due import as_date, due_snapshots, in_order, instant_of, mondays_of
+from plinth.features.due import as_date, due_snapshots, in_order, instant_of, mondays_of, reach_of
 from plinth.features.guard import check_sql, classified, lineage_of
 from plinth.features.query import columns_of, sql_of
 from plinth.features.rows import Inputs, explained, held_rows, session
@@ -148,6 +148,7 @@ def _make(
     there = mondays_of(held)
     with session(lakehouse) as con, explained(view):
         due = due_snapshots(con, lakehouse, inputs, held, views, asked.due_until)
+        reach = reach_of(con, inputs, asked.due_until)
         mondays = in_order((*asked.mondays, *(due.mondays if asked.due_until is not None else ())))
         touched = due.touched
         if held is not None and _shape(held.columns) != _shape(columns):
@@ -157,7 +158,9 @@ def _make(
         made = _compute(con, lakehouse, inputs, columns, mondays, held, tell)
     # Only when every snapshot follows from these inputs may the table say so; else the next refresh looks from the older ones again.
     complete = held is None or set(touched) <= set(mondays)
-    version = _publish(lakehouse, view, columns, held, made, inputs.contents if complete else None, run)
+    said: dict[str, Any] = {"inputs": inputs.contents, "code": view.fingerprint} if complete else {}
+    said["watermark"] = None if reach is None else str(reach)
+    version = _publish(lakehouse, view, columns, held, made, said, run)
     return Materialised(
         view=view,
         version=version,
@@ -218,12 +221,11 @@ def _publish(
     columns: tuple[DeltaColumn, ...],
     held: TableVersion | None,
     made: Sequence[_Made],
-    inputs: dict[str, str] | None,
+    said: dict[str, Any],
     run: str | None,
 ) -> TableVersion:
     before = held.state if held is not None else State()
     changed = any(each.changed for each in made)
-    said = {} if inputs is None else {"inputs": inputs, "code": view.fingerprint}
     if held is not None and not changed and all(getattr(before, key) == value for key, value in said.items()):
         return held
     state = before.next(changed=changed or held is None, asset=str(view.table), run=run, **said)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from plinth.engine import literal, quote
+from plinth.engine import quote
 from plinth.lakehouse.door import authorise
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
@@ -101,44 +101,6 @@ OFFERS = Kind(
     },
 )
 KINDS = (RECOMMENDED, RECOMMENDED_REST, ALIKE, BOUGHT_MOST, ITEMS, OFFERS)
-
-
-def features_kind(views: Mapping[str, TableVersion], features: Mapping[str, Sequence[str]], as_of: str) -> Kind:
-    """The features of customers as of one snapshot, view by view.
-
-    Args:
-        views: the tables of the views whose entity is the customer.
-        features: the feature columns of each.
-        as_of: date of the snapshot, `YYYY-MM-DD`.
-    """
-    names = sorted(views)
-    parts = [
-        f"{literal(name)}: CASE WHEN {quote(name)}.customer_no IS NULL THEN NULL ELSE {_struct(name, views[name], features[name])} END"
-        for name in names
-    ]
-    first = quote(names[0])
-    joins = "".join(
-        f" FULL JOIN (SELECT * FROM {quote(str(views[name].id))} WHERE snapshot_date = {literal(as_of)}) {quote(name)} USING (customer_no)"
-        for name in names[1:]
-    )
-    sql = (
-        f"SELECT customer_no::VARCHAR AS key, to_json({{'as_of': {literal(as_of)}, 'customer': customer_no::VARCHAR, "
-        f"'features': {{{', '.join(parts)}}}}}) AS body FROM (SELECT * FROM {quote(str(views[names[0]].id))} "
-        f"WHERE snapshot_date = {literal(as_of)}) {first}{joins} ORDER BY key"
-    )
-    return Kind("features", sql, {views[name].id: ("customer_no", "snapshot_date", *features[name]) for name in names})
-
-
-def _struct(view: str, table: TableVersion, features: Sequence[str]) -> str:
-    types = {column.name: column.type for column in table.columns}
-    fields = []
-    for name in sorted(features):
-        value = f"{quote(view)}.{quote(name)}"
-        if types[name] in ("double", "float"):
-            # JSON has no word for them, and DuckDB writes one that no reader takes.
-            value = f"CASE WHEN isfinite({value}) THEN {value} END"
-        fields.append(f"{literal(name)}: {value}")
-    return f"{{{', '.join(fields)}}}"
 
 
 def open_kind(

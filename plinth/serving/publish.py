@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from plinth.engine import connect
-from plinth.features.declare import SNAPSHOT, load_views
-from plinth.lakehouse.files import rows_of
-from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
+from plinth.lakehouse.tables import TableId, TableVersion
 from plinth.online import Document, OnlineVersion
 from plinth.registry import RegisteredVersion
 from plinth.serving.catalogue import catalogue_documents, compact
 from plinth.serving.champion import RECOMMENDER, input_name, input_text, named_version
 from plinth.serving.consents import withhold_offers
-from plinth.serving.documents import KINDS, RECOMMENDATIONS, Kind, documents_of, features_kind, open_kind
+from plinth.serving.documents import KINDS, RECOMMENDATIONS, Kind, documents_of, open_kind
+from plinth.serving.features import OnlineFeatures, feature_documents, find_features
 from plinth.serving.lists import Setting
 from plinth.serving.standing import Standing, open_standing, standing_of
 
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
     from plinth.online import OnlineStore
 
-ENTITY = ("customer_no",)
-"""Of the views whose features a customer's document holds."""
 ITEM_MODEL, ABOUT = "item_model", "about"
 
 
@@ -56,6 +53,7 @@ class Sources:
     kinds: Sequence[Kind]
     tables: Mapping[TableId, TableVersion]
     standing: Standing
+    features: OnlineFeatures
 
     @property
     def model(self) -> RegisteredVersion | None:
@@ -64,9 +62,9 @@ class Sources:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """Each table with its Delta version, and each model with its number and digest."""
+        """Each table with its Delta version, each feature view with its declaration, and each model with its number and digest."""
         tables = {str(table): str(version.version) for table, version in self.tables.items()}
-        return {**tables, input_name(RECOMMENDER): input_text(self.model)}
+        return {**tables, **self.features.declared, input_name(RECOMMENDER): input_text(self.model)}
 
 
 def publish(setting: Setting, store: OnlineStore, *, keep: int, label: str = "") -> Published:
@@ -100,11 +98,9 @@ def find_sources(con: duckdb.DuckDBPyConnection, setting: Setting) -> Sources:
         ModelMissing: as `publish`.
     """
     lakehouse = setting.lakehouse
-    features = _features(con, lakehouse)
-    kinds = [*KINDS, *([features] if features is not None else [])]
     tables: dict[TableId, TableVersion] = {}
     there = []
-    for kind in kinds:
+    for kind in KINDS:
         found = {table: tables.get(table) or lakehouse.find(table) for table in kind.uses}
         if all(version is not None for version in found.values()):
             there.append(kind)
@@ -112,30 +108,15 @@ def find_sources(con: duckdb.DuckDBPyConnection, setting: Setting) -> Sources:
     lists = tables.get(RECOMMENDATIONS)
     text = lists.state.inputs.get(input_name(RECOMMENDER)) if lists is not None else None
     standing = standing_of(lakehouse, named_version(setting.registry, RECOMMENDER, text))
-    return Sources(there, {**standing.tables, **tables}, standing)
-
-
-def _features(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse) -> Kind | None:
-    views = {name: view for name, view in load_views(lakehouse.platform).views.items() if view.keys == ENTITY}
-    tables = {name: lakehouse.find(view.table) for name, view in views.items()}
-    made = {name: version for name, version in tables.items() if version is not None}
-    if not made:
-        return None
-    dates = " UNION ALL ".join(f"SELECT {SNAPSHOT}::VARCHAR AS day FROM {rows_of(each)}" for each in made.values())
-    newest = con.execute(f"SELECT max(day) FROM ({dates})").fetchone()
-    if newest is None or newest[0] is None:
-        return None
-    features = {
-        name: [feature for feature in views[name].features if feature in {column.name for column in version.columns}]
-        for name, version in made.items()
-    }
-    return features_kind(made, features, str(newest[0]))
+    features = find_features(lakehouse, tables)
+    return Sources(there, {**standing.tables, **features.tables, **tables}, standing, features)
 
 
 def _documents(con: duckdb.DuckDBPyConnection, setting: Setting, sources: Sources) -> Iterator[Document]:
     for kind in sources.kinds:
         open_kind(con, setting.lakehouse, kind, sources.tables)
         yield from documents_of(con, kind)
+    yield from feature_documents(con, setting.lakehouse, sources.features)
     yield from catalogue_documents(setting.lakehouse)
     yield Document("model", ABOUT, compact(_about(sources.model)))
     opened = open_standing(con, setting.lakehouse, setting.registry, sources.standing, setting.profile)

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from assets import feature_views_assets, feature_views_checks
+from plinth.features.due import mondays_of
 from plinth.features.store import materialise
 from resources import platform_resources
 from tests.plinth.features.shop import FeatureShop, declaration, make_shop
@@ -24,9 +25,9 @@ CHECKS = {"schema", "keys", "clocks", "skew"}
 
 @pytest.fixture
 def trade(tmp_path: Path) -> FeatureShop:
-    """A sale a day until the second of March: the newest week that is worth a snapshot begins on the fourth."""
+    """A sale a day until the sixth of March: the newest week that they reach begins on the fourth."""
     shop = make_shop(tmp_path)
-    shop.sell([sale(n, n % 3, datetime(2024, 1, 3) + timedelta(days=n), value=n + 0.25) for n in range(60)])
+    shop.sell([sale(n, n % 3, datetime(2024, 1, 3) + timedelta(days=n), value=n + 0.25) for n in range(64)])
     return shop
 
 
@@ -180,12 +181,12 @@ def test_changed_content_asks_for_this_week_and_the_run_makes_what_is_due_beside
     content("1")
     first = dg.evaluate_automation_conditions(definitions, instance, cursor=quiet.cursor)
     (week,) = first.get_requested_partitions(KEY)  # and none of the years before it
-    assert week not in WEEKS
+    assert week not in WEEKS, "before the first snapshot the calendar alone says which is the last"
     asked = run(
         trade, instance, partition_key=week, asset_selection=[KEY], tags={"dagster/from_automation_condition": "true"}
     )
     assert asked.success
-    assert instance.get_materialized_partitions(KEY) == {*WEEKS, week}
+    assert [str(day) for day in mondays_of(trade.features())] == WEEKS, "and none that the data do not reach"
     content("1")
     again = dg.evaluate_automation_conditions(definitions, instance, cursor=first.cursor)
     assert again.get_num_requested(KEY) == 0, "equal content asks for nothing"
@@ -194,9 +195,52 @@ def test_changed_content_asks_for_this_week_and_the_run_makes_what_is_due_beside
     assert news.get_requested_partitions(KEY) == {week}
 
 
+def weeks_of(trade: FeatureShop) -> list[str]:
+    (asset,) = feature_views_assets(trade.lakehouse.platform)
+    assert asset.partitions_def is not None
+    return list(asset.partitions_def.get_partition_keys())
+
+
+def test_the_weeks_to_choose_from_end_with_the_last_that_the_data_reached(
+    trade: FeatureShop, instance: dg.DagsterInstance
+) -> None:
+    assert weeks_of(trade)[-1] > "2026", "the calendar's, as long as there is no snapshot"
+    run(trade, instance)
+    assert weeks_of(trade)[-1] == WEEKS[-1]
+    sales = [sale(n, n % 3, datetime(2024, 1, 3) + timedelta(days=n), value=n + 0.25) for n in range(70)]
+    trade.sell(sales)
+    run(trade, instance)
+    assert weeks_of(trade)[-1] == "2024-03-11"
+
+
+def test_a_week_that_the_data_do_not_reach_is_not_made_when_it_is_chosen_but_what_is_due(
+    trade: FeatureShop, instance: dg.DagsterInstance
+) -> None:
+    assert run(trade, instance, partition_key=weeks_of(trade)[-1]).success
+    assert [str(day) for day in mondays_of(trade.features())] == WEEKS
+
+
+def test_of_a_range_the_weeks_are_made_that_the_data_reach_and_what_is_due(
+    trade: FeatureShop, instance: dg.DagsterInstance
+) -> None:
+    assert run(trade, instance, tags=backfill("2024-02-05", "2024-04-01")).success
+    assert [str(day) for day in mondays_of(trade.features())] == ["2024-02-05", *WEEKS]
+
+
+def test_automation_asks_for_the_last_week_and_makes_the_next_when_the_data_reach_it(
+    trade: FeatureShop, instance: dg.DagsterInstance
+) -> None:
+    run(trade, instance)
+    trade.sell([sale(n, n % 3, datetime(2024, 1, 3) + timedelta(days=n), value=n + 0.25) for n in range(70)])
+    tags = {"dagster/from_automation_condition": "true"}
+    assert run(trade, instance, partition_key=WEEKS[-1], asset_selection=[KEY], tags=tags).success
+    assert str(mondays_of(trade.features())[-1]) == "2024-03-11"
+    assert "2024-03-11" in instance.get_materialized_partitions(KEY)
+
+
 def test_a_skew_is_shown_as_a_warning_with_the_values(trade: FeatureShop, instance: dg.DagsterInstance) -> None:
     run(trade, instance)
-    trade.sell([sale(n, n % 3, datetime(2024, 1, 3) + timedelta(days=n), value=n + 0.25) for n in range(60) if n != 30])
+    trade.sell([sale(n, n % 3, datetime(2024, 1, 3) + timedelta(days=n), value=n + 0.25) for n in range(64) if n != 30])
     look = dg.AssetSelection.checks(*feature_views_checks(trade.lakehouse.platform))
     definitions = dg.Definitions(
         assets=list(feature_views_assets(trade.lakehouse.platform)),
@@ -216,7 +260,7 @@ def test_a_skew_is_shown_as_a_warning_with_the_values(trade: FeatureShop, instan
         "skew": False,
     }
     assert found["skew"].severity is dg.AssetCheckSeverity.WARN
-    assert "orders: offline 20, online 19" in str(found["skew"].metadata["differences"].value)
+    assert "orders: offline 21, online 20" in str(found["skew"].metadata["differences"].value)
 
 
 def test_a_fault_of_a_declaration_fails_the_step_with_the_remedy_and_is_not_retried(

@@ -12,7 +12,7 @@ import pytest
 
 from assets.events import EVENTS, KEPT_DAYS, event_assets
 from assets.serving import ONLINE, WITHHELD, serving_assets, serving_key
-from assets.serving_checks import BY_CHAMPION, CONSENT, EQUAL, LISTS, serving_checks
+from assets.serving_checks import BY_CHAMPION, CONSENT, EQUAL, LISTS, SKEW, serving_checks
 from plinth.lakehouse.tables import TableId
 from plinth.online import Document
 from plinth.online.model import to_microseconds
@@ -22,7 +22,8 @@ from plinth.serving.policy import NOBODY
 from plinth.serving.tables import POPULAR_ITEMS, PROMOTION_PLAN, RECOMMENDATIONS, SERVING_TABLES
 from resources import platform_resources
 from tests.plinth.online.appending import event
-from tests.plinth.serving.shop import CUSTOMERS, ITEMS, Shop, copy_of, people, trained_shop
+from tests.plinth.serving.shop import CUSTOMERS, ITEMS, Shop, copy_of, make_shop, people, trained_shop
+from tests.plinth.serving.test_features import DECLARED, NOW, ROWS, sell
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +88,23 @@ def test_a_run_makes_the_tables_publishes_them_and_every_check_passes(shop: Shop
     again = run(shop, instance)
     assert metadata(again, ONLINE)["changed"] is False
     assert metadata(again, serving_key(RECOMMENDATIONS))["computed"] is False
+
+
+def test_the_features_that_are_served_are_held_against_the_offline_ones(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    shop = make_shop(tmp_path / "shop")
+    (shop.folder / "feature_views.yaml").write_text(DECLARED)
+    sell(shop, ROWS)
+    result = run(shop, instance, ONLINE)
+    assert result.success
+    assert metadata(result, ONLINE)["documents/features"] == 3
+    (found,) = [each for each in result.get_asset_check_evaluations() if each.check_name == SKEW]
+    assert found.passed and found.description == "15 values of 3 customers compared, 0 differ"
+    assert found.metadata["as_of"].value == str(NOW)
+    node = definitions(shop).get_repository_def().asset_graph.get(ONLINE)
+    # Its rows ask for a publication, and its snapshots' checks hold one back.
+    assert {dg.AssetKey(["silver", "sales"]), dg.AssetKey(["features", "customer"])} <= node.parent_keys
 
 
 def test_equal_content_keeps_the_data_version(shop: Shop, instance: dg.DagsterInstance) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from plinth.engine import connect, literal
 from plinth.features import FeatureViews, events_of, load_views, snapshot, training_set, values_of
+from plinth.features.rows import Inputs, session
 from plinth.features.skew import measure_skew
 from plinth.features.store import materialise, refresh
 from plinth.lakehouse.door import Write, commit
@@ -18,6 +20,7 @@ from plinth.lakehouse.schema import columns_of
 from plinth.lakehouse.staging import stage
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId
+from plinth.serving.features import OnlineFeatures, feature_documents
 from tests.plinth.features.shop import ROOT, make_shop
 
 pytestmark = pytest.mark.slow
@@ -38,7 +41,8 @@ FROM booked WHERE "Customer ID" IS NOT NULL AND Price > 0 AND regexp_matches(cod
 _CONTACTS = """
 SELECT DISTINCT 1 + i % 20 AS promotion_id, customer_no, DATE '2010-01-10' + (35 * (i % 20))::INTEGER AS contacted_on,
     CASE WHEN hash(customer_no, i) % 5 = 0 THEN 'control' ELSE 'treatment' END AS trial_group, hash(customer_no, i) % 7 = 1 AS is_redeemed,
-    CASE WHEN hash(customer_no, i) % 7 = 1 THEN DATE '2010-01-15' + (35 * (i % 20))::INTEGER END AS redeemed_on
+    CASE WHEN hash(customer_no, i) % 7 = 1 THEN DATE '2010-01-15' + (35 * (i % 20))::INTEGER END AS redeemed_on,
+    DATE '2010-01-15' + (35 * (i % 20))::INTEGER AS known_at
 FROM (SELECT DISTINCT customer_no FROM lines), range(20) t(i) WHERE hash(i, customer_no) % 2 = 0
 """
 
@@ -108,6 +112,23 @@ def test_snapshots_are_the_instants_and_hold_no_skew_within_the_profiles_memory(
         joined = training_set(retail, views, asked, [name])
         for feature in view.features:
             assert joined[f"{name}__{feature}"].equals(whole[feature]), (name, feature)
+
+
+def test_whoever_bought_first_since_the_last_monday_is_served_too(retail: Lakehouse, views: FeatureViews) -> None:
+    view = views.view("customer")
+    features = OnlineFeatures({"customer": Inputs.open(retail, view)})
+    with session(retail) as con:
+        served = {document.key: json.loads(document.body) for document in feature_documents(con, retail, features)}
+    moment = "2011-12-09T12:50:01"
+    assert {document["as_of"] for document in served.values()} == {moment}
+    whole = {row["customer_no"]: row for row in snapshot(retail, view, datetime.fromisoformat(moment)).to_pylist()}
+    assert served.keys() == set(map(str, whole))
+    monday = snapshot(retail, view, datetime(2011, 12, 5)).to_pylist()
+    new = {key for key, row in whole.items() if row["orders"]} - {row["customer_no"] for row in monday if row["orders"]}
+    assert len(new) > 10
+    for customer in new:
+        values = {name: whole[customer][name] for name in view.features}
+        assert served[str(customer)]["features"]["customer"] == values
 
 
 def test_a_refresh_after_the_last_day_ends_with_the_last_monday_that_the_data_reach(

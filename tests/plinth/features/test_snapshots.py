@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from plinth.features import FeatureViewError
+from plinth.features import FeatureViewError, now_of
 from plinth.features.skew import measure_skew
 from plinth.features.store import materialise, refresh
 from plinth.features.verify import Part, verify
@@ -49,8 +49,14 @@ def test_a_refresh_makes_the_newest_weeks_and_each_is_what_the_instant_gives(sho
 
 
 def test_no_week_before_the_first_row_or_after_the_last_is_made(shop: FeatureShop) -> None:
-    shop.sell(daily(9))
+    shop.sell(daily(14))  # until the sixteenth of January: what happens before the Monday after it, nobody knows yet
     assert make(shop) == [date(2024, 1, 8), date(2024, 1, 15)]
+
+
+def test_a_row_of_the_future_by_the_wall_clock_makes_no_weeks_up_to_it(shop: FeatureShop) -> None:
+    shop.sell([*daily(14), sale(1000, 1, datetime(2204, 1, 9))])
+    assert make(shop) == [date(2024, 1, 8), date(2024, 1, 15)]
+    assert now_of(shop.lakehouse, shop.views.view("buyer")) == START + timedelta(days=13, microseconds=1)
 
 
 def test_a_view_without_any_row_yet_is_an_empty_table_and_not_a_failure(shop: FeatureShop) -> None:
@@ -59,7 +65,7 @@ def test_a_view_without_any_row_yet_is_an_empty_table_and_not_a_failure(shop: Fe
     assert (done.there, done.version.rows) == ((), 0)
     assert all(finding.broken == 0 for finding in verify(shop.lakehouse, shop.views.view("buyer")))
     assert measure_skew(shop.lakehouse, shop.views.view("buyer")).entities == 0
-    shop.sell(daily(9))
+    shop.sell(daily(14))
     assert make(shop) == [date(2024, 1, 8), date(2024, 1, 15)]
 
 
@@ -75,11 +81,12 @@ def test_new_rows_after_a_snapshot_leave_it_alone_and_a_new_week_is_made_when_it
     shop.sell(daily())
     make(shop)
     before, content = files(shop), shop.features().content
-    shop.sell(daily(64))
+    shop.sell(daily(66))
     assert make(shop) == []
     assert files(shop) == before
     assert shop.features().content == content, "nothing downstream starts"
     assert stale_tables(shop.lakehouse, {shop.features().id: shop.views.view("buyer").fingerprint}) == {}
+    shop.sell(daily(69))
     assert make(shop, MONDAY + timedelta(days=8)) == [MONDAY + timedelta(weeks=1)]
     assert {day: files(shop)[day] for day in before} == before
 
@@ -131,7 +138,7 @@ def test_a_partition_made_again_is_replaced_by_one_commit_and_left_alone_where_i
 
 
 def test_a_refresh_can_be_asked_for_a_week_besides(shop: FeatureShop) -> None:
-    shop.sell(daily(9))
+    shop.sell(daily(14))
     done = refresh(shop.lakehouse, shop.views, "buyer", today=TODAY, also=[MONDAY])
     assert [snapshot.monday for snapshot in done.snapshots] == [date(2024, 1, 8), date(2024, 1, 15), MONDAY]
 

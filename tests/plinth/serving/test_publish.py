@@ -10,14 +10,12 @@ import pytest
 from pydantic import BaseModel
 
 from api.routes.models import Recommendations, SimilarItems, TableDescription
-from plinth.engine import connect
 from plinth.errors import ResidencyViolation
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import TableId
 from plinth.online import Document
 from plinth.recommend import ItemModel
 from plinth.registry import ModelMissing
-from plinth.serving.documents import documents_of, features_kind, open_kind
 from plinth.serving.lengths import ANSWER_LENGTH, LIST_KIND, LIST_LENGTH, REST_KIND
 from plinth.serving.lists import make_popular_items, make_recommendations, make_similar_items
 from plinth.serving.publish import Published, publish
@@ -173,25 +171,3 @@ def test_a_model_that_left_the_registry_is_told_of(shop: Shop) -> None:
     shutil.rmtree(shop.folder / "data" / "registry")
     with shop.store() as store, pytest.raises(ModelMissing, match="recommender"):
         publish(shop.setting, store, keep=3)
-
-
-def test_features_of_several_views_stand_in_one_document_and_what_is_no_number_is_null(shop: Shop) -> None:
-    for name, rows in {
-        "customer": "(100, 1.5::DOUBLE, 3), (101, 'nan'::DOUBLE, 4)",
-        "season": "(101, 2.5::DOUBLE, 5), (102, 'inf'::DOUBLE, 6)",
-    }.items():
-        shop.write(
-            TableId("features", name),
-            f"SELECT customer_no, day AS snapshot_date, a, b FROM (VALUES {rows}) t(customer_no, a, b), (VALUES ('2024-05-27'), ('2024-06-03')) d(day)",
-        )
-    tables = {name: shop.lakehouse.open(TableId("features", name)) for name in ("customer", "season")}
-    kind = features_kind(tables, {"customer": ["a", "b"], "season": ["a"]}, "2024-06-03")
-    con = connect(shop.platform.profile(), scratch=shop.folder / "scratch")
-    open_kind(con, shop.lakehouse, kind, {version.id: version for version in tables.values()})
-    found = {document.key: json.loads(document.body)["features"] for document in documents_of(con, kind)}
-    con.close()
-    assert found == {
-        "100": {"customer": {"a": 1.5, "b": 3}, "season": None},
-        "101": {"customer": {"a": None, "b": 4}, "season": {"a": 2.5}},
-        "102": {"customer": None, "season": {"a": None}},
-    }
