@@ -18,6 +18,7 @@ from rich.table import Table as Grid
 from api.keys.key import SCOPES, Key, NewKey, new_key
 from plinth.api_settings import Api
 from plinth.listening import require_free
+from plinth.newest import project_to_show
 from plinth.platform import OVERLAY_VARIABLE
 from plinth.project import Project, open_project
 
@@ -45,7 +46,9 @@ def serve(
     """Start the API on what was published last."""
     from api.keys.table import KeyTable
 
-    project = _served_project(data, sample)
+    project, other = project_to_show(data, itself=sample)
+    if other:
+        typer.echo(f"Serving {project.called}, which was run last; the project itself: plinth serve --sample")
     settings = project.platform.api
     address = host or settings.host
     chosen = port if port is not None else settings.port
@@ -106,23 +109,6 @@ def _importable(name: str) -> bool:
     from importlib.util import find_spec
 
     return find_spec(name) is not None
-
-
-def _served_project(data: Path | None, sample: bool) -> Project:
-    """The project whose run was the newest, as `plinth ui` shows it."""
-    from plinth.platform import load_platform
-    from plinth.report import read_report
-
-    project = open_project(data)
-    if data is not None or sample or not project.report.exists():
-        return project
-    newest = read_report(project.report)
-    if not newest.overlay or not Path(newest.overlay).exists():
-        return project
-    typer.echo(f"Serving {newest.dataset}, which was run last; the project itself: plinth serve --sample")
-    overlay = Path(newest.overlay)
-    platform = load_platform(project.home / "platform.yaml", overlay)
-    return Project(project.home, platform, overlay, project.instance, newest.dataset)
 
 
 def _greet(project: Project, table: KeyTable, host: str, port: int) -> None:

@@ -137,15 +137,15 @@ def load_metadata(table: Table, outcome: Outcome) -> dict[str, RawMetadataValue]
         "delta_version": outcome.version,
         "content": outcome.content,
         "rows_read": outcome.rows_read,
-        "inserted": outcome.inserted,
-        "updated": outcome.updated,
-        "deleted": outcome.deleted,
+        "rows_before": outcome.rows_before,
         "quarantined": sum(outcome.quarantined.values()),
         "bytes": outcome.size,
         "seconds": outcome.seconds,
         "peak_memory_mb": round(outcome.peak_memory / 2**20, 1),
         **{f"note/{name}": count for name, count in outcome.notes.items()},
     }
+    counts = {"inserted": outcome.inserted, "updated": outcome.updated, "deleted": outcome.deleted}
+    metadata |= {name: count for name, count in counts.items() if count is not None}
     if outcome.source_rows is not None:
         metadata["source_rows"] = outcome.source_rows
     if outcome.watermark is not None:

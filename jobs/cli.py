@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import shutil
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from plinth.platform import OVERLAY_VARIABLE
 from plinth.project import SAMPLE_SOURCE, Project, open_project
 
 if TYPE_CHECKING:
@@ -198,6 +200,7 @@ def gathered(project: Project, started: float, at: datetime, ran: Ran | None, jo
         failures=ran.seen.failures if ran is not None else (),
         instance=str(project.instance),
         overlay=str(project.overlay) if project.overlay is not None else None,
+        roots=project.roots,
         next=next_steps(status, project),
     )
 
@@ -210,15 +213,37 @@ def next_steps(status: str, project: Project) -> list[str]:
         return [
             "mend what is named above and run again: what was published stays, the rest is taken up where it stopped"
         ]
+    # An overlay that the environment named for one command has to be named for the next one too; `--data` is remembered by the report.
+    prefix = f"{OVERLAY_VARIABLE}={_shown(project.overlay)} " if project.overlay and project.dataset == "sample" else ""
     steps = [
-        ("make ui", "the assets, their checks, models and this run in Dagster, at http://127.0.0.1:3000"),
-        ("make serve", "the API on what this run published, with a key to try it and a request to begin with"),
+        (f"{prefix}make ui", "the assets, their checks, models and this run in Dagster, at the address that it prints"),
+        (f"{prefix}make serve", "the API on what this run published, with a key to try it and a request to begin with"),
     ]
-    if project.dataset == "sample":
-        advance = f"{command_name()} sample advance --days 1 && make run"
-        steps.append((advance, "a day of trade in the legacy system, and what follows from it"))
-    steps.append((f"{command_name()} report", f"this report again; as JSON in {os.path.relpath(project.report)}"))
+    advance = _advance(project)
+    if advance:
+        steps.append(
+            (f"{advance} && {prefix}make run", "a day of trade in the legacy system, and what follows from it")
+        )
+    report = f"this report again; as JSON in {_shown(project.report)}"
+    steps.append((f"{prefix}{command_name()} report", report))
     return [f"{command:<55} {what}" for command, what in steps]
+
+
+def _advance(project: Project) -> str | None:
+    """The command that applies a day to the sample's warehouse; None where the project has none."""
+    source = project.platform.sources.get(SAMPLE_SOURCE)
+    if project.dataset != "sample" or source is None or not (source.url or "").startswith("sqlite:///"):
+        return None
+    file = Path(project.platform.source_url(SAMPLE_SOURCE).removeprefix("sqlite:///"))
+    from plinth.sample.cli import DEFAULT_URL
+
+    usual = file == Path(DEFAULT_URL.removeprefix("sqlite:///")).resolve()
+    return f"{command_name()} sample advance --days 1" + ("" if usual else f" --to sqlite:///{_shown(file)}")
+
+
+def _shown(path: Path) -> str:
+    """A path as one would type it here."""
+    return shlex.quote(os.path.relpath(path))
 
 
 def command_name() -> str:

@@ -13,6 +13,7 @@ import dagster as dg
 from plinth.catalogue import load_contracts
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.look import look
+from plinth.newest import is_of
 from plinth.platform import Layer
 from plinth.project import Project
 from plinth.report import FAILED, read_report
@@ -29,16 +30,17 @@ def reasons_to_run(project: Project, repository: dg.RepositoryDefinition) -> lis
     Raises:
         SourceUnavailable: a legacy system does not answer.
     """
-    if not project.last_report.exists():
+    last = read_report(project.last_report) if project.last_report.exists() else None
+    if last is None or not is_of(last, project):
         return ["it never ran"]
-    if read_report(project.last_report).status == FAILED:
+    if last.status == FAILED:
         return ["the last run failed"]
     lakehouse = Lakehouse(project.platform)
     reasons = []
     for contract in load_contracts(project.platform):
         source = open_source(contract.source, project.platform)
         try:
-            looks = [look(table, source, lakehouse) for table in contract.tables]
+            looks = [look(table, source, lakehouse, may_read=True) for table in contract.tables]
         finally:
             source.close()
         reasons += [f"bronze/{each.table}: {each.reason or each.fault}" for each in looks if each.reason or each.fault]

@@ -122,6 +122,9 @@ class Follower(AbstractContextManager["Follower"]):
             for name in ("inserted", "updated", "deleted", "quarantined")
             if name in said and said[name].value
         ]
+        if "rows_before" in said and "inserted" not in said:
+            # Which of a table's rows are new cannot be told without a key.
+            changes = [f"all replaced, {said['rows_before'].value:,} before", *changes]
         if changes:
             facts.append(f"({', '.join(changes)})")
         elif "changed" in said and not said["changed"].value:

@@ -6,10 +6,20 @@ itself (`plinth.contracts`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import get_args
+
 from plinth.contracts.load import load_contract
 from plinth.contracts.model import Contract, Table
 from plinth.errors import ConfigurationError, ContractError
-from plinth.platform import Platform
+from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.tables import TableId
+from plinth.platform import Classification, Platform
+
+_LEVELS = get_args(Classification)
 
 
 def load_contracts(platform: Platform) -> tuple[Contract, ...]:
@@ -33,6 +43,25 @@ def load_contracts(platform: Platform) -> tuple[Contract, ...]:
     return contracts
 
 
+_Files = tuple[tuple[str, str, int], ...]
+
+
+def _state_of(platform: Platform) -> _Files:
+    paths = {name: platform.path(source.contract) for name, source in platform.sources.items()}
+    return tuple((name, str(path), path.stat().st_mtime_ns if path.exists() else 0) for name, path in paths.items())
+
+
+@lru_cache(maxsize=8)
+def _declared(files: _Files) -> dict[str, dict[str, str]]:
+    """For each contract table the classifications of its columns, as the files say that were changed at those times."""
+    contracts = [load_contract(Path(path), name) for name, path, _ in files]
+    return {
+        table.name: {column.name: column.classification for column in table.columns}
+        for contract in contracts
+        for table in contract.tables
+    }
+
+
 def find_table(contracts: tuple[Contract, ...], name: str) -> Table:
     """The contract table `name`, with or without `bronze/` before it.
 
@@ -49,3 +78,24 @@ def find_table(contracts: tuple[Contract, ...], name: str) -> Table:
             where=", ".join(str(contract.path) for contract in contracts) or "platform.yaml, sources",
         )
     return known[wanted]
+
+
+def strictest(platform: Platform, table: TableId, columns: Sequence[DeltaColumn]) -> tuple[DeltaColumn, ...]:
+    """The columns of a bronze table with the higher of the classifications that are stored and declared now.
+
+    A contract that was raised counts at once, and one that was lowered only when a load has stored it.
+
+    Raises:
+        ContractError: a contract is missing or wrong, so that nobody knows what it declares.
+    """
+    if table.layer != "bronze" or not platform.sources:
+        return tuple(columns)
+    return stricter(columns, _declared(_state_of(platform)).get(table.name, {}))
+
+
+def stricter(columns: Sequence[DeltaColumn], declared: Mapping[str, str]) -> tuple[DeltaColumn, ...]:
+    """The columns with the higher of their classification and the one that is declared for their name."""
+    return tuple(
+        replace(each, classification=max(each.classification, declared.get(each.name, _LEVELS[0]), key=_LEVELS.index))
+        for each in columns
+    )

@@ -75,14 +75,23 @@ app = typer.Typer(
 
 
 @app.command()
-def report() -> None:
+def report(
+    data: Annotated[Path | None, typer.Option(help="The report of this data file's project.")] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="That of the project itself, also where data were run last.")
+    ] = False,
+) -> None:
     """Print the report of the newest run once more."""
     from rich.console import Console
 
-    from plinth.project import open_project
-    from plinth.report import print_report, read_report
+    from plinth.newest import newest_report, project_to_show
+    from plinth.report import print_report
 
-    print_report(read_report(open_project().report), Console(highlight=False, soft_wrap=True))
+    project, other = project_to_show(data, itself=sample)
+    found = newest_report(project)
+    if other:
+        typer.echo(f"Report of {project.called}, which was run last; of the project itself: plinth report --sample")
+    print_report(found, Console(highlight=False, soft_wrap=True))
 
 
 @app.command()
@@ -96,29 +105,23 @@ def ui(
 ) -> None:
     """Open the Dagster UI, with schedules and sensors, on the instance of the newest run."""
     from plinth.listening import require_free
-    from plinth.project import open_project
-    from plinth.report import read_report
+    from plinth.newest import project_to_show
 
     # Dagster's web server would end, and its daemon go on without anybody seeing it.
     require_free(
         host, port, remedy=f"perhaps the UI is open already at http://{host}:{port}; else make ui PORT=<another>"
     )
-    project = open_project(data)
-    variables = project.environment()
-    if data is None and not sample and project.overlay is None and project.report.exists():
-        newest = read_report(project.report)
-        if newest.overlay and newest.instance and Path(newest.overlay).exists():
-            variables = {"DAGSTER_HOME": newest.instance, "PLINTH_PLATFORM": newest.overlay}
-            typer.echo(f"Showing {newest.dataset}, which was run last; the project itself: plinth ui --sample")
+    project, other = project_to_show(data, itself=sample)
+    if other:
+        typer.echo(f"Showing {project.called}, which was run last; the project itself: plinth ui --sample")
     project.prepare()
-    os.environ.update(variables)
     typer.echo(f"Dagster UI: http://{host}:{port} (ends with Ctrl-C)")
     # `dagster dev` warns that `dg dev` supersedes it, which the core install does not have, and of the dagster.yaml that it is started beside.
     os.environ["PYTHONWARNINGS"] = "ignore:Function `dev_command` is superseded"
     os.chdir(project.instance)
     workspace = str(project.home / "workspace.yaml")
     # In the place of this process, so that a signal to end reaches Dagster itself and leaves no server behind.
-    os.execv(sys.executable, [sys.executable, "-m", "dagster", "dev", "-w", workspace, "-h", host, "-p", str(port)])
+    os.execv(sys.executable, [sys.executable, "-m", "jobs.ui", "dev", "-w", workspace, "-h", host, "-p", str(port)])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from plinth.contracts.model import Table
 from plinth.errors import PlinthError
 from plinth.ingest.load import bronze_id
-from plinth.ingest.plan import fingerprint, reconcile_due
+from plinth.ingest.plan import fingerprint, reconcile_due, whole_due
 
 if TYPE_CHECKING:
     from plinth.lakehouse.tables import Lakehouse
@@ -38,29 +38,37 @@ class Look:
     fault: str = ""
 
 
-def look(table: Table, source: Source, lakehouse: Lakehouse) -> Look:
+def look(table: Table, source: Source, lakehouse: Lakehouse, *, may_read: bool) -> Look:
     """Looks at one table.
+
+    Args:
+        may_read: whether a table is read where nothing else tells of a change (`Source.probe`); else it is taken for unchanged until it
+            is due to be read as a whole.
 
     Raises:
         SourceUnavailable: the source did not answer.
     """
     base = lakehouse.find(bronze_id(table), zone=table.zone)
     try:
-        probe = source.probe(table).as_text()
+        probe = source.probe(table) if may_read else source.glance(table)
     except PlinthError as error:
         if error.transient:
             raise
         return Look(table.name, fault=str(error))
-    version = base.version if base is not None else -1
-    token = f"{version}-{hashlib.sha256(probe.encode()).hexdigest()[:12]}"
+    version, seen = base.version if base is not None else -1, probe.as_text() if probe is not None else None
+    token = f"{version}-{hashlib.sha256((seen or '').encode()).hexdigest()[:12]}"
     if base is None:
         return Look(table.name, "never loaded", token)
-    if base.state.probe != probe:
+    if seen is not None and base.state.probe != seen:
         return Look(table.name, "the source changed", token)
     if base.state.code != fingerprint(table):
         return Look(table.name, "the contract changed", f"{token}-{fingerprint(table)}")
     if reconcile_due(table, base):
         return Look(table.name, "its keys are due to be compared", f"{token}-reconcile")
+    every = lakehouse.platform.source(table.source).read_whole_every
+    if (probe is None or not probe.sure) and whole_due(table, base, every):
+        reason = f"it was not read as a whole for {every:,} s, and a look can miss a change"
+        return Look(table.name, reason, f"{token}-whole")
     return Look(table.name, "", token)
 
 

@@ -96,7 +96,8 @@ class Source(_Strict):
     """A legacy system: where it is, and the contract that describes it.
 
     Exactly one of `url` and `url_env` is given; `password_env` names the variable whose value is put into the URL as its password.
-    `check_every` is the sensor's interval in seconds; `tables_per_tick` bounds what one look may request.
+    `check_every` is the sensor's interval in seconds; `tables_per_tick` bounds what one look may request. A table without a cursor is read as a
+    whole after `read_whole_every` seconds, though no look saw a change: of some databases a cheap look can miss one.
     """
 
     url: str | None = None
@@ -105,6 +106,7 @@ class Source(_Strict):
     contract: str
     profile: str | None = None
     check_every: int = Field(default=60, ge=5)
+    read_whole_every: int = Field(default=24 * 3600, ge=60)
     tables_per_tick: int = Field(default=50, ge=1)
 
     @model_validator(mode="after")
@@ -248,14 +250,19 @@ def load_platform(path: str | Path, overlay: str | Path | None = None) -> Platfo
     chosen = overlay or os.environ.get(OVERLAY_VARIABLE)
     where = str(base)
     if chosen:
-        over = Path(chosen).expanduser()
-        over = over if over.is_absolute() or over.exists() else base.parent / over
-        values = _merge(values, _read(over.resolve()))
+        over = find_overlay(base.parent, chosen)
+        values = _merge(values, _read(over))
         where = f"{base} with overlay {over}"
     try:
         return Platform.model_validate({**values, "home": base.parent})
     except ValidationError as error:
         raise _explain(error, where) from None
+
+
+def find_overlay(home: Path, named: str | Path) -> Path:
+    """The absolute path of an overlay that is named from the current folder or, where it is not there, from the project's."""
+    over = Path(named).expanduser()
+    return (over if over.is_absolute() or over.exists() else home / over).resolve()
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from plinth.errors import ConfigurationError
-from plinth.platform import OVERLAY_VARIABLE, Platform, load_platform
+from plinth.platform import OVERLAY_VARIABLE, Platform, find_overlay, load_platform
 
 INSTANCE_VARIABLE = "DAGSTER_HOME"
 SAMPLE_SOURCE = "erp"
@@ -33,7 +33,7 @@ class Project:
         platform: the settings, with the overlay.
         overlay: file that lies over `platform.yaml`, or None.
         instance: folder of the Dagster instance.
-        dataset: `sample`, or the name of the data file that was loaded beside it.
+        dataset: `sample`, or the name of the data file that was loaded beside it, also where its overlay is named by the environment.
     """
 
     home: Path
@@ -41,6 +41,16 @@ class Project:
     overlay: Path | None
     instance: Path
     dataset: str = "sample"
+
+    @property
+    def roots(self) -> dict[str, str]:
+        """Where the tables of each zone are: two projects with the same roots are one lakehouse, whatever their overlays are called."""
+        return roots_of(self.platform)
+
+    @property
+    def called(self) -> str:
+        """What people call it."""
+        return f"the overlay {self.overlay}" if self.overlay is not None and self.dataset == "sample" else self.dataset
 
     @property
     def report(self) -> Path:
@@ -93,13 +103,14 @@ def open_project(data: Path | None = None) -> Project:
         ConfigurationError: there is none, its settings are wrong, or the data file is missing.
     """
     home = find_home()
-    instance = Path(os.environ.get(INSTANCE_VARIABLE) or home / ".dagster").absolute()
+    shared = Path(os.environ.get(INSTANCE_VARIABLE) or home / ".dagster").absolute()
     if data is None:
         named = os.environ.get(OVERLAY_VARIABLE)
-        platform = load_platform(home / "platform.yaml")
-        if named and not os.environ.get(INSTANCE_VARIABLE):
-            instance = _instance_of(home, platform, Path(named), instance)
-        return Project(home, platform, Path(named) if named else None, instance)
+        overlay = find_overlay(home, named) if named else None
+        platform = load_platform(home / "platform.yaml", overlay)
+        instance = shared if os.environ.get(INSTANCE_VARIABLE) else _instance_of(home, platform, shared)
+        loaded = overlay is not None and overlay.parent.parent == (home / "data").resolve()
+        return Project(home, platform, overlay, instance, overlay.parent.name if overlay and loaded else "sample")
     if not data.is_file():
         raise ConfigurationError(
             "the data file is missing",
@@ -111,19 +122,29 @@ def open_project(data: Path | None = None) -> Project:
     base = load_platform(home / "platform.yaml")
     overlay = home / "data" / name / "platform.yaml"
     _write_overlay(overlay, base, name)
-    return Project(home, load_platform(home / "platform.yaml", overlay), overlay, instance / name, name)
+    return Project(home, load_platform(home / "platform.yaml", overlay), overlay, shared / name, name)
 
 
-def _instance_of(home: Path, platform: Platform, overlay: Path, shared: Path) -> Path:
-    """The instance of a lakehouse: an overlay that moves a zone gets its own, or one's history would pass for the other's."""
-    file = home / "platform.yaml"
+def roots_of(platform: Platform) -> dict[str, str]:
+    """The storage root of each zone, as a URI or an absolute path."""
+    return {name: platform.root_of(name) for name in sorted(platform.zones)}
+
+
+def _instance_of(home: Path, platform: Platform, shared: Path) -> Path:
+    """The instance of a lakehouse: an overlay that moves a zone gets its own, or one's history would pass for the other's.
+
+    It follows from the roots alone, so that every overlay and every spelling that leads to them finds the same history: that of `--data` too.
+    """
+    file, roots = home / "platform.yaml", roots_of(platform)
     # The file laid over itself: the settings without the overlay that the environment names.
-    before = {name: str(zone.root) for name, zone in load_platform(file, file).zones.items()}
-    roots = {name: str(zone.root) for name, zone in platform.zones.items()}
-    if roots == before:
+    if roots == roots_of(load_platform(file, file)):
         return shared
+    folders = {Path(root).parent for root in roots.values()}
+    common = folders.pop() if len(folders) == 1 else Path("lakehouse")
+    if common.parent == (home / "data").resolve():
+        return shared / common.name
     digest = hashlib.sha256(repr(sorted(roots.items())).encode()).hexdigest()[:8]
-    return shared / f"{overlay.stem}-{digest}"
+    return shared / f"{common.name or 'lakehouse'}-{digest}"
 
 
 def _write_overlay(path: Path, base: Platform, name: str) -> None:

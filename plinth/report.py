@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plinth.errors import TableMissing
+from plinth.figures import size_for_people
 from plinth.platform import Layer, Platform
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Report:
         status: `succeeded`, `failed`, or `unchanged` where there was nothing to do.
         started_at: ISO 8601, UTC.
         seconds: wall time from the command to the report; `job_seconds` of the Dagster job alone.
-        peak_memory_mb: highest resident set of the largest process, MiB.
+        peak_memory_mb: highest resident set of the largest process, in MiB (2^20 bytes) despite its name, which stays.
         run_id: the Dagster run, None where there was none.
         drift: differences between legacy tables and their contracts that passed; what did not pass stands in `failures`.
         models: the champions.
@@ -110,6 +111,7 @@ class Report:
         checks: how many checks passed; those that did not stand in `failed_checks`.
         instance: folder of the Dagster instance that knows the run.
         overlay: the overlay of `platform.yaml` that was in force.
+        roots: where the tables of each zone were, see `Project.roots`: what tells of which lakehouse the report is.
     """
 
     dataset: str
@@ -129,6 +131,7 @@ class Report:
     failures: Sequence[Failure] = ()
     instance: str | None = None
     overlay: str | None = None
+    roots: Mapping[str, str] = field(default_factory=dict)
     next: Sequence[str] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
 
@@ -235,13 +238,13 @@ def _print_tables(report: Report, console: Console) -> None:
         ("table", "left"),
         ("rows", "right"),
         ("version", "right"),
-        ("MiB", "right"),
+        ("size", "right"),
         ("", "left"),
     ):
         grid.add_column(name, justify=align, no_wrap=True)  # type: ignore[arg-type]
     for line in report.tables:
         mark = "new content" if line.changed else "as it was"
-        grid.add_row(line.layer, line.table, f"{line.rows:,}", str(line.version), f"{line.bytes / 2**20:,.1f}", mark)
+        grid.add_row(line.layer, line.table, f"{line.rows:,}", str(line.version), size_for_people(line.bytes), mark)
     console.print()
     console.print(grid)
     console.print()

@@ -47,6 +47,9 @@ def infer(
         str | None, typer.Option(help="Only tables whose name matches, e.g. 'SALES.*' or 'INV*'.")
     ] = None,
     source: Annotated[str | None, typer.Option(help="Name of the source; by default that of the database.")] = None,
+    prefix: Annotated[
+        str, typer.Option(help="Goes before each table's name, where another source has tables of the same names.")
+    ] = "",
     out: Annotated[
         Path | None, typer.Option(help="File to write; must not exist. By default the draft is printed.")
     ] = None,
@@ -71,7 +74,14 @@ def infer(
             expected = f"tables that match {tables!r}" if tables else "at least one table that this user may see"
             raise ConfigurationError("no table was found", expected=expected, where=opened.address)
         name = source or (url if "://" not in url else snake(Path(opened.address.database).stem) or "legacy")
-        text = draft(found, source=name, dialect=opened.dialect, origin=str(opened.address), home=opened.home_schema)
+        text = draft(
+            found,
+            source=name,
+            dialect=opened.dialect,
+            origin=str(opened.address),
+            home=opened.home_schema,
+            prefix=prefix,
+        )
         if out is None:
             typer.echo(text, nl=False)
             return

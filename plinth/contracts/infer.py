@@ -26,7 +26,13 @@ _MOST_DIGITS = 38
 
 
 def infer(
-    tables: Sequence[SourceTable], *, source: str, dialect: str = "", origin: str = "", home: str | None = None
+    tables: Sequence[SourceTable],
+    *,
+    source: str,
+    dialect: str = "",
+    origin: str = "",
+    home: str | None = None,
+    prefix: str = "",
 ) -> str:
     """Drafts a contract, as YAML text that `load_contract` reads.
 
@@ -37,8 +43,9 @@ def infer(
         origin: where the tables were found, for the comment at the top; never with a password.
         home: the schema that a name without one means (`Source.home_schema`). It is left out of the draft, so that one contract serves
             the test database and the real one.
+        prefix: goes before the name of each table in the lakehouse.
     """
-    plans = _plan([table for table in tables if table.columns], home)
+    plans = _plan([table for table in tables if table.columns], home, prefix)
     lines = list(_head(source, origin, plans))
     lines.append("schema:")
     for plan in plans:
@@ -69,14 +76,16 @@ class _Plan:
         )
 
 
-def _plan(tables: list[SourceTable], home: str | None) -> list[_Plan]:
-    """Names for all tables; where two schemas have a table of one name, the schema goes before it."""
+def _plan(tables: list[SourceTable], home: str | None, prefix: str) -> list[_Plan]:
+    """Names for all tables; where two schemas have a table of one name, the schema goes before it, and the prefix before all."""
     counts = Counter(snake(table.name) for table in tables)
     wanted = [
         f"{table.schema} {table.name}" if table.schema and counts[snake(table.name)] > 1 else table.name
         for table in tables
     ]
-    names = lakehouse_names(wanted, "table")
+    # What stays of a name in another script is its place, also behind a prefix.
+    named = [each if snake(each) else f"table {place}" for place, each in enumerate(wanted, start=1)]
+    names = lakehouse_names([f"{prefix} {each}".strip() for each in named], "table")
     return [
         _Plan(table, name, _column_names(table), _physical_name(table, home))
         for table, name in zip(tables, names, strict=True)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from plinth.catalogue import strictest
 from plinth.contracts.naming import near
 from plinth.engine import quote
 from plinth.features.declare import AS_OF, FILE, KNOWN_AT, SNAPSHOT, FeatureView, FeatureViewError
@@ -18,6 +19,7 @@ from plinth.features.query import source_rows, sql_of
 from plinth.features.rows import Inputs
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lineage import LineageUnknown, sources_of
+from plinth.platform import Platform
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -76,12 +78,14 @@ def lineage_of(inputs: Inputs) -> Lineage:
     return {name: found[name] for name in (*view.keys, *view.features) if name in found}
 
 
-def classified(columns: Sequence[DeltaColumn], lineage: Lineage, inputs: Inputs) -> tuple[DeltaColumn, ...]:
+def classified(
+    columns: Sequence[DeltaColumn], lineage: Lineage, inputs: Inputs, platform: Platform
+) -> tuple[DeltaColumn, ...]:
     """The columns with the highest classification of what they are made from; of all that the tables hold where that is not known."""
     levels = {
         (str(table), column.name): column.classification
         for table, version in inputs.versions.items()
-        for column in version.columns
+        for column in strictest(platform, table, version.columns)
     }
     own = {SNAPSHOT, AS_OF, KNOWN_AT}
     return tuple(

@@ -143,7 +143,7 @@ def _make(
     inputs, held = Inputs.open(lakehouse, view), lakehouse.find(view.table)
     check_sql(view)
     lineage = lineage_of(inputs)
-    columns = classified(columns_of(view), lineage, inputs)
+    columns = classified(columns_of(view), lineage, inputs, lakehouse.platform)
     authorise(lakehouse, view.table, columns)
     there = mondays_of(held)
     with session(lakehouse) as con, explained(view):

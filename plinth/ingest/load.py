@@ -18,10 +18,9 @@ from plinth.engine import connect, quote
 from plinth.errors import ContractViolation, StorageFailure
 from plinth.ingest.outcome import Outcome
 from plinth.ingest.plan import Plan, key_enforced, plan_load
-from plinth.ingest.publish import Marks, RowsBehind, publish
+from plinth.ingest.publish import Marks, Published, RowsBehind, publish
 from plinth.ingest.read import HELD_BACK, LANDED, Read, Target, read, scratch_folder
 from plinth.ingest.verify import BROKEN, Verdict, judge
-from plinth.lakehouse.merge import Rewrite
 from plinth.lakehouse.quarantine import REFUSED, forget_refused, hold, mended_rows
 from plinth.lakehouse.staging import discard
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
@@ -156,11 +155,11 @@ class _Load:
         good, held_back = _hold(self.con, self.target, found, verdict, self.marks.run)
         self.tell("publishing")
         try:
-            version, rewrite = publish(self.con, self.target, found, good, self.marks, held_back)
+            published = publish(self.con, self.target, found, good, self.marks, held_back)
         except RowsBehind as behind:
             outcome = self.run(Plan(None, str(behind), plan.code))
             return replace(outcome, notes={**outcome.notes, "rows_behind_lookback": behind.rows})
-        return _outcome(self.target, found, verdict, version, rewrite)
+        return _outcome(self.target, found, verdict, published)
 
 
 def _hold(
@@ -215,7 +214,8 @@ def _judge(con: duckdb.DuckDBPyConnection, target: Target, found: Read, *, uniqu
         raise
 
 
-def _outcome(target: Target, found: Read, verdict: Verdict, version: TableVersion, rewrite: Rewrite) -> Outcome:
+def _outcome(target: Target, found: Read, verdict: Verdict, published: Published) -> Outcome:
+    version, counts = published.version, published.counts
     return Outcome(
         table=str(target.id),
         changed=target.base is None or version.content != target.base.content,
@@ -223,9 +223,10 @@ def _outcome(target: Target, found: Read, verdict: Verdict, version: TableVersio
         content=version.content,
         mode=target.table.mode.value,
         rows_read=found.rows,
-        inserted=rewrite.inserted,
-        updated=rewrite.updated,
-        deleted=rewrite.deleted,
+        inserted=counts.inserted if counts is not None else None,
+        updated=counts.updated if counts is not None else None,
+        deleted=counts.deleted if counts is not None else None,
+        rows_before=target.base.rows if target.base is not None else 0,
         quarantined=verdict.broken,
         rows=version.rows,
         source_rows=found.source_rows,

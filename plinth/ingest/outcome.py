@@ -19,9 +19,10 @@ class Outcome:
         content: names the rows, see `TableVersion.content`; the Dagster data version.
         mode: `snapshot` or `incremental` (the first load of an incremental table reads all of it).
         rows_read: rows that came from the source.
-        inserted, updated, deleted: rows that differ from the version before.
+        inserted, updated, deleted: rows that differ from the version before; None where all files were replaced and the table has no key by
+            which its rows could be told apart.
         quarantined: rows held back, by rule.
-        rows: rows of the table after the load.
+        rows: rows of the table after the load, `rows_before` before it.
         source_rows: rows of the source in the snapshot that was read, None where it was not counted.
         size: bytes of the table's files.
         seconds: wall time of the load.
@@ -38,11 +39,12 @@ class Outcome:
     content: str
     mode: str
     rows_read: int = 0
-    inserted: int = 0
-    updated: int = 0
-    deleted: int = 0
+    inserted: int | None = 0
+    updated: int | None = 0
+    deleted: int | None = 0
     quarantined: Mapping[str, int] = field(default_factory=dict)
     rows: int = 0
+    rows_before: int = 0
     source_rows: int | None = None
     size: int = 0
     seconds: float = 0.0

@@ -109,6 +109,14 @@ def reconcile_due(table: Table, base: TableVersion | None, now: datetime | None 
     return last is None or (now or datetime.now(UTC)) - datetime.fromisoformat(last) >= table.reconcile_every
 
 
+def whole_due(table: Table, base: TableVersion, every: float, now: datetime | None = None) -> bool:
+    """Whether a table without a cursor has not been read as a whole for `every` seconds."""
+    last = base.state.reconciled_at
+    if table.cursor is not None:
+        return False
+    return last is None or (now or datetime.now(UTC)) - datetime.fromisoformat(last) >= timedelta(seconds=every)
+
+
 def key_enforced(table: Table, found: SourceTable) -> bool:
     """Whether the legacy system itself guarantees the contract's key."""
     names = {table.column(name).physical_name for name in table.key}

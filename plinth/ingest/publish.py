@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from plinth.engine import quote
-from plinth.ingest.plan import overlap
+from plinth.ingest.plan import overlap, whole_due
 from plinth.ingest.read import HELD_BACK, Read, Target
-from plinth.lakehouse.compare import merge_difference, same_rows
+from plinth.lakehouse.compare import Counts, count_difference, merge_difference, same_rows
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.files import read_files, rows_of
 from plinth.lakehouse.merge import Changes, Rewrite, merge
 from plinth.lakehouse.quarantine import HELD, key_as_text, quarantine_id
-from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.schema import DeltaColumn, restated
 from plinth.lakehouse.staging import discard, stage
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import TableVersion
@@ -42,9 +42,17 @@ class Marks:
     code: str
 
 
+@dataclass(frozen=True)
+class Published:
+    """What a load published: the version, and how many rows differ from the one before; None where that cannot be told."""
+
+    version: TableVersion
+    counts: Counts | None
+
+
 def publish(
     con: duckdb.DuckDBPyConnection, target: Target, found: Read, good: str | None, marks: Marks, held_back: int
-) -> tuple[TableVersion, Rewrite]:
+) -> Published:
     """Publishes one read.
 
     Args:
@@ -55,11 +63,21 @@ def publish(
         RowsBehind: an increment cannot explain all keys of the source; the caller reads all rows.
         CommitConflict, StorageFailure, ResidencyViolation: as the door; the table is as it was.
     """
-    rewrite = _snapshot(con, target, found, good) if found.complete else _increment(con, target, found, good)
-    return _commit(target, found, rewrite, marks, held_back), rewrite
+    if found.complete:
+        rewrite, counts = _snapshot(con, target, found, good)
+    else:
+        rewrite = _increment(con, target, found, good)
+        counts = _counts_of(rewrite)
+    return Published(_commit(target, found, rewrite, marks, held_back), counts)
 
 
-def _snapshot(con: duckdb.DuckDBPyConnection, target: Target, found: Read, good: str | None) -> Rewrite:
+def _counts_of(rewrite: Rewrite) -> Counts:
+    return Counts(rewrite.inserted, rewrite.updated, rewrite.deleted)
+
+
+def _snapshot(
+    con: duckdb.DuckDBPyConnection, target: Target, found: Read, good: str | None
+) -> tuple[Rewrite, Counts | None]:
     base, staged = target.base, found.staged
     absent = _absent(target) if base is not None and target.table.key else []
     if good is not None or found.rejects or absent:
@@ -69,19 +87,19 @@ def _snapshot(con: duckdb.DuckDBPyConnection, target: Target, found: Read, good:
         staged = stage(con, rows_sql, target.uri, found.columns, by, table_bytes=target.expected_bytes)
         discard(found.staged)
     rows = sum(file.rows for file in staged)
-    if base is None or found.reshapes:
-        return Rewrite(
-            staged, base.files if base is not None else (), inserted=rows, deleted=base.rows if base is not None else 0
-        )
+    if base is None:
+        return Rewrite(staged), Counts(inserted=rows)
     new = read_files([file.uri for file in staged], found.columns)
+    if found.reshapes:
+        return Rewrite(staged, base.files), count_difference(con, base, found.columns, new, target.table.key)
     if target.table.key:
         rewrite = merge_difference(con, base, found.columns, new, target.table.key)
     else:
         rewrite = Rewrite() if rows == base.rows and same_rows(con, base, found.columns, new) else None
     if rewrite is not None:
         discard(staged)
-        return rewrite
-    return Rewrite(staged, base.files, inserted=rows, deleted=base.rows)
+        return rewrite, _counts_of(rewrite)
+    return Rewrite(staged, base.files), count_difference(con, base, found.columns, new, target.table.key)
 
 
 def _increment(con: duckdb.DuckDBPyConnection, target: Target, found: Read, good: str | None) -> Rewrite:
@@ -145,7 +163,8 @@ def _commit(target: Target, found: Read, rewrite: Rewrite, marks: Marks, held_ba
     base = target.base
     before = base.state if base is not None else State()
     compared = found.complete or found.keys is not None
-    changed = rewrite.changed or base is None
+    # Files that are all replaced count as a change of content also where only a type grew.
+    changed = bool(rewrite.add or rewrite.remove) or base is None
     state = before.next(
         changed=changed,
         watermark=found.watermark,
@@ -156,7 +175,7 @@ def _commit(target: Target, found: Read, rewrite: Rewrite, marks: Marks, held_ba
         code=marks.code,
         notes={**found.notes, **({HELD_BACK: held_back} if held_back else {})},
     )
-    if base is not None and not changed and found.keys is None and _says_the_same(base, state, found.columns):
+    if base is not None and not changed and found.keys is None and _says_the_same(target, state, found.columns):
         return base
     write = Write(
         base, found.columns, state, rewrite.add, rewrite.remove, target.table.partition_by, data_change=changed
@@ -164,7 +183,12 @@ def _commit(target: Target, found: Read, rewrite: Rewrite, marks: Marks, held_ba
     return commit(target.lakehouse, target.id, write, zone=target.table.zone)
 
 
-def _says_the_same(base: TableVersion, state: State, columns: Sequence[DeltaColumn]) -> bool:
-    """Whether a commit without rows would tell nothing new; a comparison of all rows alone is no news."""
+def _says_the_same(target: Target, state: State, columns: Sequence[DeltaColumn]) -> bool:
+    """Whether a commit without rows would tell nothing new; a comparison of all rows alone is no news, unless it was due."""
+    base, table = target.base, target.table
+    assert base is not None
+    if whole_due(table, base, target.lakehouse.platform.source(table.source).read_whole_every):
+        return False
     same = replace(base.state, run=state.run, reconciled_at=state.reconciled_at) == state
-    return same and {column.name for column in columns} <= {column.name for column in base.columns}
+    known = {column.name for column in columns} <= {column.name for column in base.columns}
+    return same and known and not restated(base.columns, columns)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from plinth.catalogue import stricter
 from plinth.contracts.model import Mode, Table
 from plinth.engine import connect, literal, quote
 from plinth.errors import PlinthError
@@ -213,7 +214,9 @@ class _Attempt:
         notes = dict(base.state.notes)
         notes[HELD_BACK] = max(0, notes.get(HELD_BACK, 0) - count)
         state = base.state.next(changed=True, run=self.run, notes=notes)
-        write = Write(base, base.columns, state, rewrite.add, rewrite.remove, base.partition_by, once=once)
+        # A contract that was raised since the last load counts already.
+        columns = stricter(base.columns, {column.name: column.classification for column in self.table.columns})
+        write = Write(base, columns, state, rewrite.add, rewrite.remove, base.partition_by, once=once)
         commit(self.lakehouse, base.id, write, zone=base.zone)
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from plinth.errors import CommitConflict, PlinthError
+from plinth.figures import size_for_people
 from plinth.platform import load_platform
 from plinth.project import open_project
 
@@ -83,11 +84,6 @@ def show(
         raise PlinthError("the query cannot run", expected="DuckDB SQL over the table t", found=error) from None
     if relation is not None:
         relation.show(max_rows=limit)
-
-
-def size_for_people(size: int) -> str:
-    """Bytes in a unit that leaves something to see."""
-    return f"{size / 2**20:,.1f} MiB" if size >= 2**20 else f"{size / 2**10:,.1f} KiB"
 
 
 def _table_id(name: str, lakehouse: Lakehouse) -> TableId:

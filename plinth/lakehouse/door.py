@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from plinth.errors import CommitConflict, ResidencyViolation, StorageFailure
-from plinth.lakehouse.schema import DeltaColumn, delta_schema
+from plinth.lakehouse.schema import DeltaColumn, delta_schema, restated
 from plinth.lakehouse.staging import StagedFile
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import WRITER, DataFile, Lakehouse, TableId, TableVersion
@@ -33,7 +33,8 @@ class Write:
         base: the version that the write was computed from; None where the table does not exist yet.
         add: staged files to publish.
         remove: files of `base` to take out.
-        columns: columns of the table after the commit; may add to those of `base`, never take away.
+        columns: columns of the table after the commit; may add to those of `base`, never take away. What they say beside the types
+            (classification, description) replaces what is stored.
         state: the state to carry; see `State.next`.
         data_change: False for maintenance, which moves rows without changing any.
         once: name of a write that must not happen twice, e.g. a replay; a table that has seen it stays as it is.
@@ -219,6 +220,11 @@ def _extend(write: Write) -> None:
             # One commit more, harmless by itself: it carries the old state, and rows without the column read as null.
             fields = [field for field in delta_schema(write.columns).fields if field.name not in known]
             delta.alter.add_columns(fields, commit_properties=_properties(write.base.state, number))
+            number += 1
+        for name, texts in restated(write.base.columns, write.columns).items():
+            # The write itself would leave them as they were stored first (tried), and readers go by what is stored. A commit for each
+            # column, before the rows: one that is cut off here has said too much of the old rows, never too little of the new.
+            delta.alter.set_column_metadata(name, texts, commit_properties=_properties(write.base.state, number))
             number += 1
         delta.create_write_transaction(
             [*_adds(write), *_removes(write)],

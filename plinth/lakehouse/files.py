@@ -52,7 +52,7 @@ def require_plain(version: TableVersion) -> None:
     Raises:
         StorageFailure: another tool turned on deletion vectors or column mapping.
     """
-    features = set(version.delta.protocol().reader_features or ()) & _UNREADABLE_FEATURES
+    features = _unreadable(version)
     if features:
         raise StorageFailure(
             f"the table {version.id} was changed by another tool in a way that a merge cannot follow",
@@ -61,3 +61,12 @@ def require_plain(version: TableVersion) -> None:
             where=version.uri,
             remedy="rewrite the table with a full load (`plinth ingest TABLE --full`), which makes it plain again",
         )
+
+
+def is_plain(version: TableVersion) -> bool:
+    """Whether the files of a version hold its rows as they stand."""
+    return not _unreadable(version)
+
+
+def _unreadable(version: TableVersion) -> set[str]:
+    return set(version.delta.protocol().reader_features or ()) & _UNREADABLE_FEATURES

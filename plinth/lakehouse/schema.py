@@ -128,15 +128,29 @@ def delta_schema(columns: Sequence[DeltaColumn]) -> Schema:
     return Schema.from_json(json.dumps({"type": "struct", "fields": [_field_json(column) for column in columns]}))
 
 
+def restated(stored: Sequence[DeltaColumn], wanted: Sequence[DeltaColumn]) -> dict[str, dict[str, str]]:
+    """What has to be stored anew beside each column, by its name: classification, description and other texts that differ. Texts that are no
+    longer wanted stay, but for the description."""
+    held = {column.name: _stored_texts(column) for column in stored}
+    found = {}
+    for column in wanted:
+        if column.name in held:
+            differing = _stored_texts(column).items() - held[column.name].items()
+            found[column.name] = dict(sorted(differing))
+    return {name: texts for name, texts in found.items() if texts}
+
+
+def _stored_texts(column: DeltaColumn) -> dict[str, str]:
+    return {"plinth.classification": column.classification, **column.metadata, "comment": column.comment}
+
+
 def columns_from(schema: Schema) -> tuple[DeltaColumn, ...]:
     """The columns of a Delta schema, with what `delta_schema` stored beside them."""
     return tuple(_column_from(entry) for entry in json.loads(schema.to_json())["fields"])
 
 
 def _field_json(column: DeltaColumn) -> dict[str, Any]:
-    metadata = {"plinth.classification": column.classification, **column.metadata}
-    if column.comment:
-        metadata["comment"] = column.comment
+    metadata = {key: text for key, text in _stored_texts(column).items() if text or key != "comment"}
     return {"name": column.name, "type": _type_json(column.type), "nullable": True, "metadata": metadata}
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from plinth.engine import quote
-from plinth.lakehouse.compare import merge_difference, same_rows
+from plinth.lakehouse.compare import Counts, count_difference, merge_difference, same_rows
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.files import read_files
 from plinth.lakehouse.merge import Rewrite
@@ -47,20 +47,14 @@ class Origin:
 
 @dataclass(frozen=True)
 class Served:
-    """What became of a serving table."""
+    """What became of a serving table; `changed` tells whether it has new content."""
 
     table: ServingTable
     version: TableVersion
-    inserted: int = 0
-    updated: int = 0
-    deleted: int = 0
+    counts: Counts = field(default_factory=Counts)
+    changed: bool = False
     seconds: float = 0.0
     computed: bool = False
-
-    @property
-    def changed(self) -> bool:
-        """Whether any row differs from before."""
-        return self.inserted + self.updated + self.deleted > 0
 
 
 def write(
@@ -87,7 +81,8 @@ def write(
     )
     version = commit(lakehouse, table.id, Write(base, table.columns, state, rewrite.add, rewrite.remove))
     seconds = round(time.perf_counter() - began, 3)
-    return Served(table, version, rewrite.inserted, rewrite.updated, rewrite.deleted, seconds, computed=True)
+    counts = Counts(rewrite.inserted, rewrite.updated, rewrite.deleted)
+    return Served(table, version, counts, changed, seconds, computed=True)
 
 
 def _load(con: duckdb.DuckDBPyConnection, table: ServingTable, rows: Iterable[pa.Table]) -> None:
@@ -118,4 +113,5 @@ def _rewrite(
     if same_shape and count == base.rows and same_rows(con, base, table.columns, new):
         discard(staged)
         return Rewrite()
-    return Rewrite(staged, base.files, inserted=count, deleted=base.rows)
+    counts = count_difference(con, base, table.columns, new, table.key) or Counts(count, 0, base.rows)
+    return Rewrite(staged, base.files, counts.inserted, counts.updated, counts.deleted)

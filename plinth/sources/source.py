@@ -11,7 +11,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from plinth.errors import PlinthError, SourceUnreadable
@@ -27,21 +27,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Probe:
-    """A cheap look at a table: two equal probes mean that very probably nothing has changed in between.
+    """A look at a table: two equal probes mean that very probably nothing has changed in between.
 
     Attributes:
         rows: count of rows, where counting is part of the look.
         watermark: highest cursor value.
         token: a hash or a change counter of the content, for tables without a cursor.
+        sure: False where the look can miss a change of a table without a cursor, which has to be read as a whole from time to time.
     """
 
     rows: int | None = None
     watermark: str | None = None
     token: str | None = None
+    sure: bool = True
 
     def as_text(self) -> str:
-        """The probe as JSON, the same text for the same probe."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """What was seen as JSON, the same text for the same sight."""
+        seen = {"rows": self.rows, "watermark": self.watermark, "token": self.token}
+        return json.dumps(seen, sort_keys=True)
 
 
 class Source(ABC):
@@ -73,12 +76,20 @@ class Source(ABC):
 
     @abstractmethod
     def probe(self, table: Table) -> Probe:
-        """A cheap look for change; what it costs is said by the dialect.
+        """A look for change: `glance` where there is one, else the table is read.
 
         Raises:
             SourceUnavailable: the database did not answer.
             SourceUnreadable: the table is not there.
         """
+
+    def glance(self, table: Table) -> Probe | None:
+        """A look that reads no row but those of an index; what it costs is said by the dialect. None where only reading the table would tell.
+
+        Raises:
+            SourceUnavailable, SourceUnreadable: as `probe`.
+        """
+        return self.probe(table)
 
     def probe_before(self, table: Table) -> Probe | None:
         """The look to take before a snapshot is opened, so that a change in between shows later as a different one.
@@ -156,6 +167,11 @@ class Source(ABC):
     def _visible(self, found: Sequence[SourceTable], table: Table) -> Sequence[SourceTable]:
         """Of tables of one name in several schemas, those that an unqualified name means; all by default."""
         return found
+
+
+def shape_of(table: SourceTable) -> str:
+    """Names and types of a table's columns: a new column may change what every row holds without any of them being written."""
+    return "; ".join(f"{column.name} {column.physical_type}" for column in table.columns)
 
 
 def near_names(wanted: str, names: Iterable[str]) -> list[str]:

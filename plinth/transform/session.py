@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
+from plinth.catalogue import strictest
 from plinth.engine import load_extension, quote
 from plinth.errors import ConfigurationError, PlinthError, TableMissing
 from plinth.lakehouse.changes import CHANGE
@@ -174,7 +175,8 @@ class Session:
         # Before the first byte is staged: staged files lie in the zone already.
         authorise(self.lakehouse, model.table, columns)
         lineage = (self.lineage or {}).get(str(model.table))
-        check_descent(model, columns, lineage, {table: self.held[table].columns for table in model.inputs})
+        inputs = {table: strictest(self.lakehouse.platform, table, self.held[table].columns) for table in model.inputs}
+        check_descent(model, columns, lineage, inputs)
         if decision.mode is Mode.SCOPES and work.base is not None:
             touched = f"SELECT * FROM {_touched_name(model.unique_id)}"
             changes = f"{_OWN_SCHEMA}.{quote(f'changes of {model.table} in this run')}"

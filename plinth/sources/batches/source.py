@@ -85,7 +85,7 @@ class BatchSource(Source):
             return _names(inspector, self.dialect, None)
 
     def probe(self, table: Table) -> Probe:
-        """The count and, with a cursor, its highest value."""
+        """The count and, with a cursor, its highest value. Without one an update alone is not seen."""
         import sqlalchemy as sa
 
         from plinth.sources.batches.statements import cursor_column, table_of
@@ -95,7 +95,7 @@ class BatchSource(Source):
         with self._connection() as con:
             rows = con.execute(sa.select(sa.func.count()).select_from(target)).scalar_one()
             if table.cursor is None:
-                return Probe(rows=int(rows))
+                return Probe(rows=int(rows), sure=False)
             highest: Any = con.execute(sa.select(sa.func.max(cursor_column(table, found, target)))).scalar_one()
         return Probe(rows=int(rows), watermark=None if highest is None else str(highest))
 

@@ -11,6 +11,7 @@ from plinth.sources import faults
 from plinth.sources.address import Address
 from plinth.sources.catalogue import SourceTable
 from plinth.sources.mysql import catalogue
+from plinth.sources.mysql.counters import signs
 from plinth.sources.source import Probe, Source
 
 if TYPE_CHECKING:
@@ -51,14 +52,27 @@ class MySQLSource(Source):
             return catalogue.names(query, self.address.database)
 
     def probe(self, table: Table) -> Probe:
-        """With a cursor: the count (InnoDB counts along an index) and the highest value by its index. Without: CHECKSUM TABLE, which reads
-        the table once."""
+        """With a cursor: the count (InnoDB counts along an index) and the highest value by its index. Without: what the server tells of the
+        table's last change; where it tells nothing, CHECKSUM TABLE, which reads the table once."""
+        return self._look(table, to_keep=False)
+
+    def glance(self, table: Table) -> Probe | None:
+        """As `probe`, but no checksum is made."""
+        if table.cursor is not None:
+            return self.probe(table)
+        found = self.describe_table(table)
+        with self._queries() as query:
+            return signs(query, found, table_name(found), to_keep=False)
+
+    def probe_before(self, table: Table) -> Probe | None:
+        return self._look(table, to_keep=True)
+
+    def _look(self, table: Table, *, to_keep: bool) -> Probe:
         found = self.describe_table(table)
         target = table_name(found)
         with self._queries() as query:
             if table.cursor is None:
-                rows = query(f"CHECKSUM TABLE {target}", ())
-                return Probe(token=None if rows[0][1] is None else str(rows[0][1]))
+                return signs(query, found, target, to_keep=to_keep) or _checksum(query, target)
             cursor = quote(table.column(table.cursor).physical_name)
             text = f"SELECT count(*), (SELECT CAST(max({cursor}) AS CHAR) FROM {target}) FROM {target}"
             rows = query(text, ())
@@ -133,6 +147,14 @@ class MySQLSource(Source):
                 remedy="compare contract and database: plinth contract check",
             )
         return faults.unavailable(self.address, str(error))
+
+
+def _checksum(query: catalogue.Query, target: str) -> Probe:
+    checksum = query(f"CHECKSUM TABLE {target}", ())[0][1]
+    if checksum is not None:
+        return Probe(token=str(checksum))
+    # A view has none.
+    return Probe(rows=int(query(f"SELECT count(*) FROM {target}", ())[0][0]), sure=False)
 
 
 def quote(name: str) -> str:

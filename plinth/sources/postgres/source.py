@@ -12,6 +12,7 @@ from plinth.sources import faults
 from plinth.sources.address import Address
 from plinth.sources.catalogue import SourceTable
 from plinth.sources.postgres import catalogue
+from plinth.sources.postgres.counters import counters
 from plinth.sources.source import Probe, Source
 
 if TYPE_CHECKING:
@@ -41,19 +42,21 @@ class PostgresSource(Source):
             return catalogue.names(con)
 
     def probe(self, table: Table) -> Probe:
-        """With a cursor: the count (an index-only scan where vacuum has been) and the highest value by its index. Without: a sum of
-        row hashes, independent of their order, which reads the table once."""
+        """With a cursor: the count (an index-only scan where vacuum has been) and the highest value by its index. Without: the server's
+        counters; of a view, a foreign table or a standby's table, which have none, a sum of row hashes, independent of their order."""
         found = self.describe_table(table)
-        target = table_name(found)
         with self.connection() as con, self._readable(table):
             if table.cursor is None:
-                row = con.execute(
-                    f"SELECT count(*), sum(hashtextextended(t::text, 0))::text FROM {target} t"
-                ).fetchone()
-                return Probe(rows=row[0], token=row[1]) if row else Probe()
-            cursor = quote(table.column(table.cursor).physical_name)
-            row = con.execute(f"SELECT count(*), (SELECT max({cursor})::text FROM {target}) FROM {target}").fetchone()
-            return Probe(rows=row[0], watermark=row[1]) if row else Probe()
+                return counters(con, found) or _hashed(con, found)
+            return _highest(con, found, table.column(table.cursor).physical_name)
+
+    def glance(self, table: Table) -> Probe | None:
+        """As `probe`, but nothing is hashed."""
+        if table.cursor is not None:
+            return self.probe(table)
+        found = self.describe_table(table)
+        with self.connection() as con, self._readable(table):
+            return counters(con, found)
 
     def probe_before(self, table: Table) -> Probe | None:
         return self.probe(table) if table.cursor is None else None
@@ -124,6 +127,18 @@ class PostgresSource(Source):
                 where=self.address,
                 remedy="compare contract and database: plinth contract check",
             ) from error
+
+
+def _highest(con: psycopg.Connection[Any], table: SourceTable, cursor: str) -> Probe:
+    target = table_name(table)
+    row = con.execute(f"SELECT count(*), (SELECT max({quote(cursor)})::text FROM {target}) FROM {target}").fetchone()
+    return Probe(rows=row[0], watermark=row[1]) if row else Probe()
+
+
+def _hashed(con: psycopg.Connection[Any], table: SourceTable) -> Probe:
+    statement = f"SELECT count(*), sum(hashtextextended(t::text, 0))::text FROM {table_name(table)} t"
+    row = con.execute(statement).fetchone()
+    return Probe(rows=row[0], token=row[1]) if row else Probe()
 
 
 def table_name(table: SourceTable) -> str:

@@ -66,6 +66,17 @@ def test_a_draft_is_written_loads_and_agrees_with_its_database(shop: Path) -> No
         assert (code, "contract and database agree" in said) == (0, True)
 
 
+def test_tables_of_a_second_system_get_a_prefix_and_refer_to_each_other_by_it(shop: Path) -> None:
+    alter(shop, 'CREATE TABLE "名前" (who INTEGER REFERENCES "Cust Mas" ("Cust No"))')
+    code, _ = run("infer", "sqlite:///shop.sqlite", "--prefix", "CRM", "--out", "contracts/crm.odcs.yaml")
+    assert code == 0
+    contract = load_contract(shop / "contracts" / "crm.odcs.yaml", "crm")
+    assert {table.name: table.physical_name for table in contract.tables} == {
+        "crm_cust_mas": "Cust Mas", "crm_stock": "stock", "crm_table_3": "名前",
+    }  # fmt: skip
+    assert "to: crm_cust_mas.cust_no" in (shop / "contracts" / "crm.odcs.yaml").read_text()
+
+
 def test_a_table_without_columns_is_not_counted_as_drafted(shop: Path) -> None:
     alter(shop, "CREATE VIEW broken AS SELECT a FROM nowhere", "CREATE VIEW whole AS SELECT 1 AS a")
     code, said = run("infer", "sqlite:///shop.sqlite", "--out", "contracts/draft.odcs.yaml")

@@ -112,8 +112,10 @@ def test_a_table_without_a_key_is_replaced_and_keeps_its_doubles(shop: Shop, con
     again = shop.load(physical_name="STOCK", **keyless)
     assert ids(shop, con) == [1, 1] and not again.changed and again.version == first.version
     shop.sql("DELETE FROM STOCK WHERE rowid = 1", "INSERT INTO STOCK VALUES (2, 'b', 2, '2024-01-01 10:00:00')")
-    assert shop.load(physical_name="STOCK", **keyless).changed
-    assert ids(shop, con) == [1, 2]
+    replaced = shop.load(physical_name="STOCK", **keyless)
+    assert replaced.changed and ids(shop, con) == [1, 2]
+    assert (replaced.inserted, replaced.updated, replaced.deleted) == (None, None, None), "no key tells rows apart"
+    assert (first.inserted, replaced.rows_before, replaced.rows) == (2, 2, 2)
 
 
 def test_a_snapshot_with_a_key_publishes_only_the_rows_that_differ(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
@@ -125,6 +127,38 @@ def test_a_snapshot_with_a_key_publishes_only_the_rows_that_differ(shop: Shop, c
     outcome = shop.load(**snapshot)
     assert (outcome.inserted, outcome.updated, outcome.deleted) == (0, 1, 1)
     assert shop.rows(con, "order_id, amount")[0] == (2, Decimal("99.00"))
+
+
+def test_a_load_that_replaces_all_files_counts_only_the_rows_that_differ(shop: Shop) -> None:
+    snapshot = {"mode": Mode.SNAPSHOT}
+    for number in range(20):
+        shop.sql(f"INSERT INTO ORDERS VALUES ({100 + number}, 'bulk', 1, '2024-01-01 09:00:00')")
+    shop.load(**snapshot)
+    before = {file.path for file in shop.lakehouse.open(bronze_id(ORDERS)).files}
+    shop.sql(
+        "UPDATE ORDERS SET AMT = 2 WHERE ORDID >= 110",
+        "DELETE FROM ORDERS WHERE ORDID = 1",
+        "INSERT INTO ORDERS VALUES (201, 'new', 1, '2024-01-01 09:00:00'), (202, 'new', 1, '2024-01-01 09:00:00')",
+    )
+    outcome = shop.load(**snapshot)
+    assert not before & {file.path for file in shop.lakehouse.open(bronze_id(ORDERS)).files}
+    assert (outcome.inserted, outcome.updated, outcome.deleted) == (2, 10, 1)
+    assert (outcome.rows_before, outcome.rows) == (23, 24)
+
+
+def test_a_type_that_grows_changes_the_table_and_no_row(shop: Shop) -> None:
+    narrow = tuple(replace(each, delta_type="integer") if each.name == "order_id" else each for each in ORDERS.columns)
+    shop.load(columns=narrow)
+    outcome = shop.load()
+    assert outcome.changed and shop.lakehouse.open(bronze_id(ORDERS)).columns[0].type == "long"
+    assert (outcome.inserted, outcome.updated, outcome.deleted) == (0, 0, 0)
+
+
+def test_rows_under_another_key_are_not_counted_by_it(shop: Shop) -> None:
+    columns = tuple(each for each in ORDERS.columns if each.name != "order_id")
+    shop.load(columns=columns, key=(), rules=(), mode=Mode.SNAPSHOT, reconcile_every=None, drift=ORDERS.drift.DISCARD)
+    outcome = shop.load()
+    assert outcome.changed and outcome.inserted is None, "the rows that stood there have no such key"
 
 
 def test_a_full_load_can_be_asked_for_and_repairs_what_a_cursor_missed(
@@ -166,6 +200,20 @@ def test_a_change_of_the_contract_reads_everything_again(shop: Shop, con: duckdb
     outcome = shop.load()
     assert outcome.rows_read == 3
     assert shop.rows(con, "order_id, amount")[0] == (1, Decimal("10.10"))
+
+
+@pytest.mark.parametrize("mode", [Mode.INCREMENTAL, Mode.SNAPSHOT])
+def test_a_classification_that_was_raised_or_lowered_is_stored_by_the_next_load_though_no_row_changed(
+    shop: Shop, mode: Mode
+) -> None:
+    first = shop.load(mode=mode)
+    for level in ("restricted", "internal"):
+        columns = tuple(replace(c, classification=level) if c.name == "customer" else c for c in ORDERS.columns)
+        outcome = shop.load(mode=mode, columns=columns)
+        held = shop.lakehouse.open(bronze_id(ORDERS))
+        assert {c.name: c.classification for c in held.columns}["customer"] == level
+        assert not outcome.changed and outcome.content == first.content, "what follows from the rows is not made anew"
+        assert shop.load(mode=mode, columns=columns).version == held.version, "it is said once"
 
 
 def test_a_cursor_that_is_no_time_and_no_number_cannot_look_back(shop: Shop) -> None:

@@ -101,6 +101,33 @@ def test_a_zone_that_is_not_cleared_refuses_the_column_by_name(
     assert lakehouse.find(table) is None
 
 
+@pytest.mark.parametrize("rows", [True, False], ids=["with rows", "without"])
+def test_a_classification_is_stored_as_the_write_says_it_raised_or_lowered(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse, rows: bool
+) -> None:
+    base = create(con, lakehouse, ORDERS, "SELECT 1 AS id, 'a@example.com' AS email, TIMESTAMP '2024-01-01' AS at")
+    for level, told in (("restricted", "Of a person."), ("internal", "")):
+        columns = tuple(replace(each, classification=level, comment=told) for each in base.columns)
+        staged = stage(con, f"FROM {base.scan}", base.uri, columns) if rows else ()
+        state = base.state.next(changed=rows, run=level)
+        after = commit(lakehouse, ORDERS, Write(base, columns, state, staged, data_change=rows))
+        assert after.columns == columns and after.state.run == level and not after.foreign
+        assert (after.content == base.content) is not rows
+        base = after
+    assert len(con.execute(f"FROM {base.scan}").fetchall()) == (4 if rows else 1)
+
+
+def test_who_restates_columns_from_an_older_version_is_refused(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse
+) -> None:
+    base = create(con, lakehouse, ORDERS, "SELECT 1 AS id")
+    commit(lakehouse, ORDERS, Write(base, base.columns, base.state.next(changed=False, run="first")))
+    raised = (replace(base.columns[0], classification="restricted"),)
+    with pytest.raises(CommitConflict):
+        commit(lakehouse, ORDERS, Write(base, raised, base.state.next(changed=False, run="second")))
+    assert lakehouse.open(ORDERS).columns == base.columns
+
+
 def test_a_staged_file_that_was_cut_is_not_published(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse) -> None:
     columns = columns_of(con, "SELECT 1 AS id")
     staged = stage(con, "SELECT 1 AS id", lakehouse.uri_of(ORDERS), columns)

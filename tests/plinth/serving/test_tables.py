@@ -39,7 +39,7 @@ def rows(lakehouse: Lakehouse, table: TableId, sql: str = "SELECT * FROM t ORDER
 
 def test_every_customer_has_a_list_and_those_who_never_bought_get_what_is_popular_where_they_are(shop: Shop) -> None:
     served = make_recommendations(shop.setting)
-    assert served.inserted == CUSTOMERS * LIST_LENGTH
+    assert served.counts.inserted == CUSTOMERS * LIST_LENGTH
     found = rows(shop.lakehouse, RECOMMENDATIONS.id, "SELECT customer_no, count(*), max(rank) FROM t GROUP BY 1")
     assert sorted(found) == [(100 + each, LIST_LENGTH, LIST_LENGTH) for each in range(CUSTOMERS)]
     new = rows(
@@ -90,7 +90,7 @@ def test_a_new_customer_adds_rows_and_touches_no_others(shop: Shop) -> None:
     before = rows(shop.lakehouse, RECOMMENDATIONS.id)
     people(shop, CUSTOMERS + 1)
     served = make_recommendations(shop.setting)
-    assert (served.inserted, served.updated, served.deleted) == (LIST_LENGTH, 0, 0)
+    assert (served.counts.inserted, served.counts.updated, served.counts.deleted) == (LIST_LENGTH, 0, 0)
     assert set(before) < set(rows(shop.lakehouse, RECOMMENDATIONS.id))
 
 
@@ -98,14 +98,16 @@ def test_a_customer_who_left_is_taken_out(shop: Shop) -> None:
     make_recommendations(shop.setting)
     people(shop, CUSTOMERS - 2)
     served = make_recommendations(shop.setting)
-    assert (served.inserted, served.updated, served.deleted) == (0, 0, 2 * LIST_LENGTH)
+    assert (served.counts.inserted, served.counts.updated, served.counts.deleted) == (0, 0, 2 * LIST_LENGTH)
 
 
 def test_another_champion_makes_the_tables_anew_and_a_rollback_brings_the_old_rows_back(shop: Shop) -> None:
     make_recommendations(shop.setting)
     first = rows(shop.lakehouse, RECOMMENDATIONS.id)
     shop.train(2)
-    assert make_recommendations(shop.setting).changed
+    served = make_recommendations(shop.setting)
+    assert served.changed and served.counts.updated > 0
+    assert served.counts.inserted == served.counts.deleted == 0, "each customer keeps as many places"
     assert rows(shop.lakehouse, RECOMMENDATIONS.id) != first
     shop.registry.rollback("recommender")
     assert make_recommendations(shop.setting).changed

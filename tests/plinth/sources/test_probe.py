@@ -3,16 +3,57 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
 
-from plinth.sources import Probe, open_url
+from plinth.contracts.model import Table
+from plinth.sources import Probe, Source, open_url
 from tests.plinth.sources.landing import contract
+from tests.plinth.sources.test_mariadb_types import cursor_of
 from tests.plinth.sources.writers import writer
+from tests.servers import MariaDBServer, PostgresServer
 
 pytestmark = pytest.mark.slow
 
 DATABASES = ["postgres_db", "mariadb_db", "sqlite_db"]
+
+
+def soon(holds: Callable[[], bool], seconds: float = 15.0) -> bool:
+    """Whether it holds within some seconds: PostgreSQL's counters follow a commit, they are no part of it."""
+    limit = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > limit:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def settle(source: Source, table: Table) -> None:
+    """Waits until the counters of all that was written have arrived."""
+    seen, since = source.probe(table), time.monotonic()
+    while time.monotonic() - since < 0.3:
+        time.sleep(0.05)
+        now = source.probe(table)
+        if now != seen:
+            seen, since = now, time.monotonic()
+
+
+def rows_read(url: str) -> int:
+    """Rows that the server has read for anybody so far; of SQLite, which does not count them, none."""
+    if url.startswith("postgres"):
+        with psycopg.connect(url, autocommit=True) as con:
+            con.execute("SELECT pg_stat_force_next_flush()")
+            row = con.execute("SELECT sum(seq_tup_read)::bigint FROM pg_stat_user_tables").fetchone()
+            return int(row[0]) if row else 0
+    if url.startswith("sqlite"):
+        return 0
+    with cursor_of(url) as cursor:
+        cursor.execute("SHOW GLOBAL STATUS LIKE 'Handler_read_rnd_next'")
+        return int(cursor.fetchone()[1])
 
 
 def test_a_probe_is_the_same_text_for_the_same_look() -> None:
@@ -51,22 +92,126 @@ def test_without_a_cursor_every_change_of_content_shows(request: pytest.FixtureR
     write, table = writer(url), contract("t", "a b", key=())
     write("CREATE TABLE t (a int, b varchar(9))", "INSERT INTO t VALUES (1, 'x'), (1, 'x'), (2, NULL)")
     source = open_url(url)
-    seen = [source.probe(table)]
-    assert source.probe(table) == seen[0]
-    for change in ("UPDATE t SET b = 'y' WHERE a = 2", "INSERT INTO t VALUES (1, 'x')", "DELETE FROM t WHERE a = 2"):
+    settle(source, table)
+    assert source.probe(table) == source.probe(table)
+    for change in (
+        "UPDATE t SET b = 'y' WHERE a = 2",
+        "UPDATE t SET b = 'z' WHERE a = 2",
+        "INSERT INTO t VALUES (1, 'x')",
+        "DELETE FROM t WHERE a = 2",
+        "ALTER TABLE t ADD COLUMN c int DEFAULT 7",
+        *(() if dialect == "sqlite_db" else ("TRUNCATE TABLE t",)),
+    ):
+        kept = source.probe_before(table)
         write(change)
-        found = source.probe(table)
-        assert found not in seen
-        seen.append(found)
+        assert soon(lambda kept=kept: source.probe(table) != kept), change
     source.close()
 
 
-def test_without_a_cursor_the_order_of_rows_in_postgres_does_not_matter(postgres_db: str) -> None:
-    write, table = writer(postgres_db), contract("t", "a b", key=())
-    write("CREATE TABLE t (a int, b text)", "INSERT INTO t VALUES (1, 'x'), (2, 'y')")
-    before = open_url(postgres_db).probe(table)
-    write("TRUNCATE t", "INSERT INTO t VALUES (2, 'y'), (1, 'x')")
-    assert open_url(postgres_db).probe(table) == before
+@pytest.mark.parametrize("dialect", DATABASES)
+def test_a_glance_without_a_cursor_does_not_read_the_table(request: pytest.FixtureRequest, dialect: str) -> None:
+    url = request.getfixturevalue(dialect)
+    write, table = writer(url), contract("t", "a", key=())
+    write("CREATE TABLE t (a int)", f"INSERT INTO t VALUES {', '.join(f'({each})' for each in range(9999))}")
+    source = open_url(url)
+    settle(source, table)
+    before, seen = rows_read(url), source.glance(table)
+    assert seen is not None and seen == source.glance(table) == source.probe(table)
+    assert rows_read(url) - before < 5000, "looking itself costs some rows of the catalogue"
+    source.close()
+
+
+@pytest.mark.parametrize("dialect", ["postgres_db", "mariadb_db"])
+def test_a_user_who_may_only_select_can_glance(request: pytest.FixtureRequest, dialect: str) -> None:
+    url = request.getfixturevalue(dialect)
+    write, parts = writer(url), urlsplit(url)
+    name = f"reader_{parts.path[-6:]}"
+    write("CREATE TABLE t (a int)")
+    if dialect == "postgres_db":
+        write(f"CREATE ROLE {name} LOGIN PASSWORD 'only'", f"GRANT SELECT ON t TO {name}")
+    else:
+        write(f"CREATE USER {name}@'127.0.0.1' IDENTIFIED BY 'only'", f"GRANT SELECT ON t TO {name}@'127.0.0.1'")
+    reader = open_url(urlunsplit(parts._replace(netloc=f"{name}:only@{parts.hostname}:{parts.port}")))
+    assert reader.glance(contract("t", "a", key=())) == open_url(url).glance(contract("t", "a", key=()))
+    write(
+        *(
+            (f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+            if dialect == "postgres_db"
+            else (f"DROP USER {name}@'127.0.0.1'",)
+        )
+    )
+
+
+def test_what_an_open_transaction_of_postgres_has_done_shows_once_it_is_committed(postgres_db: str) -> None:
+    write, table, source = writer(postgres_db), contract("t", "a", key=()), open_url(postgres_db)
+    write("CREATE TABLE t (a int)")
+    settle(source, table)
+    with psycopg.connect(postgres_db) as con:
+        con.execute("INSERT INTO t VALUES (1)")
+        kept = source.probe_before(table)  # a snapshot that is taken now does not show the row
+        con.commit()
+    assert soon(lambda: source.probe(table) != kept)
+
+
+def test_a_change_of_a_partition_of_postgres_shows_in_the_table(postgres_db: str) -> None:
+    write, table, source = writer(postgres_db), contract("t", "a", key=()), open_url(postgres_db)
+    write(
+        "CREATE TABLE t (a int) PARTITION BY RANGE (a)",
+        "CREATE TABLE low PARTITION OF t FOR VALUES FROM (0) TO (10)",
+        "CREATE TABLE high (a int)",
+    )
+    for change in ("INSERT INTO low VALUES (1)", "ALTER TABLE t ATTACH PARTITION high FOR VALUES FROM (10) TO (20)"):
+        settle(source, table)
+        kept = source.probe_before(table)
+        write(change)
+        assert soon(lambda kept=kept: source.probe(table) != kept), change
+
+
+def test_a_server_that_lost_its_counters_is_not_taken_for_one_that_saw_no_change(
+    postgres_server: PostgresServer, postgres_db: str
+) -> None:
+    write, table, source = writer(postgres_db), contract("t", "a", key=()), open_url(postgres_db)
+    write("CREATE TABLE t (a int)", "SELECT pg_stat_reset()")
+    settle(source, table)
+    seen = [source.probe(table)]
+    write("SELECT pg_stat_reset()")
+    seen.append(source.probe(table))
+    postgres_server.restart()  # by SIGKILL, after which it counts from zero
+    seen.append(source.probe(table))
+    assert len({each.token for each in seen}) == 3
+
+
+def test_a_restart_of_mariadb_which_forgets_its_times_shows(mariadb_server: MariaDBServer, mariadb_db: str) -> None:
+    write, table, source = writer(mariadb_db), contract("t", "a", key=()), open_url(mariadb_db)
+    write("CREATE TABLE t (a int)", "INSERT INTO t VALUES (1)")
+    mariadb_server.restart()
+    kept = source.probe_before(table)
+    assert source.probe(table) == kept, "nothing was written since the start"
+    time.sleep(1.0)  # a start is told by its second
+    write("UPDATE t SET a = 2")
+    mariadb_server.restart()
+    assert source.probe(table) != kept
+
+
+@pytest.mark.parametrize(
+    ("dialect", "made"),
+    [
+        ("postgres_db", "CREATE VIEW v AS SELECT * FROM t"),
+        ("mariadb_db", "CREATE VIEW v AS SELECT * FROM t"),
+        ("mariadb_db", "CREATE TABLE v (a int) PARTITION BY HASH (a) PARTITIONS 2"),
+        ("mariadb_db", "CREATE TABLE v (a int) ENGINE = MEMORY"),
+    ],
+)
+def test_what_the_server_tells_nothing_of_has_no_glance_and_is_read(
+    request: pytest.FixtureRequest, dialect: str, made: str
+) -> None:
+    url = request.getfixturevalue(dialect)
+    write, table, source = writer(url), contract("v", "a", key=()), open_url(url)
+    write("CREATE TABLE t (a int)", made)
+    before = source.probe(table)
+    assert source.glance(table) is None
+    write(f"INSERT INTO {'t' if 'VIEW' in made else 'v'} VALUES (1)")
+    assert source.probe(table) != before
 
 
 def test_a_commit_that_only_stands_in_the_log_of_sqlite_shows(sqlite_db: str) -> None:

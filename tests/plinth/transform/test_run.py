@@ -6,13 +6,21 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import yaml
 
+from plinth.catalogue import find_table, load_contracts
 from plinth.errors import CommitConflict, ResidencyViolation, TableMissing
+from plinth.ingest import ingest
+from plinth.lakehouse.tables import Lakehouse, TableVersion
+from plinth.platform import Source
+from plinth.sources import open_source
 from plinth.transform.model import table_id
 from plinth.transform.run import Built, build
 from plinth.transform.work import Mode, Status
@@ -159,6 +167,51 @@ def test_personal_data_under_a_lower_classification_is_refused_by_its_descent(sh
     assert "handle (internal) comes from bronze/people.email (confidential)" in str(error)
     assert shop.files("silver/leak") == set()
     assert build_shop(shop, "people").errors == {}, "a column that says how it was coarsened may leave"
+
+
+def test_a_column_is_as_sensitive_as_its_contract_says_or_as_it_is_stored_whichever_is_stricter(
+    shop: Shop, tmp_path: Path
+) -> None:
+    source = Source(url="sqlite:///legacy.sqlite", contract="legacy.odcs.yaml")
+    lakehouse = shop.lakehouse = Lakehouse(shop.lakehouse.platform.model_copy(update={"sources": {"legacy": source}}))
+    with sqlite3.connect(tmp_path / "legacy.sqlite") as legacy:
+        legacy.execute("CREATE TABLE people (client INTEGER PRIMARY KEY, email TEXT)")
+        legacy.execute("INSERT INTO people VALUES (1, 'ada@example.com')")
+    legacy.close()
+
+    def declare(level: str) -> None:
+        client = {"name": "client", "logicalType": "integer", "primaryKey": True}
+        email = {"name": "email", "logicalType": "string", "classification": level}
+        values = {
+            "apiVersion": "v3.2.0",
+            "kind": "DataContract",
+            "id": "legacy",
+            "version": "1.0.0",
+            "status": "active",
+        }
+        people = {"name": "people", "properties": [client, email]}
+        (tmp_path / "legacy.odcs.yaml").write_text(yaml.safe_dump({**values, "schema": [people]}))
+
+    def load() -> TableVersion:
+        table = find_table(load_contracts(lakehouse.platform), "people")
+        with closing(open_source("legacy", lakehouse.platform)) as opened:
+            ingest(table, opened, lakehouse)
+        return lakehouse.open(table_id("bronze/people"))
+
+    declare("internal")
+    first = load()
+    declare("confidential")
+    assert isinstance(build_shop(shop, "leak").errors["silver/leak"], ResidencyViolation), (
+        "declared, and not loaded yet"
+    )
+    raised = load()
+    assert raised.columns[1].classification == "confidential" and raised.content == first.content
+    assert isinstance(build_shop(shop, "leak").errors["silver/leak"], ResidencyViolation)
+    declare("internal")
+    assert isinstance(build_shop(shop, "leak").errors["silver/leak"], ResidencyViolation), "stored, and not loaded yet"
+    assert load().columns[1].classification == "internal"
+    assert statuses(build_shop(shop, "leak")) == {"silver/leak": "published"}
+    assert shop.rows("silver/leak") == [(1, "ada@example.com")]
 
 
 def test_a_column_that_nobody_describes_is_refused(shop: Shop) -> None:
