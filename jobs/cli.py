@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from plinth.options import Data, Itself, project_of
 from plinth.platform import OVERLAY_VARIABLE
 from plinth.project import SAMPLE_SOURCE, Project, open_project
 
@@ -70,11 +71,12 @@ def ingest_table(
     full: Annotated[
         bool, typer.Option("--full", help="Read every row, also where the cursor would allow less.")
     ] = False,
-    data: Annotated[Path | None, typer.Option(help="The project of this data file instead of the sample's.")] = None,
+    data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Bring one bronze table up to its legacy table, and check it."""
     console = Console(highlight=False, soft_wrap=True)
-    project = open_project(data)
+    project = project_of(data, sample)
     project.prepare()
     from plinth.catalogue import find_table, load_contracts
 

@@ -11,10 +11,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table as Grid
+from rich.text import Text
 
-from plinth.platform import load_platform
-from plinth.project import open_project
+from plinth.options import Data, Itself, PlatformFile, settings_of
 from plinth.registry.errors import ModelMissing
 from plinth.registry.registry import Registry
 from plinth.registry.version import RegisteredVersion
@@ -23,10 +24,6 @@ app = typer.Typer(
     no_args_is_help=True, help="Trained models: which versions there are, which one is served, and the way back."
 )
 
-PlatformFile = Annotated[
-    Path | None, typer.Option("--platform", help="Settings; by default the project's platform.yaml.")
-]
-Data = Annotated[Path | None, typer.Option(help="The models that were trained on this data file.")]
 ModelName = Annotated[str, typer.Argument(help="A model, e.g. recommender.")]
 Version = Annotated[int, typer.Argument(min=1, help="A version of `plinth model list`.")]
 _SHORT = 12
@@ -38,21 +35,25 @@ def list_(
     model: Annotated[str | None, typer.Argument(help="Only this model.")] = None,
     platform: PlatformFile = None,
     data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Show the versions of every model, the newest first, and what was decided about each."""
-    registry = _opened(platform, data)
+    registry = _opened(platform, data, sample)
     names = [model] if model else registry.models()
-    grid = Grid("model", "version", "alias", "registered (UTC)", "digest", "figure that decides", "what was decided")
-    for name in names:
-        versions = registry.versions(name)
-        if model and not versions:
-            raise _unknown(registry, name)
-        for each in versions:
-            grid.add_row(
-                each.model, str(each.version), ", ".join(each.aliases), f"{each.created_at:%Y-%m-%d %H:%M}",
-                each.digest[:_SHORT], _figure(each), _said(each),
-            )  # fmt: skip
-    Console().print(grid if grid.row_count else "No model is registered yet: materialise models/… first (plinth run).")
+    console = Console(highlight=False)
+    found = {name: registry.versions(name) for name in names}
+    if model and not found[model]:
+        raise _unknown(registry, model)
+    if not any(found.values()):
+        console.print("No model is registered yet: materialise models/… first (plinth run).")
+    for each in (version for versions in found.values() for version in versions):
+        # Two lines a version and no grid: in 80 columns, and in a pipe, every word of a grid of seven columns is cut.
+        alias = f"  {', '.join(each.aliases)}" if each.aliases else ""
+        figure = f"  {_figure(each)}" if _figure(each) else ""
+        console.print(
+            Text(f"{each}{alias}  {each.created_at:%Y-%m-%d %H:%M} UTC{figure}  digest {each.digest[:_SHORT]}")
+        )
+        console.print(Padding(Text(_said(each)), (0, 0, 0, 4)))
 
 
 @app.command()
@@ -61,9 +62,10 @@ def show(
     version: Annotated[int | None, typer.Argument(min=1, help="A version; by default the champion.")] = None,
     platform: PlatformFile = None,
     data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Show all that is known of a version: figures, settings, the tables it was made from, and the decision."""
-    registry = _opened(platform, data)
+    registry = _opened(platform, data, sample)
     found = registry.champion(model) if version is None else registry.version(model, version)
     if found is None:
         raise _unknown(registry, model, version)
@@ -90,24 +92,27 @@ def rollback(
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
     platform: PlatformFile = None,
     data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Put an earlier champion back; the version that is taken out comes back by hand only."""
-    registry = _opened(platform, data)
+    registry = _opened(platform, data, sample)
     before = registry.champion(model)
     now = registry.rollback(model, to, reason=reason)
     _say_change(before, now)
 
 
 @app.command()
-def promote(model: ModelName, version: Version, platform: PlatformFile = None, data: Data = None) -> None:
+def promote(
+    model: ModelName, version: Version, platform: PlatformFile = None, data: Data = None, sample: Itself = False
+) -> None:
     """Make a version the champion by hand, whatever its figures."""
-    registry = _opened(platform, data)
+    registry = _opened(platform, data, sample)
     before = registry.champion(model)
     _say_change(before, registry.promote(model, version))
 
 
-def _opened(platform: Path | None, data: Path | None) -> Registry:
-    return Registry.of(load_platform(platform) if platform is not None else open_project(data).platform)
+def _opened(platform: Path | None, data: Path | None, sample: bool) -> Registry:
+    return Registry.of(settings_of(platform, data, sample))
 
 
 def _unknown(registry: Registry, model: str, version: int | None = None) -> ModelMissing:

@@ -39,7 +39,7 @@ class ApiProcess:
         self.command = command
         self.port = _free_port()
         self.base = f"http://127.0.0.1:{self.port}"
-        (folder / "platform.yaml").write_text(yaml.safe_dump(_platform(url, settings)), encoding="utf-8")
+        (folder / "platform.yaml").write_text(yaml.safe_dump(platform_values(url, settings)), encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
         self.key = ""
 
@@ -101,7 +101,8 @@ class ApiProcess:
             return False
 
 
-def _platform(url: str, settings: dict[str, Any]) -> dict[str, Any]:
+def platform_values(url: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The values of `platform.yaml` for a project that only serves."""
     online = {"online_env": "PLINTH_TEST_ONLINE"} if not url.startswith("sqlite") else {"online": url}
     os.environ["PLINTH_TEST_ONLINE"] = url
     return {
