@@ -3,8 +3,9 @@
 What belongs here: what Dagster is told of a model, and what a round reports. What does not: the round (`plinth.training`), the record of versions
 (`plinth.registry`), checks (`assets.model_checks`), and when a round is due (`sensors.retraining`).
 
-No automation condition stands here: gold changes every night, and a round takes a minute or more, so a model is trained by the clock, by drift, or
-by hand. A round on tables, code and seed of an earlier one trains nothing.
+No automation condition stands here: gold changes every night, and a round takes a minute or more. A run that refreshes everything says so by a tag,
+and then a model is trained only where it is due (`plinth.training.due`); whoever else asks, a schedule, a sensor or a person, has decided already. A
+round on tables, code and seed of an earlier one trains nothing in any case.
 """
 
 # No postponed annotations here: Dagster reads that of a `Config` argument as it stands.
@@ -30,6 +31,8 @@ POOL = "training"
 OWNER = "team:data-science"
 PROFILE_TAG, PROFILE = "plinth/profile", "memory"
 REASON_TAG = "plinth/reason"
+WHEN_TAG, WHEN_DUE = "plinth/train", "when due"
+"""Of runs that refresh everything: models that are not due stay as they are."""
 NOTHING = "nothing to train on"
 """The data version of a model that today's tables hold nothing for."""
 
@@ -83,6 +86,7 @@ def _asset(target: Target, platform: Platform) -> dg.AssetsDefinition:
                 seed=config.seed,
                 reason=context.run.tags.get(REASON_TAG, ""),
                 run=context.run.run_id,
+                only_if_due=context.run.tags.get(WHEN_TAG) == WHEN_DUE,
                 tell=context.log.info,
             )
         return dg.MaterializeResult(

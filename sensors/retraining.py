@@ -17,18 +17,18 @@ import dagster as dg
 from assets.models import REASON_TAG, model_key
 from plinth.engine import connect
 from plinth.errors import PlinthError
-from plinth.lakehouse.tables import Lakehouse, TableId
+from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
 from plinth.registry import RegisteredVersion, Registry
 from plinth.training.contents import content_of
-from plinth.training.drift import Limits, hits_since, moved_since
+from plinth.training.drift import Limits, moved_since
+from plinth.training.due import INTERACTIONS, LISTS, Watch, quality
 from plinth.training.recommender import RecommenderTarget
 from plinth.training.targets import TARGETS
 from plinth.training.work import CONTENTS, UNTIL
 from resources import LakehouseResource, RegistryResource
 
 ASKED_BY_TAG = "plinth/asked_by"
-INTERACTIONS, LISTS = TableId("gold", "interactions"), TableId("serving", "recommendations")
 ASK_AGAIN = 24 * 3600.0
 """Seconds after one request before the next: gold changes every night, and limits stay passed until the round has ended."""
 _LOOK_EVERY = 3600
@@ -217,12 +217,12 @@ def _quality_sight(platform: Platform, limits: Limits, lakehouse: Lakehouse, reg
     until = _until(champion)
     if champion is None or until is None or interactions is None or lists is None:
         return f"nothing was published yet: {LISTS} is made from the champion of models/{target.name}"
-    at_training = champion.metrics[target.metric]
+    watch = Watch(lakehouse, registry, platform.profile(), platform.training.every_days, limits)
 
     def look() -> str:
         con = connect(platform.profile(), extensions=("delta",), scratch=platform.path(platform.stores.scratch))
         try:
-            return hits_since(con, lists, interactions, until, target.k).reason(at_training, limits)
+            return quality(con, watch, interactions, champion)
         finally:
             con.close()
 

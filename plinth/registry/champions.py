@@ -62,7 +62,7 @@ def promote(registry: Registry, model: str, number: int) -> RegisteredVersion:
         version = _existing(registry, model, number)
         if version.rolled_back is not None:
             registry.store.client.delete_model_version_tag(model, str(number), tag.ROLLED_BACK)
-        row = _row(registry, model)
+        row = row_of(registry, model)
         _crown(registry, version, row if row and row[-1] == number else [*row, number])
     return _existing(registry, model, number)
 
@@ -70,7 +70,7 @@ def promote(registry: Registry, model: str, number: int) -> RegisteredVersion:
 def roll_back(registry: Registry, model: str, to: int | None, reason: str) -> RegisteredVersion:
     """Puts an earlier champion back, and marks what was champion."""
     with registry.store.lock(), faults(registry.store.uri):
-        row = _row(registry, model)
+        row = row_of(registry, model)
         target = to if to is not None else _before(registry, model, row)
         version = _existing(registry, model, target)
         if row and row[-1] == target:
@@ -86,6 +86,18 @@ def roll_back(registry: Registry, model: str, to: int | None, reason: str) -> Re
         place = len(past) - past[::-1].index(target) - 1 if target in past else len(row)
         _crown(registry, version, [*row[:place], target])
     return _existing(registry, model, target)
+
+
+def row_of(registry: Registry, model: str) -> list[int]:
+    """The champions in the order in which they were made so, the present one last."""
+    champion = registry.champion(model)
+    if champion is None:
+        return []
+    tags = registry.store.client.get_registered_model(model).tags
+    row: list[int] = json.loads(tags.get(CHAMPIONS, "[]"))
+    if champion.version in row:
+        return row[: len(row) - row[::-1].index(champion.version)]
+    return [*row, champion.version]
 
 
 def _value(asked: Challenge, version: RegisteredVersion) -> float | None:
@@ -138,7 +150,7 @@ def _decide(
 
 def _record(registry: Registry, version: RegisteredVersion, decision: Decision) -> None:
     if decision.promoted:
-        _crown(registry, version, [*_row(registry, version.model), version.version])
+        _crown(registry, version, [*row_of(registry, version.model), version.version])
     elif not version.is_champion:
         registry.store.client.set_registered_model_alias(version.model, tag.CHALLENGER, str(version.version))
     elif version.decision is not None:
@@ -148,7 +160,7 @@ def _record(registry: Registry, version: RegisteredVersion, decision: Decision) 
 
 
 def _crown(registry: Registry, version: RegisteredVersion, row: list[int]) -> None:
-    # The row first: if the process dies between the two, the alias, which alone is served, says what was champion, and `_row` believes it.
+    # The row first: if the process dies between the two, the alias, which alone is served, says what was champion, and `row_of` believes it.
     client = registry.store.client
     client.set_registered_model_tag(version.model, CHAMPIONS, json.dumps(row[-_KEPT:]))
     client.set_registered_model_alias(version.model, tag.CHAMPION, str(version.version))
@@ -157,22 +169,10 @@ def _crown(registry: Registry, version: RegisteredVersion, row: list[int]) -> No
         client.delete_registered_model_alias(version.model, tag.CHALLENGER)
 
 
-def _row(registry: Registry, model: str) -> list[int]:
-    """The champions in the order in which they were made so, the present one last."""
-    champion = registry.champion(model)
-    if champion is None:
-        return []
-    tags = registry.store.client.get_registered_model(model).tags
-    row: list[int] = json.loads(tags.get(CHAMPIONS, "[]"))
-    if champion.version in row:
-        return row[: len(row) - row[::-1].index(champion.version)]
-    return [*row, champion.version]
-
-
 def _before(registry: Registry, model: str, row: list[int]) -> int:
     for number in reversed(row[:-1]):
         found = registry.version(model, number)
-        if number != row[-1] and found is not None and found.rolled_back is None:
+        if number != row[-1] and found is not None and found.rolled_back is None and found.pruned is None:
             return number
     raise NothingToRollBack(
         f"{model} has no earlier champion",
@@ -191,5 +191,13 @@ def _existing(registry: Registry, model: str, number: int) -> RegisteredVersion:
             expected=f"one of {', '.join(known)}" if known else "a version that a run has registered",
             found=number,
             remedy="`plinth model list` shows what there is",
+        )
+    if found.pruned is not None:
+        raise ModelMissing(
+            f"the files of {found} were removed",
+            expected="a version whose files are kept",
+            found=f"removed {found.pruned}",
+            where="platform.yaml, training.keep",
+            remedy=f"choose another one of `plinth model list {model}`, or train anew",
         )
     return found

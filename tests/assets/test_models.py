@@ -12,8 +12,10 @@ import dagster as dg
 import pytest
 
 from assets.model_checks import BEATS, IN_RANGE, RECORDED, model_checks
-from assets.models import NOTHING, model_assets, model_key
+from assets.models import NOTHING, WHEN_DUE, WHEN_TAG, model_assets, model_key
 from plinth.registry import RegisteredVersion
+from plinth.training.code import code_of
+from plinth.training.due import SEEN, seen_until
 from plinth.training.targets import TARGETS
 from plinth.training.uplift import UpliftTarget
 from resources import platform_resources
@@ -165,6 +167,22 @@ def registered(tmp_path: Path, empty_store: Path) -> tuple[Shop, RegisteredVersi
     shop.trade(30)
     made = champion(shop, "a", 0.5, {str(table): 0 for table in SMALL.inputs})
     return shop, made
+
+
+def test_a_run_that_refreshes_everything_leaves_a_model_that_is_not_due(
+    registered: tuple[Shop, RegisteredVersion], instance: dg.DagsterInstance
+) -> None:
+    shop, made = registered
+    shop.registry.note(
+        made, {SEEN: seen_until(shop.lakehouse, shop.platform.profile()), "plinth.code": code_of(SMALL.packages)}
+    )
+    result = run(shop, instance, tags={WHEN_TAG: WHEN_DUE})
+    assert result.success
+    told = said(result)
+    assert (told["trained"], told["registry_version"], data_version(result)) == (False, made.version, made.digest)
+    assert told["reason"] == "not due: less than 7 days of trade, and no drift"
+    asked = run(shop, instance)
+    assert "not due" not in said(asked)["reason"], "whoever asks for the model itself has decided"
 
 
 def champion(shop: Shop, name: str, value: float, inputs: dict[str, int]) -> RegisteredVersion:
