@@ -198,6 +198,7 @@ def gathered(project: Project, started: float, at: datetime, ran: Ran | None, jo
         quarantine=quarantine_lines(lakehouse),
         drift=list(checks.drift),
         models=champion_lines(project.platform),
+        decisions=dict(checks.decisions),
         online=online_line(project.platform),
         failures=ran.seen.failures if ran is not None else (),
         instance=str(project.instance),

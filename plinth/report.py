@@ -107,6 +107,7 @@ class Report:
         run_id: the Dagster run, None where there was none.
         drift: differences between legacy tables and their contracts that passed; what did not pass stands in `failures`.
         models: the champions.
+        decisions: why a newer version of a model is not its champion, by `models/<name>`; a challenge that was lost is no failed check.
         online: what is served; None where nothing is.
         checks: how many checks passed; those that did not stand in `failed_checks`.
         instance: folder of the Dagster instance that knows the run.
@@ -127,6 +128,7 @@ class Report:
     quarantine: Sequence[QuarantineLine] = ()
     drift: Sequence[DriftLine] = ()
     models: Sequence[ModelLine] = ()
+    decisions: Mapping[str, str] = field(default_factory=dict)
     online: OnlineLine | None = None
     failures: Sequence[Failure] = ()
     instance: str | None = None
@@ -253,6 +255,8 @@ def _print_tables(report: Report, console: Console) -> None:
 def _print_served(report: Report, console: Console) -> None:
     for model in report.models:
         console.print(f"Model {model.model}: version {model.version} is champion, {model.metric} {model.value:.3f}")
+    for name, said in report.decisions.items():
+        console.print(f"  {name}: {said}", markup=False, highlight=False)
     if report.online is not None:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in report.online.documents.items())
         console.print(f"Served: version {report.online.version} of the online store: {counts}")

@@ -4,7 +4,7 @@ What belongs here: the rules and the record of what was decided. What does not: 
 (`plinth.registry.registry`).
 
 The rules: a figure counts only beside another of the same snapshot; an equal figure is no better one; a version that was rolled back comes back
-by hand only. The row of champions stands in a tag of the model, so that a rollback can be rolled back further.
+by hand only; a champion that cannot be held against it any more is replaced by hand only. The row of champions stands in a tag of the model, so that a rollback can be rolled back further.
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ def _decide(
     value: float | None,
     held: float | None,
 ) -> Decision:
-    def decision(promoted: bool, reason: str) -> Decision:
+    def decision(promoted: bool, reason: str, *, open: bool = False) -> Decision:
         number = champion.version if champion is not None else None
-        return Decision(promoted, reason, asked.metric, value, held, number, asked.evaluated_on)
+        return Decision(promoted, reason, asked.metric, value, held, number, asked.evaluated_on, open)
 
     if champion is not None and champion.version == version.version:
         return decision(False, f"version {version.version} is the champion already")
@@ -137,8 +137,10 @@ def _decide(
         return decision(True, f"there was no champion; {asked.metric} {value:.4f}")
     if held is None or not math.isfinite(held):
         return decision(
-            True,
-            f"the champion, version {champion.version}, cannot be evaluated by today's code; {asked.metric} {value:.4f}",
+            False,
+            f"the champion, version {champion.version}, cannot be evaluated by today's code, so nobody knows which is better. Whether version "
+            f"{version.version} with {asked.metric} {value:.4f} takes its place is for a person to say: plinth model promote {version.model} {version.version}",
+            open=True,
         )
     better = value > held if asked.higher_is_better else value < held
     word = "beats" if better else "does not beat"

@@ -209,7 +209,7 @@ class Registry:
             metric: the figure of `version.metrics` that decides.
             evaluated_on: names the snapshot. A version whose own figures are of this snapshot is not evaluated again.
             evaluate: measures the figure of a version on that snapshot; None where today's code cannot use the version any more, which then
-                loses.
+                stays champion until a person decides.
 
         Raises:
             NotComparable: a figure on this snapshot is missing, and nothing was given to measure it.

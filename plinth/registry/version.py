@@ -44,6 +44,7 @@ class Decision:
         challenger_value, champion_value: the figure of both on the same snapshot; None where there was none to hold.
         champion_version: the version that was champion before; None where there was none.
         evaluated_on: names the snapshot.
+        open: there was nothing to hold it against, and a person has to decide.
     """
 
     promoted: bool
@@ -53,6 +54,7 @@ class Decision:
     champion_value: float | None
     champion_version: int | None
     evaluated_on: str
+    open: bool = False
 
     def as_text(self) -> str:
         """The decision as JSON."""
