@@ -14,7 +14,7 @@ from datetime import datetime
 
 import dagster as dg
 
-from assets.models import REASON_TAG, model_key
+from assets.models import REASON_TAG, WHEN_DUE, WHEN_TAG, model_key
 from plinth.engine import connect
 from plinth.errors import PlinthError
 from plinth.lakehouse.tables import Lakehouse
@@ -163,6 +163,8 @@ def _champion_sensor() -> dg.SensorDefinition:
                 asset_selection=[model_key(name)],
                 tags={
                     ASKED_BY_TAG: "champion_changes",
+                    # Its tables may have changed since: telling of a champion must not train another one.
+                    WHEN_TAG: WHEN_DUE,
                     REASON_TAG: f"version {champion.version} of {name} was made champion by hand",
                 },
             )

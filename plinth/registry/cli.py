@@ -5,6 +5,7 @@ What belongs here: arguments and printing. What does not: the rules of what may 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,8 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from plinth.options import Data, Itself, PlatformFile, settings_of
+from plinth.options import Data, Itself, PlatformFile, project_of, settings_of
+from plinth.project import Project
 from plinth.registry.errors import ModelMissing
 from plinth.registry.registry import Registry
 from plinth.registry.version import RegisteredVersion
@@ -25,6 +27,9 @@ app = typer.Typer(
 )
 
 ModelName = Annotated[str, typer.Argument(help="A model, e.g. recommender.")]
+Publish = Annotated[
+    bool, typer.Option(help="Publish at once what the champion says; else the next run or the sensor does.")
+]
 Version = Annotated[int, typer.Argument(min=1, help="A version of `plinth model list`.")]
 _SHORT = 12
 _HIDDEN = ("plinth.contents",)  # for comparing, not for reading
@@ -90,25 +95,32 @@ def rollback(
         int | None, typer.Option(min=1, help="The version to return to; by default the champion before.")
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    publish: Publish = True,
     platform: PlatformFile = None,
     data: Data = None,
     sample: Itself = False,
 ) -> None:
-    """Put an earlier champion back; the version that is taken out comes back by hand only."""
-    registry = _opened(platform, data, sample)
+    """Put an earlier champion back, and publish what it says; the version that is taken out comes back by hand only."""
+    project = project_of(data, sample) if platform is None else None
+    registry = Registry.of(project.platform if project is not None else settings_of(platform, data, sample))
     before = registry.champion(model)
-    now = registry.rollback(model, to, reason=reason)
-    _say_change(before, now)
+    _follow(before, registry.rollback(model, to, reason=reason), project if publish else None)
 
 
 @app.command()
 def promote(
-    model: ModelName, version: Version, platform: PlatformFile = None, data: Data = None, sample: Itself = False
+    model: ModelName,
+    version: Version,
+    publish: Publish = True,
+    platform: PlatformFile = None,
+    data: Data = None,
+    sample: Itself = False,
 ) -> None:
-    """Make a version the champion by hand, whatever its figures."""
-    registry = _opened(platform, data, sample)
+    """Make a version the champion by hand, whatever its figures, and publish what it says."""
+    project = project_of(data, sample) if platform is None else None
+    registry = Registry.of(project.platform if project is not None else settings_of(platform, data, sample))
     before = registry.champion(model)
-    _say_change(before, registry.promote(model, version))
+    _follow(before, registry.promote(model, version), project if publish else None)
 
 
 def _opened(platform: Path | None, data: Path | None, sample: bool) -> Registry:
@@ -127,14 +139,21 @@ def _unknown(registry: Registry, model: str, version: int | None = None) -> Mode
     )
 
 
-def _say_change(before: RegisteredVersion | None, now: RegisteredVersion) -> None:
+def _follow(before: RegisteredVersion | None, now: RegisteredVersion, project: Project | None) -> None:
+    """Says what changed, and brings it to what is served where there is a project to do that in."""
     if before is not None and before.version == now.version:
+        # What it says is published all the same: a publish that failed after an earlier change is made up for so.
         typer.echo(f"{now} is the champion already.")
+    else:
+        typer.echo(f"{now} is the champion" + (f", in the place of version {before.version}." if before else "."))
+    if project is None:
+        typer.echo(
+            "What is served stays as it is until the next publish: the job publish, `plinth run`, or the sensor champion_changes."
+        )
         return
-    typer.echo(f"{now} is the champion" + (f", in the place of version {before.version}." if before else "."))
-    typer.echo(
-        f"The sensor champion_changes passes it on; where it is off, materialise models/{now.model} and what is made from it."
-    )
+    # Named, not imported: jobs stand above this library, and Dagster alone takes more than a second to load.
+    if not importlib.import_module("jobs.publishing").publish_champions(project):
+        raise typer.Exit(1)
 
 
 def _figure(version: RegisteredVersion) -> str:
