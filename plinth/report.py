@@ -78,12 +78,13 @@ class ModelLine:
 
 @dataclass(frozen=True)
 class OnlineLine:
-    """The version of the online store that is served: its documents by kind, and some customers to ask about."""
+    """The version of the online store that is served: its documents by kind, some customers to ask about, and why nobody has an offer if so."""
 
     version: int
     published_at: str
     documents: Mapping[str, int]
     customers: Sequence[str]
+    no_offers: str = ""
 
 
 @dataclass(frozen=True)
@@ -262,6 +263,8 @@ def _print_served(report: Report, console: Console) -> None:
         console.print(f"Served: version {report.online.version} of the online store: {counts}")
         if report.online.customers:
             console.print(f"  customers to ask about: {', '.join(report.online.customers)}")
+        if report.online.no_offers:
+            console.print(f"  no offers: {report.online.no_offers}", markup=False, highlight=False)
 
 
 def _print_checks(report: Report, console: Console) -> None:
