@@ -86,7 +86,7 @@ class Features(BaseModel):
     """A customer's feature values, as the models saw them."""
 
     model_config = _example(
-        customer="12347", as_of="2026-07-27", features={"customer_rfm": {"days_since_last": 12, "orders_decay_90": 3.1}}
+        customer="12347", as_of="2026-07-27", features={"customer": {"days_since_order": 12, "orders_decay_90": 3.1}}
     )
 
     customer: str
