@@ -123,7 +123,7 @@ def round_metadata(target: Target, outcome: Outcome) -> dict[str, RawMetadataVal
     if outcome.reason:
         metadata["reason"] = outcome.reason
     if version is not None and target.metric in version.metrics:
-        metadata[target.metric] = version.metrics[target.metric]
+        metadata[target.metric] = _rounded(version.metrics[target.metric])
     metadata |= {f"plot_{name}": _image(name, png) for name, png in outcome.plots.items()}
     if outcome.decision is not None:
         metadata["promoted"] = outcome.decision.promoted
@@ -134,8 +134,13 @@ def round_metadata(target: Target, outcome: Outcome) -> dict[str, RawMetadataVal
         metadata["judged_on"] = version.evaluated_on
     metadata |= {"trained": outcome.trained, "registered": outcome.registered, "seconds": outcome.seconds}
     if version is not None:
-        metadata |= {name: value for name, value in version.metrics.items() if name != target.metric}
+        metadata |= {name: _rounded(value) for name, value in version.metrics.items() if name != target.metric}
     return metadata | _for_a_search(outcome)
+
+
+def _rounded(figure: float) -> float:
+    # The registry keeps every digit; a page with sixteen of them hides the four that say something.
+    return round(figure, 4)
 
 
 def _for_a_search(outcome: Outcome) -> dict[str, RawMetadataValue]:
