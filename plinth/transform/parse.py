@@ -112,7 +112,7 @@ def _model(
                 classification=column.classification,
                 pseudonymised=column.metadata.get(PSEUDONYMISED),
                 required=_holds(column.name, tests, {"not_null", "filled"}),
-                unique=_holds(column.name, tests, {"unique"}),
+                unique=_holds(column.name, tests, {"unique", "number_unique"}),
             )
             for column in model.columns
         ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from plinth.lakehouse.compare import merge_difference, same_rows
+from plinth.lakehouse.compare import Counts, count_difference, merge_difference, same_rows
 from plinth.lakehouse.files import read_files
 from plinth.lakehouse.merge import Rewrite, replace_scope
 from plinth.lakehouse.schema import DeltaColumn
@@ -57,7 +57,9 @@ def compute_all(
         return Rewrite()
     if base is None:
         return Rewrite(staged, (), inserted=rows)
-    return Rewrite(staged, base.files, inserted=rows, deleted=base.rows)
+    key = model.key if _same_shape(model, columns, base) else ()
+    counts = count_difference(con, base, columns, new, key) or Counts(rows, 0, base.rows)
+    return Rewrite(staged, base.files, counts.inserted, counts.updated, counts.deleted)
 
 
 def compute_scopes(

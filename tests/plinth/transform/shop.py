@@ -50,7 +50,7 @@ models:
     data_tests:
       - above_zero: {name: orders_above_zero, arguments: {columns: [amount]}}
     columns:
-      - {name: id, description: Number., data_type: long, data_tests: [unique: {name: orders_id_unique}]}
+      - {name: id, description: Number., data_type: long, data_tests: [number_unique: {name: orders_id_unique}]}
       - {name: client, description: Client., data_type: long, data_tests: [unique: {name: orders_client_unique, config: {severity: warn}}]}
       - {name: amount, description: Amount., data_type: "decimal(10,2)"}
       - {name: running, description: Amount so far., data_type: "decimal(38,2)"}

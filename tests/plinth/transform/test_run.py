@@ -24,7 +24,7 @@ from plinth.sources import open_source
 from plinth.transform.model import table_id
 from plinth.transform.run import Built, build
 from plinth.transform.work import Mode, Status
-from tests.plinth.transform.shop import GOOD, ORDERS, Shop
+from tests.plinth.transform.shop import GOOD, ORDERS, PEOPLE, Shop
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
@@ -92,6 +92,29 @@ def test_rows_that_come_out_the_same_start_nothing_downstream(shop: Shop) -> Non
     assert outcomes["silver/people"].content == before["silver/people"]
     assert outcomes["gold/named"].mode is Mode.NOTHING
     assert {outcome.mode for outcome in build_shop(shop).models} == {Mode.NOTHING}, "the new inputs were noted"
+
+
+def test_where_most_scopes_are_touched_all_is_computed_and_only_what_differs_is_counted(shop: Shop) -> None:
+    shop.open_shop()
+    build_shop(shop)
+    for clients, mode in ((2, Mode.SCOPES), (3, Mode.ALL)):
+        # Few rows, the last of their clients, so that it is not the number of rows that decides.
+        more = f"{clients} * (client < {clients} AND id > 192)::INT"
+        shop.put("bronze/orders", f"SELECT id, client, (amount + {more})::DECIMAL(10, 2) AS amount FROM ({ORDERS})")
+        totals = {str(outcome.table): outcome for outcome in build_shop(shop).models}["gold/totals"]
+        assert totals.mode is mode, totals.reason
+        assert (totals.inserted, totals.updated, totals.deleted) == (0, clients, 0)
+    rebuilt = {str(outcome.table): outcome for outcome in build_shop(shop, full_refresh=True).models}
+    assert {outcome.status for outcome in rebuilt.values()} == {Status.UNCHANGED}
+
+
+def test_numbers_that_stand_twice_are_found_wherever_they_lie(shop: Shop) -> None:
+    ids = "(-9223372036854775808), (9223372036854775807), (-33), (-1), (-1), (0), (31), (32), (31), (NULL), (NULL), (5)"
+    shop.put("bronze/people", PEOPLE, {"email": "confidential"})
+    shop.put("bronze/orders", f"SELECT id, 1::BIGINT AS client, 1::DECIMAL(10, 2) AS amount FROM (VALUES {ids}) v(id)")
+    built = build_shop(shop, "orders")
+    (test,) = [test for test in built.tests if test.name == "orders_id_unique"]
+    assert (test.status, test.failures) == ("fail", 2)
 
 
 def test_a_failed_test_withholds_the_model_and_all_that_is_made_from_it(shop: Shop) -> None:
