@@ -17,9 +17,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.http.drain import drain_on_terminate
-from api.http.fast import App, FastLane, RequestNumbers
+from api.http.fast import App, FastLane
 from api.http.guard import Guard
 from api.http.handlers import add_handlers
+from api.http.hot import RequestNumbers
 from api.routes import customers, events, health, items, sessions, tables
 from api.routes.models import ProblemDetails
 from api.telemetry.log import configure_logging

@@ -90,6 +90,8 @@ def server_config(host: str, port: int, workers: int, settings: Api) -> Config:
         lifespan="on",
         access_log=False,
         log_config=None,
+        # Nothing here asks for a client's address or scheme; and the protocol wants to see the fast lane first.
+        proxy_headers=False,
         server_header=False,
         date_header=True,
         timeout_keep_alive=30,

@@ -30,6 +30,7 @@ from api.telemetry.log import RequestLog, logger
 from plinth.api_settings import Api
 from plinth.errors import PlinthError
 from plinth.online import AppendResult, Event, OnlineStore, OnlineVersion, StoreUnavailable, VersionMissing
+from plinth.serving.lengths import LIST_KIND, REST_KIND
 
 T = TypeVar("T")
 
@@ -118,6 +119,22 @@ class Worker:
             shelf.remember(kind, key, body)
         return body
 
+    async def fetch_list(self, customer: str) -> list[bytes]:
+        """The documents of a customer's stored list, in its order; none for a customer of whom nothing is stored.
+
+        Raises:
+            StoreUnavailable: its first rows are not in the copy, and the store does not answer.
+        """
+        first = await self.fetch(LIST_KIND, customer)
+        if first is None:
+            return []
+        try:
+            rest = await self.fetch(REST_KIND, customer)
+        except StoreUnavailable:
+            # The rows that everybody is sent are here: better a list from those than none.
+            rest = None
+        return [first] if rest is None else [first, rest]
+
     async def append(self, events: list[Event]) -> AppendResult:
         """Makes events durable, and then lets them change their visitors' lists.
 
@@ -203,7 +220,6 @@ class Worker:
         # Once in a worker's life: a store that was there before has its tables.
         if not self._set_up and set_up(self.store, self.keys):
             self._set_up = True
-            self._writer.opened()
         return look(self.store, self.keys, self._cursor)
 
     def _follow(self, version: OnlineVersion | None) -> None:

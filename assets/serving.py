@@ -24,6 +24,7 @@ from plinth.serving.lists import Setting, make_popular_items, make_recommendatio
 from plinth.serving.plan import INPUTS as PLAN_INPUTS
 from plinth.serving.plan import make_promotion_plan
 from plinth.serving.publish import ENTITY, Published, publish
+from plinth.serving.standing import INPUTS
 from plinth.serving.tables import (
     POPULAR_ITEMS,
     PROMOTION_PLAN,
@@ -59,10 +60,12 @@ class PublishConfig(dg.Config):
     """Shown beside the version."""
 
 
+_KNOWN = (RECOMMENDER, *(dg.AssetKey([table.layer, table.name]) for table in INPUTS))
+"""The champion, and the purchases and items that it is asked over: newer ones change lists, whoever is champion."""
 MADE = (
-    Made(RECOMMENDATIONS, (RECOMMENDER, dg.AssetKey(["gold", "customer_360"])), make_recommendations),
-    Made(SIMILAR_ITEMS, (RECOMMENDER,), make_similar_items),
-    Made(POPULAR_ITEMS, (RECOMMENDER,), make_popular_items),
+    Made(RECOMMENDATIONS, (*_KNOWN, dg.AssetKey(["gold", "customer_360"])), make_recommendations),
+    Made(SIMILAR_ITEMS, _KNOWN, make_similar_items),
+    Made(POPULAR_ITEMS, _KNOWN, make_popular_items),
 )
 
 
@@ -180,6 +183,7 @@ def served_metadata(served: Served) -> dict[str, RawMetadataValue]:
         "bytes": served.version.size,
         "seconds": served.seconds,
         "made_from": dg.MetadataValue.json(dict(served.version.state.inputs)),
+        **({"known_until": until} if (until := served.version.state.watermark) is not None else {}),
     }
 
 

@@ -40,7 +40,7 @@ def main() -> int:
         runs = in_turn(contenders, rounds=options.rounds)
         results = [folder / "plinth.json", folder / "duckdb.json"]
         if feast is not None:
-            command = [str(feast), str(ROOT / "benchmarks" / "features_feast.py"), str(folder)]
+            command = [str(feast), str(ROOT / "benchmarks" / "feast_peer.py"), "features", str(folder)]
             runs |= in_turn({FEAST: lambda: _measured(command, folder / "feast.json")}, rounds=options.rounds)
             results.append(folder / "feast.json")
         run(python(WORKER, "equal", str(folder), *map(str, results)))

@@ -21,15 +21,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.recommender_baselines import BASELINES, baseline
-from benchmarks.recommender_data import TEST, VALIDATION, read_retail, retail_file
+from benchmarks.recommender_data import read_retail
 from benchmarks.recommender_made import made_end, made_events, made_items
 from benchmarks.recommender_plot import plot
 from benchmarks.recommender_ratings import ratings_figures
 from benchmarks.recommender_sessions import event_times, invoices_of, session_recall
 from benchmarks.report import Bar, finish
+from benchmarks.retail_protocol import TEST, VALIDATION, retail_file
 from plinth.recommend import Recommender, RecommenderSettings, train_recommender
 from plinth.recommend.evaluate import Evaluation, evaluate, window_of
 from plinth.recommend.log import encode
+from plinth.serving.lengths import ANSWER_LENGTH, LIST_LENGTH
 
 BARS = {
     "recall_at_20": Bar(">=", 0.28),
@@ -40,7 +42,6 @@ BARS = {
     "event_to_list_ms_p99": Bar("<=", 1.0),
 }
 DAYS = 28
-STORED = 100  # items of a published list
 _SEED = 7
 
 
@@ -81,7 +82,7 @@ def main() -> int:
 
 def _retail(at: datetime) -> Trial | None:
     file = retail_file()
-    if file is None:
+    if not file.is_file():
         return None
     retail = read_retail(file, at)
     end = pa.scalar(at + timedelta(days=DAYS), pa.timestamp("us"))
@@ -103,17 +104,17 @@ def _baselines(recommender: Recommender, trial: Trial) -> dict[str, Evaluation]:
 def _session_figures(recommender: Recommender, trial: Trial) -> dict[str, float]:
     invoices = invoices_of(trial.events, trial.at, DAYS)
     customers = sorted({invoice.customer for invoice in invoices})
-    table = recommender.recommend(customers, STORED, reasons=False)
+    table = recommender.recommend(customers, LIST_LENGTH, reasons=False)
     stored: dict[int, list[tuple[str, float]]] = {}
     for customer, item, score in zip(
         *(table.column(name).to_pylist() for name in ("customer", "item", "score")), strict=True
     ):
         stored.setdefault(customer, []).append((item, score))
     model = recommender.item_model
-    times = event_times(model, invoices[:500], stored)
+    times = event_times(model, invoices[:500], stored, ANSWER_LENGTH)
     return {
-        "session_recall_at_20": session_recall(model, invoices, stored),
-        "session_alone_recall_at_20": session_recall(model, invoices, None),
+        "session_recall_at_20": session_recall(model, invoices, stored, ANSWER_LENGTH),
+        "session_alone_recall_at_20": session_recall(model, invoices, None, ANSWER_LENGTH),
         "event_to_list_ms_p50": float(np.percentile(times, 50)),
         "event_to_list_ms_p99": float(np.percentile(times, 99)),
     }

@@ -48,7 +48,7 @@ def invoices_of(events: pa.Table, at: datetime, days: int) -> list[Invoice]:
 
 
 def session_recall(
-    model: ItemModel, invoices: Sequence[Invoice], stored: Mapping[int, Sequence[tuple[str, float]]] | None, k: int = 20
+    model: ItemModel, invoices: Sequence[Invoice], stored: Mapping[int, Sequence[tuple[str, float]]] | None, k: int
 ) -> float:
     """Mean over invoices of the share of what was asked for that stands in the list of k.
 
@@ -66,7 +66,7 @@ def session_recall(
 
 
 def event_times(
-    model: ItemModel, invoices: Sequence[Invoice], stored: Mapping[int, Sequence[tuple[str, float]]], k: int = 20
+    model: ItemModel, invoices: Sequence[Invoice], stored: Mapping[int, Sequence[tuple[str, float]]], k: int
 ) -> np.ndarray:
     """Milliseconds from each event to the changed list: the event is added and the stored list blended with the session."""
     times = []

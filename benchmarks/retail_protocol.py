@@ -28,12 +28,14 @@ _LINES = """
 CREATE OR REPLACE TABLE lines AS
 WITH booked AS (
     SELECT "Customer ID" AS customer, "Invoice" AS basket, upper("StockCode") AS item, "InvoiceDate" AS time, "Quantity" AS quantity,
-           "Price" AS price, "Description" AS description, "Country" AS country, "SourceSheet" AS sheet
-    FROM read_parquet({file})
+           "Price" AS price, "Description" AS description, "Country" AS country, "SourceSheet" AS sheet,
+           file_row_number AS line
+    FROM read_parquet({file}, file_row_number => true)
 ), first_sheet AS (
     SELECT DISTINCT basket FROM booked WHERE sheet = (SELECT min(sheet) FROM booked)
 )
-SELECT customer::BIGINT AS customer, basket, item, time, quantity, price::DOUBLE AS price, trim(description) AS description, country
+SELECT customer::BIGINT AS customer, basket, item, time, quantity, price::DOUBLE AS price, trim(description) AS description, country,
+    line
 FROM booked
 WHERE customer IS NOT NULL AND NOT starts_with(upper(basket), 'C') AND quantity > 0 AND price > 0
     AND regexp_matches(item, '^[0-9]{{5}}')
@@ -59,14 +61,19 @@ class Counts:
 PUBLISHED = Counts(lines=788_187, customers=5_852, items=4_619, invoices=36_594)
 
 
+def retail_file() -> Path:
+    """Where the data set is looked for: in PLINTH_DATA, or ../shared/data beside the repository."""
+    return Path(os.environ.get("PLINTH_DATA") or ROOT.parent / "shared" / "data") / "online_retail_ii.parquet"
+
+
 def load_lines(con: duckdb.DuckDBPyConnection, path: str | Path | None = None) -> Counts:
-    """Makes the table `lines` (customer, basket, item, time, quantity, price, description, country) of the filtered file, in order of time.
+    """Makes the table `lines` (customer, basket, item, time, quantity, price, description, country, line) of the filtered file, in order of time;
+    `line` is the line's place in the file, which gives the order within an invoice.
 
     Raises:
         ProtocolError: there is no such file, or what is left of it is not what the protocol says.
     """
-    folder = Path(os.environ.get("PLINTH_DATA") or ROOT.parent / "shared" / "data")
-    file = Path(path) if path is not None else folder / "online_retail_ii.parquet"
+    file = Path(path) if path is not None else retail_file()
     if not file.is_file():
         raise ProtocolError(f"no file {file}: give its path, or set PLINTH_DATA to its folder; the data set is {KNOWN}")
     con.execute(_LINES.format(file=literal(str(file))))

@@ -39,9 +39,12 @@ def main() -> int:
         site = make_site(folder, customers=options.customers, items=min(4_000, options.customers))
         with running_hello(site) as hello, running_api(site) as api:
             loads = _in_turn(site, hello, api, options)
-            script = _script(site.key, "/v1/customers/", "/recommendations", 0, options.customers)
-            calm = _at_share(site, site.base, script, api, loads[HOT], options)
-            still = _at_share(site, f"http://127.0.0.1:{site.hello_port}", script, hello, loads["hello"], options)
+            contenders = {
+                HOT: (site.base, api, loads[HOT]),
+                "hello": (f"http://127.0.0.1:{site.hello_port}", hello, loads["hello"]),
+            }
+            shared = _at_share(site, contenders, options)
+            calm, still = shared[HOT], shared["hello"]
         feast = None if options.without_feast else _feast(folder, options.seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -51,6 +54,8 @@ def main() -> int:
         "customers": options.customers,
         "rounds": options.rounds,
         "share_reached": round(_median([each.rate for each in calm]) / figures["requests_per_second"], 2),
+        "p99_vs_p50_by_round": [round(each.p99 / each.p50, 1) for each in calm],
+        "hello_p99_vs_p50_by_round": [round(each.p99 / each.p50, 1) for each in still],
         "feast": feast is not None,
     }
     return finish("serve", figures, {} if options.small else BARS, notes)
@@ -96,25 +101,35 @@ def _load(address: str, script: str, site: Site, process: int, options: argparse
 
 
 def _at_share(
-    site: Site, address: str, script: str, process: int, loads: list[Load], options: argparse.Namespace
-) -> list[Load]:
-    """An address at a share of its most: connections that pause between requests, so many that the rate comes out."""
-    wanted = _SHARE * _median([each.rate for each in loads])
+    site: Site, contenders: dict[str, tuple[str, int, list[Load]]], options: argparse.Namespace
+) -> dict[str, list[Load]]:
+    """Each address in turn at a share of its own most: connections that pause between requests, so many that the rate comes out.
+
+    wrk counts a late answer as so many late ones as its connection would have asked for meanwhile. The first turn only finds the numbers of
+    connections, and is not counted.
+
+    Args:
+        contenders: address, process and loads at full rate, by name.
+    """
+    script = _script(site.key, "/v1/customers/", "/recommendations", 0, options.customers)
     script += "function delay() return math.random(3, 5) end\n"
-    connections = max(1, round(wanted * 0.0045))
-    calm: list[Load] = []
-    for _ in range(options.rounds):
-        calm.append(wrk(address, script, site.folder, process, seconds=options.seconds, connections=connections))
-        # What a pause takes on top of its time is the machine's: the number of connections follows the rate that was reached.
-        connections = max(1, min(2_000, round(connections * min(1.5, wanted / calm[-1].rate))))
-    return calm
+    wanted = {name: _SHARE * _median([each.rate for each in full]) for name, (_, _, full) in contenders.items()}
+    connections = {name: max(1, round(rate * 0.0045)) for name, rate in wanted.items()}
+    calm: dict[str, list[Load]] = {name: [] for name in contenders}
+    for _ in range(options.rounds + 1):
+        for name, (address, process, _) in contenders.items():
+            load = wrk(address, script, site.folder, process, seconds=options.seconds, connections=connections[name])
+            calm[name].append(load)
+            # What a pause takes on top of its time is the machine's: the number of connections follows the rate that was reached.
+            connections[name] = max(1, min(2_000, round(connections[name] * min(1.5, wanted[name] / load.rate))))
+    return {name: loads[1:] for name, loads in calm.items()}
 
 
 def _feast(folder: Path, seconds: float) -> float | None:
     interpreter = feast_python()
     if interpreter is None:
         return None
-    command = [str(interpreter), str(ROOT / "benchmarks" / "serve_feast.py"), str(folder), str(seconds)]
+    command = [str(interpreter), str(ROOT / "benchmarks" / "feast_peer.py"), "serve", str(folder), str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout.strip().splitlines()[-1])
 

@@ -30,9 +30,9 @@ from api.keys.table import KeyTable
 from benchmarks.measure import ROOT
 from plinth.online import Document, OnlineStore
 from plinth.recommend.session import ItemModel
+from plinth.serving.lengths import ANSWER_LENGTH, LIST_KIND, LIST_LENGTH, POPULAR_LENGTH, REST_KIND, SIMILAR_LENGTH
 
 SERVER_CORE, CLIENT_CORE = "0", "1"
-_ROWS = 20
 
 
 def item_model(items: int, row: int, seed: int = 7) -> ItemModel:
@@ -50,10 +50,12 @@ def item_model(items: int, row: int, seed: int = 7) -> ItemModel:
 
 
 def documents(customers: int, items: int) -> Iterator[Document]:
-    """A version as a run publishes one: lists of twenty rows, some offers, some forty feature values."""
+    """A version as a run publishes one: lists in their lengths, some offers, some forty feature values."""
     for number in range(customers):
         name = str(number)
-        yield _document("recommendations", name, {"customer": name, "items": _list(number, items)})
+        rows = _list(number, items, LIST_LENGTH)
+        yield _document(LIST_KIND, name, {"customer": name, "items": rows[:ANSWER_LENGTH]})
+        yield _document(REST_KIND, name, {"customer": name, "items": rows[ANSWER_LENGTH:]})
         offers = [
             {"promotion": f"P-{each}", "name": "Summer garden", "type": "percent_off", "starts_on": "2026-08-01",
              "ends_on": "2026-08-14", "expected_profit": 1.84} for each in range(3)
@@ -66,8 +68,8 @@ def documents(customers: int, items: int) -> Iterator[Document]:
     for number in range(items):
         name = f"{10_000 + number}"
         yield _document("item", name, {"item": name, "description": f"ITEM {name} IN RED AND WHITE", "price": 2.55})
-        yield _document("similar", name, {"item": name, "items": _list(number, items)})
-    yield _document("popular", "", {"country": None, "items": _list(0, items)})
+        yield _document("similar", name, {"item": name, "items": _list(number, items, SIMILAR_LENGTH)})
+    yield _document("popular", "", {"country": None, "items": _list(0, items, POPULAR_LENGTH)})
     for number in range(60):
         columns = [{"name": f"column_{each}", "type": "string", "description": "A column."} for each in range(20)]
         table = {"table": f"gold/table_{number}", "owner": "team:commerce", "columns": columns}
@@ -75,10 +77,10 @@ def documents(customers: int, items: int) -> Iterator[Document]:
     yield Document("model", "item_model", item_model(items, 60).to_bytes())
 
 
-def _list(number: int, items: int) -> list[dict[str, object]]:
+def _list(number: int, items: int, rows: int) -> list[dict[str, object]]:
     return [
-        {"item": f"{10_000 + (number * 31 + place * 7) % items}", "score": round(0.9 - place / 40, 4),
-         "reason": "bought before", "description": "WHITE HANGING HEART T-LIGHT HOLDER"} for place in range(_ROWS)
+        {"item": f"{10_000 + (number * 31 + place * 7) % items}", "score": round(0.9 / (1 + place / 10), 4),
+         "reason": "bought before", "description": "WHITE HANGING HEART T-LIGHT HOLDER"} for place in range(rows)
     ]  # fmt: skip
 
 

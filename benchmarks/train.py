@@ -17,9 +17,10 @@ from datetime import datetime
 from pathlib import Path
 
 from benchmarks.measure import python, run
-from benchmarks.recommender_data import TEST, read_retail, retail_file
+from benchmarks.recommender_data import read_retail
 from benchmarks.recommender_made import made_end, made_events, made_items
 from benchmarks.report import Bar, finish, print_runs
+from benchmarks.retail_protocol import TEST, retail_file
 from plinth.recommend import RecommenderSettings, train_recommender
 
 BARS = {"seconds": Bar("<=", 90), "peak_mb": Bar("<=", 2048)}
@@ -34,7 +35,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="plinth-benchmark-"))
     runs = {}
     try:
-        if not options.small and retail_file() is not None:
+        if not options.small and retail_file().is_file():
             runs["Online Retail II"] = run(_command("retail", folder, options), quiet=False)
             print(f"  Online Retail II: {runs['Online Retail II']}", file=sys.stderr, flush=True)
         if options.small or options.customers:
@@ -58,10 +59,7 @@ def _command(worker: str, folder: Path, options: argparse.Namespace) -> list[str
 def _worker(options: argparse.Namespace) -> int:
     settings, at = RecommenderSettings(), made_end(_DAYS)
     if options.worker == "retail":
-        file = retail_file()
-        if file is None:
-            return 2
-        retail = read_retail(file, TEST)
+        retail = read_retail(retail_file(), TEST)
         events, items, at = retail.events, retail.items, TEST
     elif options.worker == "small":
         events, items, at = made_events(400, 400, 300, seed=_SEED), made_items(400), made_end(300)

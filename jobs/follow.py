@@ -131,6 +131,8 @@ class Follower(AbstractContextManager["Follower"]):
             facts.append(f"({', '.join(changes)})")
         elif "changed" in said and not said["changed"].value:
             facts.append("(as before)")
+        if "trained" in said and "reason" in said and not said["trained"].value:
+            facts.append(f"({said['reason'].value})")
         seconds = next((said[name].value for name in ("seconds", "Execution Duration") if name in said), None)
         facts.append(f"{seconds if seconds is not None else at - self._started.get(event.step_key or '', at):.1f} s")
         self._say(f"{key:<32} {'  '.join(facts)}")

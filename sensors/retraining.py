@@ -216,15 +216,14 @@ def _quality_sight(platform: Platform, limits: Limits, lakehouse: Lakehouse, reg
     target = RecommenderTarget()
     champion = registry.champion(target.name)
     interactions, lists = lakehouse.find(INTERACTIONS), lakehouse.find(LISTS)
-    until = _until(champion)
-    if champion is None or until is None or interactions is None or lists is None:
+    if champion is None or interactions is None or lists is None:
         return f"nothing was published yet: {LISTS} is made from the champion of models/{target.name}"
     watch = Watch(lakehouse, registry, platform.profile(), platform.training.every_days, limits)
 
     def look() -> str:
         con = connect(platform.profile(), extensions=("delta",), scratch=platform.path(platform.stores.scratch))
         try:
-            return quality(con, watch, interactions, champion)
+            return quality(con, watch, interactions, lists, champion)
         finally:
             con.close()
 

@@ -10,7 +10,6 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from plinth.errors import PlinthError
 from plinth.online import AppendResult, Event, OnlineStore, StoreUnavailable
@@ -41,7 +40,6 @@ class EventWriter:
         self._count = 0
         self._wake = threading.Condition()
         self._ending = False
-        self._file: tuple[int, int] | None = None
         self._thread = threading.Thread(target=self._work, name="plinth-events", daemon=True)
         self._thread.start()
 
@@ -66,11 +64,6 @@ class EventWriter:
     def alive(self) -> bool:
         """Whether its thread still works; one that met a fault of ours does not."""
         return self._thread.is_alive()
-
-    def opened(self) -> None:
-        """Notes which file the store's connections are open on; called once the store was reached."""
-        file = self._store.address.file
-        self._file = None if file is None else _place(file)
 
     def close(self, seconds: float = 5) -> None:
         """Writes what waits, and ends."""
@@ -99,28 +92,9 @@ class EventWriter:
         self._count -= size
         return group
 
-    def _append(self, events: Sequence[Event]) -> AppendResult:
-        """Appends to the store that lies at its address now.
-
-        An SQLite file that is taken away or replaced stays writable for those who have it open, and what they write is gone with them.
-        """
-        file = self._store.address.file
-        if file is None:
-            return self._store.append_events(events)
-        before = _place(file)
-        if self._file is not None and before != self._file:
-            if before is None:
-                raise StoreUnavailable("the file of the online store is gone", where=self._store.address.text)
-            self._store.close()
-        result = self._store.append_events(events)
-        self._file = _place(file)
-        if before is not None and self._file != before:
-            raise StoreUnavailable("the file of the online store was replaced", where=self._store.address.text)
-        return result
-
     def _write(self, group: list[_Waiting]) -> None:
         try:
-            result = self._append(_once([each.events for each in group]))
+            result = self._store.append_events(_once([each.events for each in group]))
         except StoreUnavailable as error:
             for each in group:
                 _settle(each, error)
@@ -135,14 +109,6 @@ class EventWriter:
             fresh = set(result.accepted)
             for each in group:
                 _settle(each, _share(each.events, fresh))
-
-
-def _place(file: Path) -> tuple[int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _once(requests: Sequence[Sequence[Event]]) -> list[Event]:

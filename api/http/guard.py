@@ -12,7 +12,8 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from api.http.body import ClientGone, read_body
-from api.http.fast import App, Receive, RequestNumbers, Scope, Send
+from api.http.fast import App, Receive, Scope, Send
+from api.http.hot import RequestNumbers
 from api.http.problems import BUSY, NOT_FOUND, Problem, answer
 from api.telemetry.counters import ROUTES
 from api.worker import Worker

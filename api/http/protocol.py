@@ -1,6 +1,8 @@
-"""uvicorn's HTTP/1.1 protocol with two limits that it lacks: how large the head of a request may be, and how long it may take to come.
+"""uvicorn's HTTP/1.1 protocol with two limits that it lacks, how large the head of a request may be and how long it may take to come; and
+with a way out for what lies ready.
 
-Without them a client that sends a header without end fills the memory, and one that sends a byte a minute holds a connection for ever.
+Without the limits a client that sends a header without end fills the memory, and one that sends a byte a minute holds a connection for ever.
+What belongs here: one connection. What does not: which answers lie ready (`api.http.direct`).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from api.http.fast import FastLane
 from api.http.problems import HEADERS_TOO_LARGE, MALFORMED, TIMED_OUT, Kind, Problem, answer
 
 HEAD_BYTES = 32 * 1024
@@ -18,12 +21,21 @@ LINGER_SECONDS = 0.25
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One connection. A request that comes in one piece costs two comparisons: the timer runs only while a head is incomplete."""
+    """One connection. A request that comes in one piece costs two comparisons: the timer runs only while a head is incomplete.
+
+    A plain GET whose answer lies ready is answered when its head is complete, unless one before it is still being answered. Then neither the
+    scope nor the task that uvicorn makes for a request comes to be; for every other request uvicorn is told of the head as if it had
+    just begun.
+    """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_open = True
+        self._answered = False
+        # None where something stands before the fast lane that has to see every request, as traces do.
+        self._direct = self.app.direct if isinstance(self.app, FastLane) else None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -35,11 +47,50 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        # A head that is complete has made its scope the scope of a cycle.
-        if self.cycle is None or self.cycle.scope is not self.scope:
+        if self._head_open:
             self._wait_for_head(len(data))
         elif self._head_timer is not None:
             self._stop_timer()
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._head_open = True
+
+    def on_headers_complete(self) -> None:
+        self._head_open = False
+        self._answered = self._answer()
+        if not self._answered:
+            url, headers, expects = self.url, self.headers, self.expect_100_continue
+            super().on_message_begin()
+            self.url, self.headers, self.expect_100_continue = url, headers, expects
+            self.scope["headers"] = headers
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self._answered:
+            super().on_message_complete()
+
+    def _answer(self) -> bool:
+        """Writes the answer where it lies ready and it is this request's turn."""
+        direct, parser = self._direct, self.parser
+        if (
+            direct is None
+            or parser.get_method() != b"GET"
+            or not parser.should_keep_alive()
+            or parser.get_http_version() != "1.1"
+            or (self.cycle is not None and not self.cycle.response_complete)
+            or self.flow.write_paused
+            or self.transport.is_closing()
+        ):
+            return False
+        said = direct.answer(self.url, self.headers, self.server_state.default_headers)
+        if said is None:
+            return False
+        self.transport.write(said)
+        self.on_response_complete()
+        return True
 
     def _wait_for_head(self, more: int) -> None:
         self._head_bytes += more

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from api.keys.key import Key
@@ -58,10 +58,17 @@ class Ring:
 
     def __init__(self) -> None:
         self._held: dict[bytes, Held] = {}
+        self._keys: Sequence[Key] | None = None
         self.known = False
 
-    def renew(self, keys: Iterable[Key]) -> None:
-        """Takes the table's keys; what is revoked or gone opens nothing from here on."""
+    def renew(self, keys: Sequence[Key]) -> None:
+        """Takes the table's keys; what is revoked or gone opens nothing from here on.
+
+        The same sequence as the last time costs nothing: this goes on between requests, twice a second, with as many keys as there are.
+        """
+        if keys is self._keys:
+            return
+        self._keys = keys
         now = datetime.now(UTC)
         before, held = self._held, {}
         for key in keys:

@@ -6,6 +6,7 @@ The table keeps to what SQLite, PostgreSQL and CockroachDB share, like the store
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,7 +32,6 @@ from plinth.online.address import Address, parse_address
 from plinth.online.database import Database
 from plinth.online.model import from_microseconds, to_microseconds
 from plinth.online.reading import Reading
-from plinth.online.statements import Prepared, prepare
 
 _Number = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -50,15 +50,7 @@ api_keys = Table(
     comment="Keys of the API. Of a secret only its SHA-256 is here.",
 )
 
-ALL_KEYS = select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id)
-
-
-class _KeyReading(Reading):
-    """Reads the keys in the way that the store's reads go: one kept connection a thread, a replaced file noticed."""
-
-    def _statement(self, name: str) -> Prepared:
-        found = self._prepared[name] = prepare(ALL_KEYS, self._dialect)
-        return found
+_ALL = "all"
 
 
 class KeyTable:
@@ -70,7 +62,9 @@ class KeyTable:
     def __init__(self, url: str) -> None:
         self.address: Address = parse_address(url)
         self._database = Database(self.address)
-        self._reading = _KeyReading(self.address)
+        # In the way that the store's reads go: one kept connection a thread, a replaced file noticed.
+        self._reading = Reading(self.address, {_ALL: select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id)})
+        self._seen: tuple[list[tuple[Any, ...]], Sequence[Key]] = ([], ())
 
     def set_up(self) -> None:
         """Makes the table where it is missing."""
@@ -81,9 +75,13 @@ class KeyTable:
         self._reading.close()
         self._database.close()
 
-    def all(self) -> list[Key]:
-        """Every key, also those that have ended, oldest first."""
-        return [_key(row) for row in self._reading.rows("api_keys", {})]
+    def all(self) -> Sequence[Key]:
+        """Every key, also those that have ended, oldest first; the same sequence again while nothing changed."""
+        rows, (before, keys) = self._reading.rows(_ALL, {}), self._seen
+        if rows != before:
+            keys = tuple(_key(row) for row in rows)
+            self._seen = (rows, keys)
+        return keys
 
     def add(self, key: Key) -> None:
         """Keeps a new key."""

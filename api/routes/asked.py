@@ -9,7 +9,7 @@ from fastapi import Depends, Path, Request, Response, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from api.events.batch import ID_PATTERN
-from api.http.fast import matches
+from api.http.hot import matches
 from api.http.problems import (
     INVALID,
     MEDIA_TYPE,

@@ -14,8 +14,6 @@ from api.served.shelf import Shelf
 from plinth.recommend.session import SessionState, blend
 
 IN_SESSION = "goes with what was looked at"
-LONGEST = 20
-"""Rows of a list that is made here; stored ones have what their run gave them."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,11 @@ class Suggestion:
         return said if self.description is None else {**said, "description": self.description}
 
 
-def stored(body: bytes) -> list[Suggestion]:
-    """The rows of a stored body."""
+def stored(*bodies: bytes) -> list[Suggestion]:
+    """The rows of stored bodies, one after the other."""
     return [
         Suggestion(row["item"], float(row.get("score", 0.0)), row.get("reason") or "", row.get("description"))
+        for body in bodies
         for row in json.loads(body)["items"]
     ]
 
@@ -82,8 +81,10 @@ def body_of(head: Mapping[str, Any], rows: Iterable[Suggestion]) -> bytes:
     ).encode()
 
 
-def first_rows(body: bytes, rows: int) -> bytes:
-    """A stored body with no more than so many rows."""
+def first_rows(body: bytes, rows: int, *more: bytes) -> bytes:
+    """A stored body with no more than so many rows, of its own and then of those that go on after it."""
     said = json.loads(body)
+    for each in more:
+        said["items"] += json.loads(each)["items"]
     said["items"] = said["items"][:rows]
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()

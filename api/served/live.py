@@ -15,10 +15,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from api.events.batch import WEIGHTS
-from api.served.lists import LONGEST, Suggestion, blended, body_of, popular, stored
+from api.served.lists import Suggestion, blended, body_of, popular, stored
 from api.served.shelf import Ready, Shelf
 from plinth.online import Event, StoredEvent
 from plinth.recommend.session import SessionState
+from plinth.serving.lengths import ANSWER_LENGTH
 
 _EVENTS_EACH = 30
 _LIVELY = 2_000
@@ -84,15 +85,15 @@ class Live:
         if len(customers) > _AT_ONCE:
             return
         for customer in customers:
-            base = shelf.get("recommendations", customer)
-            if base is not None or "recommendations" in shelf.whole:
+            base = shelf.list_of(customer)
+            if base is not None:
                 self.list_of(customer, shelf, base)
 
-    def list_of(self, customer: str, shelf: Shelf, base: bytes | None) -> Ready | None:
+    def list_of(self, customer: str, shelf: Shelf, base: Sequence[bytes]) -> Ready | None:
         """The list of a customer with events, made where it is not there; None where the customer has no events, or the version no model.
 
         Args:
-            base: the customer's stored list, or None for a customer of whom nothing is stored.
+            base: the documents of the customer's whole stored list; none for a customer of whom nothing is stored.
         """
         made = self.lists.get(customer)
         visitor = self.customers.get(customer)
@@ -101,8 +102,7 @@ class Live:
         state = visitor.session(shelf)
         if state is None:
             return None
-        head = {"customer": customer, "session_events": len(visitor.events)}
-        made = self.lists[customer] = shelf.wrap(body_of(head, _mixed(shelf, base, state)))
+        made = self.lists[customer] = shelf.wrap(_body(customer, visitor, _mixed(shelf, base, state, ANSWER_LENGTH)))
         self._lively[customer] = visitor
         self._lively.move_to_end(customer)
         if len(self._lively) > _LIVELY:
@@ -110,6 +110,14 @@ class Live:
             who.state = None
             self.lists.pop(calm, None)
         return made
+
+    def rows_of(self, customer: str, shelf: Shelf, base: Sequence[bytes], rows: int) -> Ready | None:
+        """As `list_of`, with another number of rows than is sent by itself; it is made for this one answer."""
+        visitor = self.customers.get(customer)
+        state = None if visitor is None else visitor.session(shelf)
+        if visitor is None or state is None:
+            return None
+        return shelf.wrap(_body(customer, visitor, _mixed(shelf, base, state, rows)))
 
     def session_of(self, session: str) -> Sequence[tuple[str, float]]:
         """What a session did: items and weights, oldest first."""
@@ -144,6 +152,10 @@ class Live:
         return visitor
 
 
-def _mixed(shelf: Shelf, body: bytes | None, state: SessionState) -> Sequence[Suggestion]:
-    base = stored(body) if body is not None else popular(shelf, None) or []
-    return blended(shelf, base, state, max(len(base), LONGEST))
+def _body(customer: str, visitor: Visitor, rows: Sequence[Suggestion]) -> bytes:
+    return body_of({"customer": customer, "session_events": len(visitor.events)}, rows)
+
+
+def _mixed(shelf: Shelf, bodies: Sequence[bytes], state: SessionState, rows: int) -> Sequence[Suggestion]:
+    base = stored(*bodies) if bodies else popular(shelf, None) or []
+    return blended(shelf, base, state, rows)

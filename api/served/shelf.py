@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from plinth.online import OnlineStore, OnlineVersion, VersionMissing
 from plinth.recommend.errors import ModelRefused
 from plinth.recommend.session import ItemModel
+from plinth.serving.lengths import LIST_KIND, REST_KIND
 
-KINDS = ("model", "popular", "item", "table", "recommendations", "similar", "promotions", "features")
+KINDS = ("model", "popular", "item", "table", LIST_KIND, "similar", "promotions", "features", REST_KIND)
 """What is loaded first: without the first three no list is made, and the others are asked for in this order."""
 
 ENTRY_BYTES = 200
@@ -69,6 +70,17 @@ class Shelf:
         """A body, or None where it is not in the copy."""
         found = self.documents.get(kind)
         return None if found is None else found.get(key)
+
+    def list_of(self, customer: str) -> list[bytes] | None:
+        """The documents of a customer's stored list, in its order; None where one of them may be in the store alone."""
+        found = []
+        for kind in (LIST_KIND, REST_KIND):
+            body = self.get(kind, customer)
+            if body is not None:
+                found.append(body)
+            elif kind not in self.whole:
+                return None
+        return found
 
     def wrap(self, body: bytes) -> Ready:
         """A body with the headers of this version. The ETag follows from the bytes: it outlives a version that does not change them."""

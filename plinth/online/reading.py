@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
+from sqlalchemy import Select
 
 from plinth.online.address import BUSY_SECONDS, Address, connect_options, prepare_reader
 from plinth.online.database import unavailable
@@ -26,10 +28,15 @@ class Reading:
     """The reading side of one store, for any number of threads.
 
     A connection is opened by the first read of a thread, so that the store need not be there before; a broken one is replaced.
+
+    Args:
+        reads: the statements by name; those of the store's own tables by default. Who keeps a table of his own in the store's database
+            gives his, and reads it in the same way.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, reads: Mapping[str, Select[Any]] = READS) -> None:
         self.address = address
+        self._reads = reads
         # The dialect alone: this engine is never connected.
         self._dialect = address.engine().dialect
         self._prepared: dict[str, Prepared] = {}
@@ -49,7 +56,7 @@ class Reading:
     def _statement(self, name: str) -> Prepared:
         found = self._prepared.get(name)
         if found is None:
-            found = self._prepared[name] = prepare(READS[name], self._dialect)
+            found = self._prepared[name] = prepare(self._reads[name], self._dialect)
         return found
 
     def _sqlite_rows(self, name: str, values: dict[str, Any]) -> list[Row]:

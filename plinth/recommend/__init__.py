@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from plinth.recommend.evaluate import Evaluation
     from plinth.recommend.gold import events_from_lakehouse, items_from_lakehouse
+    from plinth.recommend.known import moved
     from plinth.recommend.recommender import Recommender
     from plinth.recommend.session import ItemModel, SessionState, blend
     from plinth.recommend.settings import RecommenderSettings
@@ -31,6 +32,7 @@ _WHERE = {
     "blend": "session",
     "events_from_lakehouse": "gold",
     "items_from_lakehouse": "gold",
+    "moved": "known",
     "train_recommender": "train",
 }
 
@@ -43,6 +45,7 @@ __all__ = [
     "blend",
     "events_from_lakehouse",
     "items_from_lakehouse",
+    "moved",
     "train_recommender",
 ]
 

@@ -111,10 +111,14 @@ def _pairs(purchases: Purchases, owner: Array, item: Array, baskets: Array) -> A
 def places_of(purchases: Purchases, owner: Array, item: Array) -> Array:
     """Where each pair stands among the bought ones; -1 where it was never bought."""
     width = np.int64(purchases.shape[1])
-    people = np.repeat(np.arange(purchases.shape[0], dtype=np.int64), np.diff(purchases.pointer))
-    known = people * width + purchases.item
-    wanted = owner.astype(np.int64) * width + item
+    # Of the asked customers alone: a block asks for some hundred of perhaps a hundred thousand.
+    people, row = np.unique(owner, return_inverse=True)
+    start = purchases.pointer[people]
+    count = purchases.pointer[people + 1] - start
+    place = np.arange(count.sum()) + np.repeat(start - np.cumsum(count) + count, count)
+    known = np.repeat(np.arange(len(people)), count) * width + purchases.item[place]
+    wanted = row * width + item
     if len(known) == 0:
         return np.full(len(wanted), -1, dtype=np.int64)
     at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    return np.where(known[at] == wanted, at, -1)
+    return np.where(known[at] == wanted, place[at], -1)

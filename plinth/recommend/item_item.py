@@ -76,11 +76,12 @@ def descriptions_alike(descriptions: Array, *, row_items: int) -> sparse.csr_mat
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     items = len(descriptions)
-    if not any(text.strip() for text in descriptions):
-        return sparse.csr_matrix((items, items), dtype=np.float32)
     words = TfidfVectorizer(
         analyzer="word", token_pattern=r"(?u)[^\W\d_]{2,}|\d+", ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32
     )
+    analyze = words.build_analyzer()
+    if not any(analyze(text.lower()) for text in descriptions):
+        return sparse.csr_matrix((items, items), dtype=np.float32)
     vectors = words.fit_transform([text.lower() for text in descriptions]).tocsr()
     blocks = []
     for first in range(0, items, 1024):

@@ -108,7 +108,7 @@ def encode(events: pa.Table, items: pa.Table) -> Log:
     customers, customer = _coded(events, "customer")
     baskets, basket = _coded(events, "basket")
     sold, item = _coded(events, "item")
-    item = codes_of(goods.labels, sold.astype(str))[item]
+    item = codes_of(goods.labels, sold.astype(str)).astype(np.int32)[item]
     micros = events.column("time").cast(pa.timestamp("us")).to_numpy()
     day = (micros - _EPOCH) / np.timedelta64(1, "D")
     order = np.lexsort((item, basket, customer, day))
@@ -153,7 +153,7 @@ def _coded(table: pa.Table, column: str) -> tuple[Array, Array]:
     found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
     labels = np.asarray(found.dictionary.to_pylist())
     order = np.argsort(labels, kind="stable")
-    place = np.empty(len(order), dtype=np.int64)
+    place = np.empty(len(order), dtype=np.int32)
     place[order] = np.arange(len(order))
     return labels[order], place[found.indices.to_numpy()]
 
@@ -183,9 +183,10 @@ def _countries(events: pa.Table, order: Array, customer: Array, customers: int) 
     country = np.full(customers, -1, dtype=np.int32)
     if "country" not in events.column_names:
         return np.empty(0, dtype="<U1"), country
-    texts = pc.fill_null(events.column("country").cast(pa.string()), "").to_numpy(zero_copy_only=False).astype(str)
-    names, code = np.unique(texts[order], return_inverse=True)
-    country[customer] = code  # the assignment of the last event stays, which is the newest
+    # As numpy's texts the countries of ten million events would take gigabytes.
+    texts = pc.fill_null(events.column("country").cast(pa.string()), "")
+    names, code = _coded(pa.table({"country": texts}), "country")
+    country[customer] = code[order]  # the assignment of the last event stays, which is the newest
     known = names != ""
     shifted = np.cumsum(known) - 1
     return names[known], np.where((country >= 0) & known[country], shifted[country], -1).astype(np.int32)

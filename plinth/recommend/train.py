@@ -7,19 +7,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import numpy as np
 import pyarrow as pa
 
-from plinth.recommend.errors import EventsUnusable
-from plinth.recommend.item_item import descriptions_alike
-from plinth.recommend.log import Array, Log, day_of, encode
+from plinth.recommend.known import known_at
 from plinth.recommend.ranker import examples_of, train_ranker
 from plinth.recommend.recommender import Recommender
 from plinth.recommend.settings import RecommenderSettings
 from plinth.recommend.snapshot import learn
 from plinth.recommend.threads import capped
-
-_TEXT_ROWS = 50
 
 
 def train_recommender(
@@ -45,35 +40,17 @@ def train_recommender(
         EventsUnusable: columns are missing, or there is too little history.
     """
     settings = settings or RecommenderSettings()
-    day = day_of(at)
-    log = encode(_past(events, at), items)
     with capped(threads):
-        text = descriptions_alike(log.goods.descriptions, row_items=_TEXT_ROWS)
-        ranker = train_ranker(examples_of(log, day, text, seed, settings), seed, settings)
+        known = known_at(events, items, at)
+        examples = examples_of(known.log, known.day, known.text, seed, settings)
+        ranker = train_ranker(examples, seed, settings)
         return Recommender(
-            at=day,
-            log=log,
-            models=learn(log, day, text, settings),
-            sellable=_sellable(items, log),
+            at=known.day,
+            log=known.log,
+            models=learn(known.log, known.day, known.text, settings),
+            sellable=known.sellable,
             ranker=ranker,
             settings=settings,
             seed=seed,
             threads=threads,
         )
-
-
-def _past(events: pa.Table, at: datetime) -> pa.Table:
-    import pyarrow.compute as pc
-
-    if "time" not in events.column_names:
-        raise EventsUnusable("the events lack a column", expected="time", found=", ".join(events.column_names))
-    time = events.column("time").cast(pa.timestamp("us"))
-    return events.filter(pc.less(time, pa.scalar(at.replace(tzinfo=None), pa.timestamp("us"))))
-
-
-def _sellable(items: pa.Table, log: Log) -> Array:
-    sellable = np.ones(len(log.goods), dtype=bool)
-    if "sellable" in items.column_names:
-        codes = log.goods.codes(items.column("item").to_pylist())
-        sellable[codes] = [value is not False for value in items.column("sellable").to_pylist()]
-    return sellable

@@ -16,6 +16,7 @@ from plinth.lakehouse.door import authorise
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.online import Document
+from plinth.serving.lengths import ANSWER_LENGTH, LIST_KIND, REST_KIND
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,16 +40,21 @@ class Kind:
     uses: Mapping[TableId, Sequence[str]]
 
 
-RECOMMENDED = Kind(
-    "recommendations",
-    """
-    SELECT r.customer_no::VARCHAR AS key, to_json({'customer': r.customer_no::VARCHAR, 'items': list(
-        {'description': c.description, 'item': r.item_code, 'reason': r.reason, 'score': r.score} ORDER BY r.rank)}) AS body
+def _list_rows(name: str, condition: str) -> Kind:
+    sql = f"""
+    SELECT r.customer_no::VARCHAR AS key, to_json({{'customer': r.customer_no::VARCHAR, 'items': list(
+        {{'description': c.description, 'item': r.item_code, 'reason': r.reason, 'score': r.score}} ORDER BY r.rank)}}) AS body
     FROM "serving/recommendations" r LEFT JOIN "gold/item_catalog" c ON c.item_code = r.item_code
-    GROUP BY r.customer_no ORDER BY key
-    """,
-    {RECOMMENDATIONS: ("customer_no", "rank", "item_code", "score", "reason"), CATALOG: ("item_code", "description")},
-)
+    WHERE {condition} GROUP BY r.customer_no ORDER BY key
+    """
+    columns = ("customer_no", "rank", "item_code", "score", "reason")
+    return Kind(name, sql, {RECOMMENDATIONS: columns, CATALOG: ("item_code", "description")})
+
+
+SENT, KEPT = f"r.rank <= {ANSWER_LENGTH}", f"r.rank > {ANSWER_LENGTH}"
+"""Which rows of a list go into the document that is sent, and which into the one that is kept beside it for more rows and for events."""
+RECOMMENDED = _list_rows(LIST_KIND, SENT)
+RECOMMENDED_REST = _list_rows(REST_KIND, KEPT)
 ALIKE = Kind(
     "similar",
     """
@@ -94,7 +100,7 @@ OFFERS = Kind(
         )
     },
 )
-KINDS = (RECOMMENDED, ALIKE, BOUGHT_MOST, ITEMS, OFFERS)
+KINDS = (RECOMMENDED, RECOMMENDED_REST, ALIKE, BOUGHT_MOST, ITEMS, OFFERS)
 
 
 def features_kind(views: Mapping[str, TableVersion], features: Mapping[str, Sequence[str]], as_of: str) -> Kind:

@@ -6,24 +6,18 @@ What belongs here: asking the champion, portion by portion, and handing its rows
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from plinth.engine import connect
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.platform import Profile
-from plinth.registry import RegisteredVersion, Registry
-from plinth.serving.champion import RECOMMENDER, input_name, input_text, open_recommender
-from plinth.serving.tables import (
-    EVERYWHERE,
-    LIST_LENGTH,
-    POPULAR_ITEMS,
-    POPULAR_LENGTH,
-    RECOMMENDATIONS,
-    SIMILAR_ITEMS,
-    ServingTable,
-)
+from plinth.registry import Registry
+from plinth.serving.champion import RECOMMENDER
+from plinth.serving.lengths import LIST_LENGTH, POPULAR_LENGTH, SIMILAR_LENGTH
+from plinth.serving.standing import open_standing, standing_of
+from plinth.serving.tables import EVERYWHERE, POPULAR_ITEMS, RECOMMENDATIONS, SIMILAR_ITEMS, ServingTable
 from plinth.serving.write import Origin, Served, write
 
 if TYPE_CHECKING:
@@ -37,7 +31,7 @@ _PORTION = 5000
 _DIGITS = 6
 """Of a score: what lies beyond differs between machines, and would make equal lists look changed."""
 
-_CODE = "1"
+_CODE = "2"
 """Grows when the same model and tables give other rows."""
 
 
@@ -55,10 +49,10 @@ Rows = Callable[["Recommender", "duckdb.DuckDBPyConnection"], Iterator["pa.Table
 
 
 def make_recommendations(setting: Setting) -> Served:
-    """Brings serving/recommendations up to the champion and today's customers.
+    """Brings serving/recommendations up to the champion, the newest purchases and today's customers.
 
     Raises:
-        TableMissing: gold/customer_360 has not been made yet.
+        TableMissing: gold/customer_360, or a table of purchases and items, has not been made yet.
         CommitConflict, StorageFailure, ModelTampered, ModelRefused: the table is as it was.
     """
     customers = setting.lakehouse.open(CUSTOMERS)
@@ -66,36 +60,32 @@ def make_recommendations(setting: Setting) -> Served:
 
 
 def make_similar_items(setting: Setting) -> Served:
-    """Brings serving/similar_items up to the champion; raises as `make_recommendations`."""
+    """Brings serving/similar_items up to the champion and the newest purchases; raises as `make_recommendations`."""
     return _make(setting, SIMILAR_ITEMS, lambda model, con: _of_items(model))
 
 
 def make_popular_items(setting: Setting) -> Served:
-    """Brings serving/popular_items up to the champion; raises as `make_recommendations`."""
+    """Brings serving/popular_items up to the champion and the newest purchases; raises as `make_recommendations`."""
     return _make(setting, POPULAR_ITEMS, lambda model, con: _of_countries(model))
 
 
 def _make(setting: Setting, table: ServingTable, rows: Rows, *inputs: TableVersion) -> Served:
-    champion = setting.registry.champion(RECOMMENDER)
+    standing = standing_of(setting.lakehouse, setting.registry.champion(RECOMMENDER))
     read: Mapping[str, str] = {str(each.id): each.content for each in inputs}
-    origin = Origin({input_name(RECOMMENDER): input_text(champion), **read}, _CODE, setting.run)
+    origin = Origin({**standing.inputs, **read}, _CODE, setting.run)
     base = setting.lakehouse.find(table.id)
     if base is not None and origin.made(base):
         return Served(table, base)
     platform = setting.lakehouse.platform
-    con = connect(setting.profile, scratch=platform.path(platform.stores.scratch))
+    con = connect(setting.profile, extensions=("delta",), scratch=platform.path(platform.stores.scratch))
     try:
-        return write(con, setting.lakehouse, table, base, _portions(setting, champion, rows, con), origin)
+        opened = open_standing(con, setting.lakehouse, setting.registry, standing, setting.profile)
+        # Where there was nothing to train on there is no champion, and the lists are empty.
+        found = iter(()) if opened is None else rows(opened.recommender, con)
+        until = None if opened is None else opened.until.isoformat()
+        return write(con, setting.lakehouse, table, base, found, replace(origin, until=until))
     finally:
         con.close()
-
-
-def _portions(
-    setting: Setting, champion: RegisteredVersion | None, rows: Rows, con: duckdb.DuckDBPyConnection
-) -> Iterator[pa.Table]:
-    # Where there was nothing to train on there is no champion, and the lists are empty.
-    if champion is not None:
-        yield from rows(open_recommender(setting.registry, champion, setting.profile.threads), con)
 
 
 def _of_customers(model: Recommender, con: duckdb.DuckDBPyConnection, customers: TableVersion) -> Iterator[pa.Table]:
@@ -118,7 +108,7 @@ def _of_customers(model: Recommender, con: duckdb.DuckDBPyConnection, customers:
 
 
 def _of_items(model: Recommender) -> Iterator[pa.Table]:
-    found = model.similar(LIST_LENGTH)
+    found = model.similar(SIMILAR_LENGTH)
     yield _table(
         item_code=found["item"], rank=found["rank"], similar_item_code=found["similar_item"], score=found["score"]
     )

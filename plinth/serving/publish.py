@@ -18,9 +18,10 @@ from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.online import Document, OnlineVersion
 from plinth.registry import RegisteredVersion
 from plinth.serving.catalogue import catalogue_documents, compact
-from plinth.serving.champion import RECOMMENDER, input_name, input_text, named_version, open_recommender
+from plinth.serving.champion import RECOMMENDER, input_name, input_text, named_version
 from plinth.serving.documents import KINDS, RECOMMENDATIONS, Kind, documents_of, features_kind, open_kind
 from plinth.serving.lists import Setting
+from plinth.serving.standing import Standing, open_standing, standing_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,11 +50,16 @@ class Published:
 
 @dataclass(frozen=True)
 class Sources:
-    """What one version is made from: kinds whose tables exist, these tables at one version each, and the model of the lists."""
+    """What one version is made from: kinds whose tables exist, these tables at one version each, and the model of the lists with what it knows."""
 
     kinds: Sequence[Kind]
     tables: Mapping[TableId, TableVersion]
-    model: RegisteredVersion | None
+    standing: Standing
+
+    @property
+    def model(self) -> RegisteredVersion | None:
+        """The version that the lists were made with."""
+        return self.standing.champion
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -74,7 +80,7 @@ def publish(setting: Setting, store: OnlineStore, *, keep: int, label: str = "")
     platform = setting.lakehouse.platform
     store.set_up()
     before = store.current()
-    con = connect(setting.profile, scratch=platform.path(platform.stores.scratch))
+    con = connect(setting.profile, extensions=("delta",), scratch=platform.path(platform.stores.scratch))
     try:
         sources = find_sources(con, setting)
         version = store.publish(_documents(con, setting, sources), inputs=sources.inputs, label=label)
@@ -102,7 +108,8 @@ def find_sources(con: duckdb.DuckDBPyConnection, setting: Setting) -> Sources:
             tables.update({table: version for table, version in found.items() if version is not None})
     lists = tables.get(RECOMMENDATIONS)
     text = lists.state.inputs.get(input_name(RECOMMENDER)) if lists is not None else None
-    return Sources(there, tables, named_version(setting.registry, RECOMMENDER, text))
+    standing = standing_of(lakehouse, named_version(setting.registry, RECOMMENDER, text))
+    return Sources(there, {**standing.tables, **tables}, standing)
 
 
 def _features(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse) -> Kind | None:
@@ -128,9 +135,9 @@ def _documents(con: duckdb.DuckDBPyConnection, setting: Setting, sources: Source
         yield from documents_of(con, kind)
     yield from catalogue_documents(setting.lakehouse)
     yield Document("model", ABOUT, compact(_about(sources.model)))
-    if sources.model is not None:
-        model = open_recommender(setting.registry, sources.model, setting.profile.threads)
-        yield Document("model", ITEM_MODEL, model.item_model.to_bytes())
+    opened = open_standing(con, setting.lakehouse, setting.registry, sources.standing, setting.profile)
+    if opened is not None:
+        yield Document("model", ITEM_MODEL, opened.recommender.item_model.to_bytes())
 
 
 def _about(model: RegisteredVersion | None) -> dict[str, object]:

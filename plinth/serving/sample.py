@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from plinth.engine import connect, quote
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse, TableId
-from plinth.serving.documents import OFFERS, PLAN, POPULAR, RECOMMENDATIONS, SIMILAR
+from plinth.serving.documents import KEPT, OFFERS, PLAN, POPULAR, RECOMMENDATIONS, SENT, SIMILAR
+from plinth.serving.lengths import LIST_KIND, REST_KIND
 from plinth.serving.lists import Setting
 
 if TYPE_CHECKING:
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Listed:
-    """A serving table whose rows stand as lists in documents: `row` names in a document's row what stands in the table's columns."""
+    """A serving table whose rows, or some of them, stand as lists in documents.
+
+    Attributes:
+        row: names in a document's row what stands in the table's columns.
+        only: the rows that belong into this kind of document, as a condition on the table `r`.
+    """
 
     kind: str
     table: TableId
@@ -32,10 +38,13 @@ class Listed:
     order: str
     rows: str
     row: Mapping[str, str]
+    only: str = "true"
 
 
+_LIST_ROW = {"item": "item_code", "score": "score", "reason": "reason"}
 LISTED = (
-    Listed("recommendations", RECOMMENDATIONS, "customer_no", "rank", "items", {"item": "item_code", "score": "score", "reason": "reason"}),
+    Listed(LIST_KIND, RECOMMENDATIONS, "customer_no", "rank", "items", _LIST_ROW, SENT),
+    Listed(REST_KIND, RECOMMENDATIONS, "customer_no", "rank", "items", _LIST_ROW, KEPT),
     Listed("similar", SIMILAR, "item_code", "rank", "items", {"item": "similar_item_code", "score": "score"}),
     Listed("popular", POPULAR, "country", "rank", "items", {"item": "item_code", "score": "score"}),
     Listed(OFFERS.name, PLAN, "customer_no", "place", "offers",
@@ -94,11 +103,13 @@ def _expected(
     con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse, listed: Listed, version: int, seed: int, size: int
 ) -> dict[str, list[dict[str, Any]]]:
     rows = rows_of(lakehouse.open(listed.table, version=version))
-    con.execute(f"CREATE OR REPLACE TEMP TABLE plinth_keys AS SELECT DISTINCT {quote(listed.key)} AS key FROM {rows}")
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE plinth_keys AS SELECT DISTINCT {quote(listed.key)} AS key FROM {rows} r WHERE {listed.only}"
+    )
     columns = ", ".join(f"r.{quote(column)}" for column in listed.row.values())
     found = con.execute(
         f"SELECT k.key::VARCHAR, {columns} FROM (SELECT key FROM plinth_keys ORDER BY hash(key::VARCHAR || '{seed}') LIMIT {size}) k "
-        f"JOIN {rows} r ON r.{quote(listed.key)} = k.key ORDER BY k.key, {listed.order}"
+        f"JOIN {rows} r ON r.{quote(listed.key)} = k.key WHERE {listed.only} ORDER BY k.key, {listed.order}"
     ).fetchall()
     expected: dict[str, list[dict[str, Any]]] = {}
     for key, *values in found:

@@ -10,11 +10,6 @@ from dataclasses import dataclass
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.tables import TableId
 
-LIST_LENGTH = 20
-"""Rows of a customer's list and of an item's."""
-POPULAR_LENGTH = 100
-"""Rows of a country's list: who has bought some of it still gets a full list."""
-
 EVERYWHERE = ""
 """The country of the list for visitors of whom nothing is known."""
 

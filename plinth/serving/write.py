@@ -29,11 +29,18 @@ _ROWS = "plinth_served_rows"
 
 @dataclass(frozen=True)
 class Origin:
-    """What rows are made from: the content of each input, the code's fingerprint, and the run."""
+    """What rows are made from.
+
+    Attributes:
+        inputs: the content of each input.
+        code: the code's fingerprint.
+        until: the first moment that the rows know nothing of, ISO 8601 on the trade's clock; it follows from the inputs.
+    """
 
     inputs: Mapping[str, str]
     code: str
     run: str | None = None
+    until: str | None = None
 
     def made(self, base: TableVersion | None) -> bool:
         """Whether a version was made from just this, so that making it again would change nothing."""
@@ -77,7 +84,12 @@ def write(
     con.execute(f"DROP TABLE {_ROWS}")
     changed = base is None or bool(rewrite.add or rewrite.remove)
     state = (base.state if base is not None else State()).next(
-        changed=changed, asset=str(table.id), run=origin.run, inputs=dict(origin.inputs), code=origin.code
+        changed=changed,
+        asset=str(table.id),
+        run=origin.run,
+        inputs=dict(origin.inputs),
+        code=origin.code,
+        watermark=origin.until,
     )
     version = commit(lakehouse, table.id, Write(base, table.columns, state, rewrite.add, rewrite.remove))
     seconds = round(time.perf_counter() - began, 3)

@@ -48,12 +48,12 @@ SELECT (SELECT sum(known) FROM items) AS rows_known, (SELECT sum(since) FROM ite
        (SELECT sum((s - r) * ln(s / r)) FROM shares) AS psi
 """
 
-# Recall as `plinth.recommend.evaluate` has it: items that were sold before, each once, mean over the customers who got a list. Over a window as long
-# as the one that the recall at training was measured on, the newest one: what is bought grows with the days, a list does not, so over a longer
-# one recall would fall by itself.
+# Recall as `plinth.recommend.evaluate` has it: items that were sold before, each once, mean over the customers who got a list. Over at most as many
+# days as the recall at training was measured on, the newest ones: what is bought grows with the days, a list does not, so over more of them recall
+# would fall by itself.
 _HITS = """
 WITH newest AS (SELECT date_trunc('day', max(bought_at)) + INTERVAL 1 DAY AS moment FROM {table}),
-spans AS (SELECT moment - to_days({days}) AS start, moment AS stop FROM newest WHERE moment - to_days({days}) >= $until),
+spans AS (SELECT greatest($until, moment - to_days({days})) AS start, moment AS stop FROM newest),
 sold AS (SELECT DISTINCT item_code FROM {table}, spans WHERE bought_at < start),
 bought AS (
     SELECT DISTINCT customer_no AS customer, item_code AS item FROM {table} SEMI JOIN sold USING (item_code), spans
@@ -65,7 +65,7 @@ bought AS (
     FROM bought b SEMI JOIN (SELECT DISTINCT customer FROM lists) c ON c.customer = b.customer
     LEFT JOIN lists l ON l.customer = b.customer AND l.item = b.item GROUP BY b.customer
 )
-SELECT count(*), avg(recall), (SELECT count(*) FROM spans) FROM found
+SELECT count(*), avg(recall) FROM found
 """
 
 
@@ -116,21 +116,17 @@ class Moved:
 
 @dataclass(frozen=True)
 class Hits:
-    """How well published lists did over the newest window: the customers who got one and bought, and the mean share of what they bought that stood in it.
-
-    `whole` tells whether a whole window has passed since the lists could be made; without one nothing is judged.
-    """
+    """How well published lists did: the customers who got one and bought since, and the mean share of what they bought that stood in it."""
 
     customers: int
     recall: float
-    whole: bool = True
 
     def reason(self, at_training: float, limits: Limits) -> str:
         """Whether the lists lost too much, for people; empty where they did not."""
-        if not self.whole or self.customers < limits.customers or self.recall >= limits.kept * at_training:
+        if self.customers < limits.customers or self.recall >= limits.kept * at_training:
             return ""
         return (
-            f"quality drift: the published lists hit {self.recall:.3f} of what {self.customers:,} customers bought in the newest window, "
+            f"quality drift: the published lists hit {self.recall:.3f} of what {self.customers:,} customers bought since, "
             f"less than {limits.kept:g} x {at_training:.3f} at training"
         )
 
@@ -157,7 +153,7 @@ def hits_since(
     k: int,
     window_days: int,
 ) -> Hits:
-    """How well lists did that were made of what was known at a moment, over the newest window of so many days that lies behind it."""
+    """How well lists did that were made of what was known at a moment, over the newest days since then, at most so many."""
     sql = _HITS.format(table=interactions.scan, lists=lists.scan, days=int(window_days))
-    customers, recall, windows = con.execute(sql, {"until": until, "k": k}).fetchone() or (0, None, 0)
-    return Hits(int(customers), float(recall or 0.0), bool(windows))
+    customers, recall = con.execute(sql, {"until": until, "k": k}).fetchone() or (0, None)
+    return Hits(int(customers), float(recall or 0.0))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from plinth.engine import connect
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
+from plinth.serving.judged import lists_to_judge
 from plinth.training.code import code_of
 from plinth.training.drift import Limits, hits_since, moved_since
 from plinth.training.moments import first_unseen
@@ -71,23 +72,26 @@ def why_due(target: Target, watch: Watch) -> str:
         moved = moved_since(con, interactions, datetime.fromisoformat(seen)).reason(watch.limits)
         if moved or target.name != RecommenderTarget().name:
             return moved
-        champion = watch.registry.champion(target.name)
-        return "" if champion is None else quality(con, watch, interactions, champion)
+        champion, lists = watch.registry.champion(target.name), watch.lakehouse.find(LISTS)
+        return "" if champion is None or lists is None else quality(con, watch, interactions, lists, champion)
 
     return _looked(watch.lakehouse, watch.profile, look)
 
 
 def quality(
-    con: duckdb.DuckDBPyConnection, watch: Watch, interactions: TableVersion, champion: RegisteredVersion
+    con: duckdb.DuckDBPyConnection,
+    watch: Watch,
+    interactions: TableVersion,
+    lists: TableVersion,
+    champion: RegisteredVersion,
 ) -> str:
-    """Whether the published lists hit too little, for people; empty where they do not, or where nothing was published."""
-    from plinth.training.work import UNTIL
-
-    target, until = RecommenderTarget(), champion.tags.get(UNTIL)
-    lists = watch.lakehouse.find(LISTS)
-    if lists is None or not until or target.metric not in champion.metrics:
+    """Whether the published lists hit too little, for people; empty where they do not, or where that cannot be told yet."""
+    target = RecommenderTarget()
+    # What was bought before the lists were made stands in them by no merit of theirs.
+    judged = lists_to_judge(watch.lakehouse, lists)
+    if judged is None or target.metric not in champion.metrics:
         return ""
-    hits = hits_since(con, lists, interactions, datetime.fromisoformat(until), target.k, target.settings.window_days)
+    hits = hits_since(con, judged.lists, interactions, judged.until, target.k, target.settings.window_days)
     return hits.reason(champion.metrics[target.metric], watch.limits)
 
 

@@ -1,6 +1,6 @@
 """The recommender's round: trained before the newest window, judged on it, and brought up to date for what it will be asked.
 
-What belongs here: the window, what is measured on it, and how a version is moved to another moment. What does not: learning and the figures
+What belongs here: the window, and what is measured on it. What does not: learning, moving a version to another moment, and the figures
 themselves (`plinth.recommend`).
 
 A version's ranker has seen nothing of the window that it is judged on, nor has that of an earlier champion: both learnt from windows before it.
@@ -11,7 +11,7 @@ before the window when they are judged, and all purchases when they are stored.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from math import inf
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from plinth.recommend.log import Log
 
 K = 20
-_TEXT_ROWS = 50  # as plinth.recommend.train keeps them
 _COMPARED = (f"recall_at_{K}", f"ndcg_at_{K}", f"hit_rate_at_{K}")
 
 _RANGES = {
@@ -155,6 +154,8 @@ class RecommenderTask:
         return evaluate(recommender, self.events, self.start, self.settings.window_days, K)
 
     def _moved(self, recommender: Recommender, at: datetime) -> Recommender:
+        from plinth.recommend import moved
+
         return moved(recommender, self.events, self.items, at, threads=self.desk.profile.threads)
 
     def _popular(self, recommender: Recommender) -> dict[str, float]:
@@ -168,29 +169,6 @@ class RecommenderTask:
         lists = np.tile(window.log.goods.codes(best), (len(window.customers), 1))
         hits, sizes = window.truth.hits(lists), window.truth.sizes
         return dict(zip(_COMPARED, (recall(hits, sizes), ndcg(hits, sizes), hit_rate(hits)), strict=True))
-
-
-def moved(recommender: Recommender, events: pa.Table, items: pa.Table, at: datetime, *, threads: int) -> Recommender:
-    """The same ranker with what is known at another moment: purchases, items and item-item models, not what was learnt of them."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from plinth.recommend.item_item import descriptions_alike
-    from plinth.recommend.log import day_of, encode
-    from plinth.recommend.snapshot import learn
-    from plinth.recommend.threads import capped
-
-    past = events.filter(pc.less(events.column("time").cast(pa.timestamp("us")), pa.scalar(at, pa.timestamp("us"))))
-    log, day, settings = encode(past, items), day_of(at), recommender.settings
-    sellable = np.ones(len(log.goods), dtype=bool)
-    sellable[log.goods.codes(items.column("item").to_pylist())] = [
-        value is not False for value in items.column("sellable").to_pylist()
-    ]
-    with capped(threads):
-        text = descriptions_alike(log.goods.descriptions, row_items=_TEXT_ROWS)
-        models = learn(log, day, text, settings)
-    return replace(recommender, at=day, log=log, models=models, sellable=sellable, threads=threads)
 
 
 def _encoded(events: pa.Table) -> Log:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from plinth.online import Document, OnlineStore
+from plinth.recommend.session import SessionState, blend
+from plinth.serving.lengths import ANSWER_LENGTH, REST_KIND
 from tests.api.conftest import Served, problem, serve_here
-from tests.api.published import documents, publish
+from tests.api.published import CUSTOMERS, ITEMS, document, documents, item_model, publish, row
 
 BY_KEY = {
     "/v1/customers/1/recommendations": ("recommendations", "1"),
@@ -79,6 +81,69 @@ def test_a_limit_gives_the_first_rows(served: Served) -> None:
         assert served.client.get(path, params={"limit": 1000}).json()["items"] == whole
         for wrong in ("0", "1001", "x", "1e3", ""):
             problem(served.client.get(path, params={"limit": wrong}), 422, "invalid")
+
+
+@pytest.fixture
+def long(tmp_path: Path) -> Iterator[Served]:
+    """A version whose customers have rows beyond those that are sent, as runs publish them."""
+    url = f"sqlite:///{tmp_path / 'long.db'}"
+    publish_long(url)
+    yield from serve_here(url, tmp_path)
+
+
+def publish_long(url: str) -> None:
+    """Of each customer the rows after those of `documents`: the items that nothing else speaks for."""
+    rest = [row(item, 0.3 - place / 10, f"kept {place}") for place, item in enumerate(ITEMS[3:])]
+    with OnlineStore.open(url) as store:
+        kept = [document(REST_KIND, customer, {"customer": customer, "items": rest}) for customer in CUSTOMERS]
+        store.publish([*documents(), *kept], inputs={})
+
+
+def test_a_limit_goes_on_into_the_rows_that_are_not_sent_by_themselves(long: Served) -> None:
+    path = "/v1/customers/1/recommendations"
+    sent = long.client.get(path).json()["items"]
+    assert [each["item"] for each in sent] == list(ITEMS[:3])
+    for limit in (2, 4, 6, 1000):
+        found = long.client.get(path, params={"limit": limit}).json()
+        assert [each["item"] for each in found["items"]] == list(ITEMS[:limit])
+        assert found["customer"] == "1"
+    assert long.client.get(path, params={"limit": 6}).json()["items"][5]["reason"] == "kept 2"
+
+
+def test_events_are_blended_with_the_whole_stored_list_as_the_benchmark_does(long: Served) -> None:
+    path, event = "/v1/customers/1/recommendations", {"id": "e1", "customer": "1", "item": "10003", "kind": "view"}
+    stored = [(each["item"], each["score"]) for each in long.client.get(path, params={"limit": 100}).json()["items"]]
+    assert len(stored) == len(ITEMS)
+    assert long.client.post("/v1/events", json={"events": [event]}).status_code == 200
+    state = SessionState(item_model())
+    state.add("10003")
+    found = long.client.get(path).json()["items"]
+    assert [each["item"] for each in found] == [item for item, _ in blend(stored, state, ANSWER_LENGTH)]
+    # What the event speaks for stood among the rows that are kept, and so has a reason and a share of its own there.
+    assert "kept 0" in [each["reason"] for each in found]
+    assert long.client.get(path, params={"limit": 2}).json()["items"] == found[:2]
+
+
+def test_rows_that_do_not_fit_into_the_copy_come_from_the_store_and_while_it_is_away_the_list_is_shorter(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path / 'long.db'}"
+    publish_long(url)
+    path, event = "/v1/customers/{}/recommendations", {"item": "10003", "kind": "view"}
+    for served in serve_here(url, tmp_path):
+        shelf = served.application.worker.shelf
+        assert shelf is not None
+        # As a copy is whose bound was reached before the last kind.
+        shelf.whole.discard(REST_KIND)
+        shelf.documents[REST_KIND].clear()
+        served.client.post("/v1/events", json={"events": [{"id": "e1", "customer": "1", **event}]})
+        reasons = [each["reason"] for each in served.client.get(path.format(1)).json()["items"]]
+        assert "kept 0" in reasons
+        served.client.post("/v1/events", json={"events": [{"id": "e2", "customer": "2", **event}]})
+        Path(tmp_path / "long.db").rename(tmp_path / "away.db")
+        response = served.client.get(path.format(2))
+        assert response.status_code == 200
+        assert "kept 0" not in [each["reason"] for each in response.json()["items"]]
 
 
 def test_a_customer_of_whom_nothing_is_known_gets_what_is_popular_where_they_are(served: Served) -> None:

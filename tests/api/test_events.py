@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,7 +128,6 @@ class SlowStore:
     """A store whose transactions can be held up; it notes how many events each one had."""
 
     def __init__(self) -> None:
-        self.address = SimpleNamespace(file=None)
         self.go = threading.Event()
         self.groups: list[list[str]] = []
         self.refused: str | None = None

@@ -84,6 +84,22 @@ def test_a_revoked_key_is_refused_soon(served: Served) -> None:
     problem(response, 401, "not-authenticated")
 
 
+def test_a_look_that_finds_the_keys_as_they_were_leaves_the_ring_as_it_was(served: Served) -> None:
+    made = served.made("features:read")
+    sent, ring = f"Bearer {made.text}".encode(), Ring()
+    ring.renew(served.keys.all())
+    held = ring.find(sent)
+    assert held is not None
+    ring.renew(served.keys.all())
+    assert ring.find(sent) is held
+    served.made("features:read")
+    ring.renew(served.keys.all())
+    assert ring.find(sent) is not held
+    served.keys.revoke(made.key.id)
+    ring.renew(served.keys.all())
+    assert ring.find(sent) is None
+
+
 def test_a_key_ends_at_its_time_also_between_two_looks_at_the_table() -> None:
     made = new_key("short", ["features:read"], rate=1, burst=1, lasts=timedelta(seconds=30))
     ring = Ring()

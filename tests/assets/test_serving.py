@@ -12,10 +12,11 @@ from assets.events import EVENTS, event_assets
 from assets.serving import ONLINE, serving_assets, serving_key
 from assets.serving_checks import CONSENT, EQUAL, LISTS, serving_checks
 from plinth.lakehouse.tables import TableId
+from plinth.serving.lengths import LIST_LENGTH
 from plinth.serving.tables import POPULAR_ITEMS, PROMOTION_PLAN, RECOMMENDATIONS, SERVING_TABLES
 from resources import platform_resources
 from tests.plinth.online.appending import event
-from tests.plinth.serving.shop import CUSTOMERS, Shop, copy_of, people, trained_shop
+from tests.plinth.serving.shop import CUSTOMERS, ITEMS, Shop, copy_of, people, trained_shop
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +65,7 @@ def test_a_run_makes_the_tables_publishes_them_and_every_check_passes(shop: Shop
     assert result.success
     said = metadata(result, ONLINE)
     assert (said["version"], said["changed"], said["documents/recommendations"]) == (1, True, CUSTOMERS)
-    assert metadata(result, serving_key(RECOMMENDATIONS))["dagster/row_count"] == CUSTOMERS * 20
+    assert metadata(result, serving_key(RECOMMENDATIONS))["dagster/row_count"] == CUSTOMERS * min(LIST_LENGTH, ITEMS)
     # Nobody learnt an uplift here, so nobody is contacted.
     assert metadata(result, serving_key(PROMOTION_PLAN))["dagster/row_count"] == 0
     found = checks(result)
@@ -116,7 +117,8 @@ def test_a_list_that_is_broken_stops_what_comes_after(shop: Shop, instance: dg.D
     shutil.rmtree(shop.lakehouse.uri_of(TableId("gold", "item_catalog")))
     shop.write(
         TableId("gold", "item_catalog"),
-        "SELECT 'OTHER' AS item_code, 'X' AS description, 1.0 AS list_price, 1.0 AS average_price",
+        "SELECT 'OTHER' AS item_code, 'X' AS description, 1.0 AS list_price, 1.0 AS average_price, "
+        "'active' AS status, NULL::DATE AS introduced_on",
     )
     result = run(shop, instance, serving_key(POPULAR_ITEMS), ONLINE)
     assert not result.success

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.recommender_data import TEST, VALIDATION, Retail, read_retail
+from benchmarks.recommender_data import Retail, read_retail
 from benchmarks.recommender_ratings import ratings_figures
+from benchmarks.retail_protocol import TEST, VALIDATION
 from plinth.recommend.evaluate import window_of
 from plinth.recommend.log import encode
 

@@ -43,3 +43,13 @@ def followed(definitions: dg.Definitions, lines: list[str]) -> Seen:
     with dg.DagsterInstance.ephemeral() as instance, Follower(instance, run, lines.append) as follower:
         job.execute_in_process(instance=instance, run_id=run)
     return follower.seen
+
+
+def test_a_model_that_was_not_trained_says_why() -> None:
+    @dg.asset(key=["models", "one"])
+    def one() -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(metadata={"trained": False, "reason": "not due: nobody traded", "seconds": 0.1})
+
+    lines: list[str] = []
+    followed(dg.Definitions(assets=[one], executor=dg.in_process_executor), lines)
+    assert any("models/one" in line and "(not due: nobody traded)" in line for line in lines)

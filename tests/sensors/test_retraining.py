@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import pytest
 
 from assets.models import model_assets, model_key
 from plinth.engine import connect
+from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.tables import TableId
+from plinth.serving.judged import lists_to_judge
 from plinth.training.contents import contents_of
 from plinth.training.drift import Limits, Moved, hits_since
 from plinth.training.targets import TARGETS
@@ -45,14 +47,16 @@ class World:
         folder.mkdir(parents=True)
         (folder / "model.bin").write_text(str(days))
         versions = {str(table): self.shop.lakehouse.open(table) for table in SMALL.inputs}
-        until = f"{FIRST.fromordinal(FIRST.toordinal() + days)}T00:00:00"
-        tags = {UNTIL: until, CONTENTS: json.dumps(contents_of(versions))}
+        tags = {UNTIL: _day(days), CONTENTS: json.dumps(contents_of(versions))}
         made = register(self.shop.registry, folder, metrics={SMALL.metric: recall}, tags=tags)
         self.shop.registry.promote("recommender", made.version)
 
-    def published(self, sql: str) -> None:
-        """The lists that are served."""
-        self.shop.write(TableId("serving", "recommendations"), sql)
+    def published(self, sql: str, days: int = 240, model: str = "1 x") -> None:
+        """The lists that are served, made by a model with the purchases of the first days."""
+        table = TableId("serving", "recommendations")
+        made = self.shop.write(table, sql)
+        state = replace(made.state, watermark=_day(days), inputs={"models/recommender": model})
+        commit(self.shop.lakehouse, table, Write(made, made.columns, state))
 
     def tick(self, name: str, limits: Limits = LIMITS) -> dg.SensorResult:
         """One evaluation of a sensor."""
@@ -132,6 +136,10 @@ def test_a_second_drift_waits_for_the_first_request_to_be_answered(
     assert len(world.asked("data_drift")) == 1
 
 
+def _day(days: int) -> str:
+    return f"{FIRST.fromordinal(FIRST.toordinal() + days)}T00:00:00"
+
+
 LISTS = """SELECT c AS customer_no, r AS rank, 'I' || lpad(((c % 2) * 30 + (r - 1) + {shift})::VARCHAR, 3, '0') AS item_code
 FROM range(1000, 1120) t(c), range(1, 21) u(r)"""
 
@@ -173,13 +181,29 @@ def test_what_is_bought_in_more_days_than_at_training_is_no_drift(world: World) 
     )
 
 
-def test_lists_are_not_judged_before_a_whole_window_has_passed(world: World) -> None:
+def test_lists_are_judged_from_their_own_moment_on_not_from_their_model_s(world: World) -> None:
     world.trained(240)
-    world.published(LISTS.format(shift=300))
-    world.shop.trade(267)
-    assert world.skipped("quality_drift") == "no limit is passed"
+    # Bought before they were made, though after the model was: that they do not have it is no fault of theirs.
+    world.published(LISTS.format(shift=300), days=268)
     world.shop.trade(268)
+    assert world.skipped("quality_drift") == "no limit is passed"
+    world.shop.trade(296)
     assert len(world.asked("quality_drift")) == 1
+
+
+def test_lists_that_are_made_anew_every_night_are_judged_by_the_oldest_that_is_kept(world: World) -> None:
+    world.trained(240)
+    world.published(LISTS.format(shift=300), model="0 y")
+    for days in (241, 250, 268):
+        # Those of the first night miss everything; nobody can tell yet of last night's.
+        world.published(LISTS.format(shift=300 if days == 241 else 0), days=days)
+    world.shop.trade(268)
+    lists = world.shop.lakehouse.open(TableId("serving", "recommendations"))
+    judged = lists_to_judge(world.shop.lakehouse, lists)
+    assert judged is not None and judged.until.isoformat() == _day(241), "the first of this model"
+    assert len(world.asked("quality_drift")) == 1
+    later = lists_to_judge(world.shop.lakehouse, lists, datetime.now(UTC) + timedelta(days=30))
+    assert later is not None and later.lists.version == lists.version, "older files may be gone by then"
 
 
 def test_a_handful_of_customers_says_nothing_of_the_lists(world: World) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from plinth.engine import connect
@@ -30,10 +32,6 @@ from plinth.serving.lists import Setting
 
 # Enough for a plan to be asked for; there is no campaign to learn an uplift from.
 _OF_PLANS = {
-    TableId("gold", "customer_orders"): (
-        "SELECT 100 AS customer_no, 'A' AS order_no, TIMESTAMP '2024-06-01 10:00' AS ordered_at, 1 AS lines, 1 AS items, 1::BIGINT AS units, "
-        "9.5::DECIMAL(18, 4) AS goods_value"
-    ),
     TableId("silver", "customers"): (
         "SELECT * FROM (VALUES (100, true, true, true, true, 1970), (101, false, true, true, true, 1980)) "
         "t(customer_no, has_marketing_consent, is_active, has_email, has_phone, birth_year)"
@@ -45,6 +43,21 @@ _OF_PLANS = {
     TableId("silver", "promotions"): (
         "SELECT 1 AS promotion_id, 'JUNE' AS promotion_name, 'percent_off' AS promotion_type, 10.0::DECIMAL(5, 2) AS discount_percent, "
         "NULL::DECIMAL(5, 2) AS discount_amount, DATE '2024-06-01' AS starts_on, DATE '2024-06-14' AS ends_on, 100.0::DECIMAL(12, 2) AS budget"
+    ),
+}
+# What events come from: the lines, and the orders that they belong to.
+_OF_PURCHASES = {
+    TableId("gold", "interactions"): (
+        "SELECT row_number() OVER (ORDER BY time, basket, item) AS line_id, customer::INTEGER AS customer_no, item AS item_code, time AS bought_at, "
+        "1::INTEGER AS quantity FROM {events}"
+    ),
+    TableId("silver", "invoice_lines"): (
+        "SELECT row_number() OVER (ORDER BY time, basket, item) AS line_id, basket AS invoice_no FROM {events}"
+    ),
+    TableId("gold", "customer_orders"): (
+        "SELECT customer::INTEGER AS customer_no, basket AS order_no, min(time) AS ordered_at, min(country) AS country, "
+        "count(*)::INTEGER AS lines, count(*)::INTEGER AS items, count(*)::BIGINT AS units, 9.5::DECIMAL(18, 4) AS goods_value "
+        "FROM {events} GROUP BY customer, basket"
     ),
 }
 AT = datetime(2024, 6, 3)
@@ -86,7 +99,14 @@ class Shop:
         removed = base.files if base is not None else ()
         return commit(self.lakehouse, table, Write(base, columns, state, staged, removed))
 
-    def train(self, seed: int) -> RegisteredVersion:
+    def trade(self, bought: pa.Table) -> None:
+        """Makes gold hold these purchases."""
+        file = self.folder / "bought.parquet"
+        pq.write_table(bought, file)
+        for table, sql in _OF_PURCHASES.items():
+            self.write(table, sql.format(events=f"read_parquet('{file}')"))
+
+    def train(self, seed: int, tags: Mapping[str, str] | None = None) -> RegisteredVersion:
         """Trains and registers a recommender, and makes it the champion."""
         model = train_recommender(
             events(seed), items(), at=AT, threads=1, seed=seed, settings=RecommenderSettings(cutoffs=1)
@@ -94,7 +114,14 @@ class Shop:
         saved = self.folder / f"saved-{seed}"
         model.save(saved)
         version = self.registry.log(
-            RECOMMENDER, files=saved, parameters={}, metrics={"recall": 0.1 * seed}, plots={}, inputs={}, seed=seed
+            RECOMMENDER,
+            files=saved,
+            parameters={},
+            metrics={"recall": 0.1 * seed},
+            plots={},
+            inputs={},
+            seed=seed,
+            tags=tags or {},
         )
         return self.registry.promote(RECOMMENDER, version.version)
 
@@ -119,10 +146,12 @@ def make_shop(folder: Path) -> Shop:
     shop.write(
         TableId("gold", "item_catalog"),
         f"SELECT 'I' || lpad(i::VARCHAR, 3, '0') AS item_code, 'ITEM NUMBER ' || i AS description, (1 + i)::DECIMAL(10, 2) AS list_price, "
-        f"1.5::DECIMAL(12, 4) AS average_price, 0.8::DECIMAL(12, 4) AS cost_price, 100::BIGINT AS units_sold FROM range({ITEMS}) t(i)",
+        f"1.5::DECIMAL(12, 4) AS average_price, 0.8::DECIMAL(12, 4) AS cost_price, 100::BIGINT AS units_sold, 'active' AS status, "
+        f"NULL::DATE AS introduced_on FROM range({ITEMS}) t(i)",
     )
     for table, sql in _OF_PLANS.items():
         shop.write(table, sql)
+    shop.trade(events(1))
     return shop
 
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 
+import duckdb
 import pytest
 from pydantic import BaseModel
 
 from api.routes.models import Recommendations, SimilarItems, TableDescription
 from plinth.engine import connect
 from plinth.errors import ResidencyViolation
+from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import TableId
 from plinth.online import Document
 from plinth.recommend import ItemModel
 from plinth.registry import ModelMissing
 from plinth.serving.documents import documents_of, features_kind, open_kind
+from plinth.serving.lengths import ANSWER_LENGTH, LIST_KIND, LIST_LENGTH, REST_KIND
 from plinth.serving.lists import make_popular_items, make_recommendations, make_similar_items
 from plinth.serving.publish import Published, publish
 from plinth.serving.sample import compare
-from plinth.serving.tables import LIST_LENGTH, RECOMMENDATIONS
+from plinth.serving.tables import RECOMMENDATIONS
 from tests.plinth.serving.shop import CUSTOMERS, ITEMS, Shop, people
 
 pytestmark = pytest.mark.slow
@@ -45,7 +48,7 @@ def test_documents_are_compact_json_with_sorted_keys_as_the_api_sends_them(shop:
         )
         listed = json.loads(store.read("recommendations", "100") or b"")
         assert listed["customer"] == "100"
-        assert len(listed["items"]) == LIST_LENGTH
+        assert len(listed["items"]) == ANSWER_LENGTH
         assert set(listed["items"][0]) == {"item", "score", "reason", "description"}
         assert listed["items"][0]["description"].startswith("ITEM NUMBER")
         assert json.loads(store.read("item", "I003") or b"") == {
@@ -62,10 +65,26 @@ def test_documents_are_compact_json_with_sorted_keys_as_the_api_sends_them(shop:
         assert json.loads(store.read("model", "about") or b"")["recommender"]["version"] == 1
 
 
+def test_a_list_is_published_as_what_is_sent_and_the_rows_after_it(shop: Shop) -> None:
+    published = make_all(shop)
+    rows = f"SELECT rank, item_code FROM {rows_of(shop.lakehouse.open(RECOMMENDATIONS.id))} WHERE customer_no = 100 ORDER BY rank"
+    wanted = [item for _, item in duckdb.sql(rows).fetchall()]
+    assert ANSWER_LENGTH < len(wanted) <= LIST_LENGTH
+    assert published.version.documents[REST_KIND] == published.version.documents[LIST_KIND] == CUSTOMERS
+    with shop.store() as store:
+        parts = [json.loads(store.read(kind, "100") or b"") for kind in (LIST_KIND, REST_KIND)]
+        assert [each["customer"] for each in parts] == ["100", "100"]
+        assert [[row["item"] for row in each["items"]] for each in parts] == [
+            wanted[:ANSWER_LENGTH],
+            wanted[ANSWER_LENGTH:],
+        ]
+        assert compare(shop.setting, store).passed
+
+
 def test_every_body_is_what_the_api_promises(shop: Shop) -> None:
     make_all(shop)
     promised: dict[str, type[BaseModel]] = {
-        "recommendations": Recommendations, "similar": SimilarItems, "table": TableDescription,
+        LIST_KIND: Recommendations, REST_KIND: Recommendations, "similar": SimilarItems, "table": TableDescription,
     }  # fmt: skip
     with shop.store() as store:
         for kind, model in promised.items():
@@ -92,8 +111,8 @@ def test_publishing_the_same_again_confirms_the_version_and_a_change_costs_what_
     assert again.version.verified_at > first.version.verified_at
     people(shop, CUSTOMERS + 1)
     third = make_all(shop)
-    # One list more, and of the catalogue the two tables that changed.
-    assert third.version.changed == 3
+    # One list more, in its two documents, and of the catalogue the two tables that changed.
+    assert third.version.changed == 4
 
 
 def test_a_sample_of_what_is_served_equals_the_tables_and_a_difference_is_found(shop: Shop) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.serving.examine import broken_lists, without_consent
+from plinth.serving.lengths import LIST_KIND, LIST_LENGTH, REST_KIND, SIMILAR_LENGTH
 from plinth.serving.lists import Setting, make_popular_items, make_recommendations, make_similar_items
+from plinth.serving.publish import publish
+from plinth.serving.standing import INPUTS
 from plinth.serving.tables import (
     EVERYWHERE,
-    LIST_LENGTH,
     POPULAR_ITEMS,
     PROMOTION_PLAN,
     RECOMMENDATIONS,
@@ -21,10 +26,14 @@ from plinth.serving.tables import (
     ServingTable,
 )
 from plinth.serving.write import Served
-from tests.plinth.serving.shop import CUSTOMERS, Shop, make_shop, people
+from plinth.training.contents import contents_of
+from plinth.training.work import CONTENTS
+from tests.plinth.serving.shop import AT, CUSTOMERS, ITEMS, Shop, events, items, make_shop, people
 
 pytestmark = pytest.mark.slow
 
+ROWS = min(LIST_LENGTH, ITEMS)
+"""Of a list: what is declared, or all that there is."""
 MAKERS = (
     (RECOMMENDATIONS, make_recommendations),
     (SIMILAR_ITEMS, make_similar_items),
@@ -39,9 +48,9 @@ def rows(lakehouse: Lakehouse, table: TableId, sql: str = "SELECT * FROM t ORDER
 
 def test_every_customer_has_a_list_and_those_who_never_bought_get_what_is_popular_where_they_are(shop: Shop) -> None:
     served = make_recommendations(shop.setting)
-    assert served.counts.inserted == CUSTOMERS * LIST_LENGTH
+    assert served.counts.inserted == CUSTOMERS * ROWS
     found = rows(shop.lakehouse, RECOMMENDATIONS.id, "SELECT customer_no, count(*), max(rank) FROM t GROUP BY 1")
-    assert sorted(found) == [(100 + each, LIST_LENGTH, LIST_LENGTH) for each in range(CUSTOMERS)]
+    assert sorted(found) == [(100 + each, ROWS, ROWS) for each in range(CUSTOMERS)]
     new = rows(
         shop.lakehouse, RECOMMENDATIONS.id, f"SELECT DISTINCT reason FROM t WHERE customer_no = {99 + CUSTOMERS}"
     )
@@ -49,14 +58,15 @@ def test_every_customer_has_a_list_and_those_who_never_bought_get_what_is_popula
 
 
 def test_tables_say_what_the_model_says(shop: Shop) -> None:
-    from plinth.recommend import Recommender
+    from plinth.recommend import Recommender, moved
 
-    make_similar_items(shop.setting)
+    made = make_similar_items(shop.setting)
     make_popular_items(shop.setting)
     champion = shop.registry.champion("recommender")
     assert champion is not None
-    model = Recommender.load(shop.registry.fetch(champion))
-    similar = {(r["item"], r["rank"]): r["similar_item"] for r in model.similar(LIST_LENGTH).to_pylist()}
+    until = datetime.fromisoformat(made.version.state.watermark or "")
+    model = moved(Recommender.load(shop.registry.fetch(champion)), events(1), items(), until, threads=1)
+    similar = {(r["item"], r["rank"]): r["similar_item"] for r in model.similar(SIMILAR_LENGTH).to_pylist()}
     assert similar == {
         (item, rank): other
         for item, rank, other in rows(
@@ -72,6 +82,54 @@ def test_tables_say_what_the_model_says(shop: Shop) -> None:
             f"SELECT item_code FROM t WHERE country = '{EVERYWHERE}' ORDER BY rank LIMIT 5",
         )
     ]
+
+
+def with_one_more(shop: Shop, customer: int, item: str, time: datetime) -> None:
+    """Lets a customer buy an item in a basket of its own."""
+    bought = events(1)
+    row = {"customer": [customer], "basket": ["newest"], "item": [item], "time": [time], "country": ["France"]}
+    shop.trade(pa.concat_tables([bought, pa.table(row, schema=bought.schema)]))
+
+
+def test_a_customer_s_newest_purchase_reaches_the_published_list_though_the_model_is_old(shop: Shop) -> None:
+    def published() -> dict[str, str]:
+        make_recommendations(shop.setting)
+        with shop.store() as store:
+            publish(shop.setting, store, keep=2)
+            bodies = [store.read(kind, "101") or b"" for kind in (LIST_KIND, REST_KIND)]
+        return {row["item"]: row["reason"] for body in bodies for row in json.loads(body)["items"]}
+
+    champion = shop.registry.champion("recommender")
+    assert not published()["I000"].startswith("bought before"), "the other circle's taste"
+    with_one_more(shop, 101, "I000", AT + timedelta(days=40, hours=10))
+    assert published()["I000"].startswith("bought before")
+    assert shop.registry.champion("recommender") == champion
+    lists = shop.lakehouse.open(RECOMMENDATIONS.id)
+    assert lists.state.watermark == (AT + timedelta(days=41)).isoformat(), (
+        "the first moment that the lists know nothing of"
+    )
+
+
+def test_similar_and_popular_items_and_the_session_s_model_follow_the_newest_purchases_too(shop: Shop) -> None:
+    makers = (make_recommendations, make_similar_items, make_popular_items)
+    for make in makers:
+        make(shop.setting)
+    assert not any(make(shop.setting).computed for make in makers)
+    with shop.store() as store:
+        first = publish(shop.setting, store, keep=2)
+        model = store.read("model", "item_model")
+        with_one_more(shop, 101, "I000", AT + timedelta(days=40, hours=10))
+        assert all(make(shop.setting).changed for make in makers)
+        assert publish(shop.setting, store, keep=2).version.id > first.version.id
+        assert store.read("model", "item_model") != model
+
+
+def test_a_champion_that_was_stored_with_just_these_purchases_is_served_as_it_is(shop: Shop) -> None:
+    shop.trade(events(2))
+    tables = {str(table): shop.lakehouse.open(table) for table in INPUTS}
+    shop.train(2, {CONTENTS: json.dumps(contents_of(tables))})
+    lists = make_recommendations(shop.setting).version
+    assert lists.state.watermark == AT.isoformat(), "its own moment, though gold's newest purchase is older"
 
 
 @pytest.mark.parametrize(("table", "make"), MAKERS, ids=lambda value: getattr(value, "name", ""))
@@ -90,7 +148,7 @@ def test_a_new_customer_adds_rows_and_touches_no_others(shop: Shop) -> None:
     before = rows(shop.lakehouse, RECOMMENDATIONS.id)
     people(shop, CUSTOMERS + 1)
     served = make_recommendations(shop.setting)
-    assert (served.counts.inserted, served.counts.updated, served.counts.deleted) == (LIST_LENGTH, 0, 0)
+    assert (served.counts.inserted, served.counts.updated, served.counts.deleted) == (ROWS, 0, 0)
     assert set(before) < set(rows(shop.lakehouse, RECOMMENDATIONS.id))
 
 
@@ -98,7 +156,7 @@ def test_a_customer_who_left_is_taken_out(shop: Shop) -> None:
     make_recommendations(shop.setting)
     people(shop, CUSTOMERS - 2)
     served = make_recommendations(shop.setting)
-    assert (served.counts.inserted, served.counts.updated, served.counts.deleted) == (0, 0, 2 * LIST_LENGTH)
+    assert (served.counts.inserted, served.counts.updated, served.counts.deleted) == (0, 0, 2 * ROWS)
 
 
 def test_another_champion_makes_the_tables_anew_and_a_rollback_brings_the_old_rows_back(shop: Shop) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.tables import TableId
 from plinth.registry import RegisteredVersion
 from plinth.training import work
@@ -84,10 +86,11 @@ def test_drift_makes_due_before_the_week_is_over(shop: Shop) -> None:
 
 def test_lists_that_miss_make_the_recommender_due_and_no_other_model(shop: Shop) -> None:
     # Trained on the newest day, by which the week is not over; its lists are a month old.
-    trained(shop, days=240)
-    trained(shop, PropensityTarget(), days=240)
-    shop.registry.note(champion(shop), {UNTIL: f"{FIRST + timedelta(days=212)}T00:00:00"})
-    shop.write(TableId("serving", "recommendations"), LISTS)
+    trained(shop)
+    trained(shop, PropensityTarget())
+    made = shop.write(TableId("serving", "recommendations"), LISTS)
+    state = replace(made.state, watermark=f"{FIRST + timedelta(days=212)}T00:00:00")
+    commit(shop.lakehouse, made.id, Write(made, made.columns, state))
     shop.trade(241)
     assert due(shop).startswith("quality drift: ")
     assert due(shop, PropensityTarget()) == ""
