@@ -77,14 +77,17 @@ define install
 	@echo "Installing $(1) ..."
 	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps --compile-bytecode -r $(1); \
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(1); fi
-	@$(BIN)/python -c 'import pathlib, sys, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "plinth-project.pth").write_text(sys.argv[1] + "\n")' "$(CURDIR)"
-	@printf '#!%s\nfrom plinth.cli import app\n\napp()\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/plinth && chmod +x $(BIN)/plinth
 endef
 
-$(VENV)/.core: requirements.lock | $(BIN)/python
+# With the guard: processes that are spawned, such as the workers of the API, run this script once more under another name.
+$(BIN)/plinth: Makefile | $(BIN)/python
+	@$(BIN)/python -c 'import pathlib, sys, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "plinth-project.pth").write_text(sys.argv[1] + "\n")' "$(CURDIR)"
+	@printf '#!%s\nfrom plinth.cli import app\n\nif __name__ == "__main__":\n    app()\n' "$(CURDIR)/$(BIN)/python" > $@ && chmod +x $@
+
+$(VENV)/.core: requirements.lock | $(BIN)/python $(BIN)/plinth
 	$(call install,requirements.lock)
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.lock | $(BIN)/python
+$(VENV)/.dev: requirements/dev.lock | $(BIN)/python $(BIN)/plinth
 	$(call install,requirements/dev.lock)
 	@touch $(VENV)/.core $@

@@ -1,4 +1,4 @@
-"""The commands `plinth serve` and `plinth key`.
+"""The command `plinth serve`.
 
 What belongs here: arguments, printing, and the start of the server's processes. What does not: what the API does.
 """
@@ -6,21 +6,20 @@ What belongs here: arguments, printing, and the start of the server's processes.
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table as Grid
 
 from api.keys.key import SCOPES, Key, NewKey, new_key
 from plinth.api_settings import Api
 from plinth.listening import require_free
 from plinth.newest import project_to_show
 from plinth.platform import OVERLAY_VARIABLE
-from plinth.project import Project, open_project
+from plinth.project import Project
 
 if TYPE_CHECKING:
     from uvicorn import Config
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 _DEVELOPMENT = "development"
 _DEVELOPMENT_HOURS = 24
-
-keys = typer.Typer(no_args_is_help=True, help="Keys of the API: who may ask for what.")
 
 
 def serve(
@@ -44,8 +41,6 @@ def serve(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default api.workers.")] = None,
 ) -> None:
     """Start the API on what was published last."""
-    from api.keys.table import KeyTable
-
     project, other = project_to_show(data, itself=sample)
     if other:
         typer.echo(f"Serving {project.called}, which was run last; the project itself: plinth serve --sample")
@@ -58,10 +53,8 @@ def serve(
     if project.overlay is not None:
         os.environ[OVERLAY_VARIABLE] = str(project.overlay)
     os.chdir(project.home)
-    table = KeyTable(project.platform.online_url())
-    table.set_up()
-    _greet(project, table, address, chosen)
-    table.close()
+    about = f" --data {shlex.quote(str(data))}" if data is not None else " --sample" if sample else ""
+    _greet(project, f"plinth key create webshop --scope recommendations:read{about}", address, chosen)
     with tempfile.TemporaryDirectory(prefix="plinth-api-") as counters:
         os.environ["PLINTH_API_COUNTERS"] = counters
         run_server(address, chosen, workers or settings.workers, settings)
@@ -114,44 +107,64 @@ def _importable(name: str) -> bool:
     return find_spec(name) is not None
 
 
-def _greet(project: Project, table: KeyTable, host: str, port: int) -> None:
-    from plinth.online import OnlineStore, StoreUnavailable
+def _greet(project: Project, key_command: str, host: str, port: int) -> None:
+    """Says what is served, and how to ask for it. A store that does not answer is no reason not to start: it may come back by itself."""
+    from api.keys.table import KeyTable
+    from plinth.online import StoreConflict, StoreUnavailable
 
-    path = "/v1/tables"
-    with OnlineStore.open(project.platform.online_url()) as store:
-        try:
-            version = store.current()
-            # Somebody for whom everything is published, so that the first tries all answer.
-            kinds = ("promotions", "recommendations")
-            known = [key for kind in kinds for key, _ in store.scan(kind, None, 1)]
-            if known:
-                path = f"/v1/customers/{known[0]}/recommendations"
-        except StoreUnavailable:
-            version = None
-    if version is None:
-        typer.echo(
-            "Nothing is published yet: `make run` publishes the first version, and the API then serves it without a restart."
-        )
-    else:
-        typer.echo(
-            f"Version {version.id}, published {version.published_at:%Y-%m-%d %H:%M} UTC: {dict(version.documents)}"
-        )
-    typer.echo(f"API: http://{host}:{port}/v1  description: http://{host}:{port}/openapi.json  (ends with Ctrl-C)")
+    url = project.platform.online_url()
+    table = KeyTable(url)
+    address = f"http://{host}:{port}"
+    typer.echo(f"API: {address}/v1  description: {address}/openapi.json  (ends with Ctrl-C)")
+    try:
+        table.set_up()
+        path = _say_version(url)
+        _say_key(table, project.platform.api, key_command, host, f"{address}{path}")
+    except (StoreUnavailable, StoreConflict) as error:
+        typer.echo(f"{error}\nThe API starts all the same. It is not ready before the store answers, and looks for it.")
+    finally:
+        table.close()
+
+
+def _say_version(url: str) -> str:
+    """Says which version is served; gives a path to try."""
+    from plinth.online import OnlineStore
+
+    with OnlineStore.open(url) as store:
+        version = store.current()
+        if version is None:
+            typer.echo(
+                "Nothing is published yet: `make run` publishes the first version, and the API then serves it without a restart."
+            )
+            return "/v1/tables"
+        documents = ", ".join(f"{count:,} {kind}" for kind, count in version.documents.items())
+        typer.echo(f"Version {version.id}, published {version.published_at:%Y-%m-%d %H:%M} UTC: {documents}")
+        # Somebody for whom everything is published, so that the first tries all answer.
+        known = [key for kind in ("promotions", "recommendations") for key, _ in store.scan(kind, None, 1)]
+        return f"/v1/customers/{known[0]}/recommendations" if known else "/v1/tables"
+
+
+def _say_key(table: KeyTable, settings: Api, key_command: str, host: str, address: str) -> None:
     if host not in _LOCAL:
         typer.echo(
-            "This address can be reached from elsewhere: put a proxy with TLS before it. Keys: plinth key create"
+            "This address can be reached from elsewhere: put a proxy with TLS before it. No key is made for trying."
         )
+        typer.echo(f"  Keys: {key_command}")
         return
-    made = development_key(table, project.platform.api)
+    made = development_key(table, settings)
     if made is not None:
         typer.echo(f"Key for trying, valid for {_DEVELOPMENT_HOURS} h, on this machine only: {made.text}")
-        typer.echo(f"  curl -H 'Authorization: Bearer {made.text}' http://{host}:{port}{path}")
+        typer.echo(f"  curl -H 'Authorization: Bearer {made.text}' {address}")
+        return
+    names = sorted({key.name for key in _valid(table)})
+    typer.echo(f"No key is made for trying, since there are others: {', '.join(names)}. With the text of one of them:")
+    typer.echo(f"  curl -H 'Authorization: Bearer plinth_…' {address}")
+    typer.echo(f"  Another key: {key_command}")
 
 
 def development_key(table: KeyTable, settings: Api) -> NewKey | None:
     """A key for trying, which takes the place of the one before; None where somebody made real keys already."""
-    now = datetime.now(UTC)
-    valid = [key for key in table.all() if key.state(now) == "valid"]
+    valid = _valid(table)
     if any(key.name != _DEVELOPMENT for key in valid):
         return None
     for key in valid:
@@ -162,78 +175,6 @@ def development_key(table: KeyTable, settings: Api) -> NewKey | None:
     return made
 
 
-@keys.command()
-def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is, e.g. webshop.")],
-    scope: Annotated[list[str], typer.Option(help=f"What it opens, once for each: {', '.join(SCOPES)}.")],
-    days: Annotated[float | None, typer.Option(min=0, help="Ends after so many days; by default never.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Requests a second; by default api.rate_per_second.")] = None,
-    burst: Annotated[float | None, typer.Option(help="Requests that may be saved up; by default api.burst.")] = None,
-) -> None:
-    """Make a key. Its text is shown now and never again: only a hash of it is kept."""
-    settings = open_project().platform.api
-    made = new_key(
-        name,
-        scope,
-        rate=rate or settings.rate_per_second,
-        burst=burst or settings.burst,
-        lasts=None if days is None else timedelta(days=days),
-    )
-    _table().add(made.key)
-    typer.echo(made.text)
-
-
-@keys.command("list")
-def list_keys() -> None:
-    """List the keys; their secrets are not known to anybody but their owners."""
+def _valid(table: KeyTable) -> list[Key]:
     now = datetime.now(UTC)
-    grid = Grid("id", "name", "state", "scopes", "requests/s", "made", "ends")
-    for key in _table().all():
-        grid.add_row(
-            key.id,
-            key.name,
-            key.state(now),
-            " ".join(sorted(key.scopes)),
-            f"{key.rate:g}",
-            _day(key.created_at),
-            _end(key),
-        )
-    Console().print(grid)
-
-
-@keys.command()
-def rotate(
-    identity: Annotated[str, typer.Argument(help="Id of the key: plinth key list.")],
-    overlap_hours: Annotated[float, typer.Option(min=0, help="So long the old one opens too.")] = 24,
-    days: Annotated[float | None, typer.Option(min=0, help="The new one ends after so many days.")] = None,
-) -> None:
-    """Make a key like another one, which then ends after a while."""
-    made, old = _table().rotate(
-        identity, timedelta(hours=overlap_hours), None if days is None else timedelta(days=days)
-    )
-    typer.echo(made.text)
-    typer.echo(f"{old.id} ends {_end(old)}", err=True)
-
-
-@keys.command()
-def revoke(identity: Annotated[str, typer.Argument(help="Id of the key: plinth key list.")]) -> None:
-    """End a key now; every worker refuses it within a second or so."""
-    key = _table().revoke(identity)
-    typer.echo(f"{key.id} ({key.name}) is revoked.")
-
-
-def _table() -> KeyTable:
-    from api.keys.table import KeyTable
-
-    table = KeyTable(open_project().platform.online_url())
-    table.set_up()
-    return table
-
-
-def _day(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M}"
-
-
-def _end(key: Key) -> str:
-    end = key.revoked_at or key.expires_at
-    return "never" if end is None else _day(end)
+    return [key for key in table.all() if key.state(now) == "valid"]

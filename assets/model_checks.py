@@ -19,6 +19,8 @@ from plinth.training.targets import TARGETS
 from resources import LakehouseResource, RegistryResource
 
 BEATS, IN_RANGE, RECORDED = "challenger_beats_champion", "metrics_in_range", "inputs_recorded"
+OUTCOME, WON, LOST, OPEN = "outcome", "won", "lost", "open"
+"""What became of the newest version. A lost challenge is what most rounds end in, and no fault; an open one waits for a person."""
 
 
 def model_checks(targets: Sequence[Target] = TARGETS) -> Sequence[dg.AssetChecksDefinition]:
@@ -35,7 +37,8 @@ def _checks(target: Target) -> dg.AssetChecksDefinition:
             dg.AssetCheckSpec(
                 BEATS,
                 asset=key,
-                description=f"The newest version has a better {target.metric} than the champion that it met.",
+                description=f"The newest version has a better {target.metric} than the champion that it met, and was not taken back since. Where it "
+                "lost, the champion goes on, which is no fault: the run's report tells it and does not count it as a failure.",
             ),
             dg.AssetCheckSpec(
                 IN_RANGE,
@@ -71,13 +74,11 @@ def _checks(target: Target) -> dg.AssetChecksDefinition:
 
 def _beats(target: Target, versions: Sequence[RegisteredVersion]) -> dg.AssetCheckResult:
     if not versions:
-        return _result(target, BEATS, True, {"decision": "nothing was trained"})
-    newest = versions[0]
-    decision = newest.decision
+        return _result(target, BEATS, True, "nothing was trained", {})
+    newest, decision = versions[0], versions[0].decision
     if decision is None:
-        return _result(
-            target, BEATS, False, {"decision": f"{newest} was not compared yet: materialise models/{target.name} again"}
-        )
+        said = f"{newest} was not compared yet: materialise models/{target.name} again"
+        return _result(target, BEATS, False, said, {OUTCOME: OPEN})
     facts: dict[str, RawMetadataValue] = {
         "version": newest.version,
         "decision": decision.reason,
@@ -86,24 +87,39 @@ def _beats(target: Target, versions: Sequence[RegisteredVersion]) -> dg.AssetChe
     for name, value in (("challenger", decision.challenger_value), ("champion", decision.champion_value)):
         if value is not None:
             facts[f"{name}_{decision.metric}"] = value
-    return _result(target, BEATS, decision.promoted, facts)
+    said, outcome = _told(newest, versions)
+    return _result(target, BEATS, outcome == WON, said, {OUTCOME: outcome, **facts})
+
+
+def _told(newest: RegisteredVersion, versions: Sequence[RegisteredVersion]) -> tuple[str, str]:
+    """What became of the newest version, as a sentence and as an outcome. What was done by hand since goes before what was decided."""
+    decision = newest.decision
+    assert decision is not None
+    serving = next((f"version {each.version} is served" for each in versions if each.is_champion), "none is served")
+    if newest.rolled_back is not None:
+        return f"version {newest.version} was rolled back {newest.rolled_back}; {serving}", LOST
+    if decision.promoted or newest.is_champion:
+        by_hand = "" if decision.promoted else f"version {newest.version} was made champion by hand: "
+        return by_hand + decision.reason, WON
+    return f"{decision.reason}; {serving}", OPEN if decision.open else LOST
 
 
 def _in_range(target: Target, champion: RegisteredVersion | None) -> dg.AssetCheckResult:
     if champion is None:
-        return _result(target, IN_RANGE, True, {"figures": "nothing is served"})
+        return _result(target, IN_RANGE, True, "nothing is served", {})
     wrong = {name: value for name, value in champion.metrics.items() if not is_plausible(target, name, value)}
     if not math.isfinite(champion.metrics.get(target.metric, math.nan)):
         wrong[target.metric] = math.nan
     facts: dict[str, RawMetadataValue] = {"version": champion.version, "figures": len(champion.metrics)}
     if wrong:
         facts["out_of_range"] = ", ".join(f"{name} {value:g}" for name, value in wrong.items())
-    return _result(target, IN_RANGE, not wrong, facts)
+    said = f"{facts.get('out_of_range', 'all figures')} of version {champion.version}"
+    return _result(target, IN_RANGE, not wrong, said + (" cannot be" if wrong else " can be"), facts)
 
 
 def _recorded(target: Target, champion: RegisteredVersion | None, lakehouse: Lakehouse) -> dg.AssetCheckResult:
     if champion is None:
-        return _result(target, RECORDED, True, {"inputs": "nothing is served"})
+        return _result(target, RECORDED, True, "nothing is served", {})
     missing = sorted({str(table) for table in target.inputs} - set(champion.inputs))
     newest = {str(table): lakehouse.find(table) for table in target.inputs}
     ahead = [
@@ -119,14 +135,21 @@ def _recorded(target: Target, champion: RegisteredVersion | None, lakehouse: Lak
     if ahead:
         # A table that was dropped and made anew begins at version 0: what the model was made from is no more.
         facts["no_longer_there"] = ", ".join(ahead)
-    return _result(target, RECORDED, not missing and not ahead, facts)
+    said = "; ".join(
+        [f"{', '.join(missing)} not recorded"] * bool(missing) + [f"{', '.join(ahead)} no longer there"] * bool(ahead)
+    )
+    all_said = f"version {champion.version} was made from {len(champion.inputs)} tables, all recorded and there"
+    return _result(target, RECORDED, not missing and not ahead, said or all_said, facts)
 
 
-def _result(target: Target, name: str, passed: bool, facts: dict[str, RawMetadataValue]) -> dg.AssetCheckResult:
+def _result(
+    target: Target, name: str, passed: bool, said: str, facts: dict[str, RawMetadataValue]
+) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=model_key(target.name),
         check_name=name,
         passed=passed,
         severity=dg.AssetCheckSeverity.WARN,
+        description=said,
         metadata=facts,
     )

@@ -3,8 +3,9 @@
 What belongs here: what Dagster is told of a model, and what a round reports. What does not: the round (`plinth.training`), the record of versions
 (`plinth.registry`), checks (`assets.model_checks`), and when a round is due (`sensors.retraining`).
 
-No automation condition stands here: gold changes every night, and a round takes a minute or more, so a model is trained by the clock, by drift, or
-by hand. A round on tables, code and seed of an earlier one trains nothing.
+No automation condition stands here: gold changes every night, and a round takes a minute or more. A run that refreshes everything says so by a tag,
+and then a model is trained only where it is due (`plinth.training.due`); whoever else asks, a schedule, a sensor or a person, has decided already. A
+round on tables, code and seed of an earlier one trains nothing in any case.
 """
 
 # No postponed annotations here: Dagster reads that of a `Config` argument as it stands.
@@ -17,7 +18,6 @@ from dagster._core.definitions.metadata import RawMetadataValue
 
 from assets.faults import dagster_faults
 from plinth.platform import Platform
-from plinth.registry import RegisteredVersion
 from plinth.training.code import code_of
 from plinth.training.target import Target
 from plinth.training.targets import TARGETS
@@ -30,6 +30,8 @@ POOL = "training"
 OWNER = "team:data-science"
 PROFILE_TAG, PROFILE = "plinth/profile", "memory"
 REASON_TAG = "plinth/reason"
+WHEN_TAG, WHEN_DUE = "plinth/train", "when due"
+"""Of runs that refresh everything: models that are not due stay as they are."""
 NOTHING = "nothing to train on"
 """The data version of a model that today's tables hold nothing for."""
 
@@ -83,6 +85,7 @@ def _asset(target: Target, platform: Platform) -> dg.AssetsDefinition:
                 seed=config.seed,
                 reason=context.run.tags.get(REASON_TAG, ""),
                 run=context.run.run_id,
+                only_if_due=context.run.tags.get(WHEN_TAG) == WHEN_DUE,
                 tell=context.log.info,
             )
         return dg.MaterializeResult(
@@ -109,36 +112,48 @@ def _served(outcome: Outcome) -> str:
 
 
 def round_metadata(target: Target, outcome: Outcome) -> dict[str, RawMetadataValue]:
-    """What a round reports; figures stand as numbers, so that the asset's page plots them over time."""
-    metadata: dict[str, RawMetadataValue] = {
-        "inputs": _table(outcome.inputs, "table", "delta_version"),
-        "trained": outcome.trained,
-        "registered": outcome.registered,
-        "seconds": outcome.seconds,
-    }
-    if outcome.reason:
-        metadata["reason"] = outcome.reason
-    if outcome.champion is not None:
-        metadata["champion_version"] = outcome.champion.version
-        metadata["champion_digest"] = outcome.champion.digest
-    if outcome.version is not None:
-        metadata |= _of_version(outcome.version)
+    """What a round reports, in the order in which it is read: what was decided and why, the plots, the figures, and last what only a search looks for.
+
+    Figures stand as numbers, so that the asset's page plots them over time.
+    """
+    version = outcome.version
+    metadata: dict[str, RawMetadataValue] = {}
     if outcome.decision is not None:
         metadata["decision"] = outcome.decision.reason
+    if outcome.reason:
+        metadata["reason"] = outcome.reason
+    if version is not None and target.metric in version.metrics:
+        metadata[target.metric] = _rounded(version.metrics[target.metric])
+    metadata |= {f"plot_{name}": _image(name, png) for name, png in outcome.plots.items()}
+    if outcome.decision is not None:
         metadata["promoted"] = outcome.decision.promoted
-    return metadata | {f"plot_{name}": _image(name, png) for name, png in outcome.plots.items()}
+    if outcome.champion is not None:
+        metadata["champion_version"] = outcome.champion.version
+    if version is not None:
+        metadata["registry_version"] = version.version
+        metadata["judged_on"] = version.evaluated_on
+    metadata |= {"trained": outcome.trained, "registered": outcome.registered, "seconds": outcome.seconds}
+    if version is not None:
+        metadata |= {name: _rounded(value) for name, value in version.metrics.items() if name != target.metric}
+    return metadata | _for_a_search(outcome)
 
 
-def _of_version(version: RegisteredVersion) -> dict[str, RawMetadataValue]:
-    return {
-        **version.metrics,
-        "registry_version": version.version,
-        "digest": version.digest,
-        "seed": version.seed,
-        "judged_on": version.evaluated_on,
-        "settings": _table(version.parameters, "setting", "value"),
-        "files": _table(version.files, "file", "sha256"),
-    }
+def _rounded(figure: float) -> float:
+    # The registry keeps every digit; a page with sixteen of them hides the four that say something.
+    return round(figure, 4)
+
+
+def _for_a_search(outcome: Outcome) -> dict[str, RawMetadataValue]:
+    found: dict[str, RawMetadataValue] = {"inputs": _table(outcome.inputs, "table", "delta_version")}
+    if outcome.version is not None:
+        found["settings"] = _table(outcome.version.parameters, "setting", "value")
+        found["seed"] = outcome.version.seed
+        found["digest"] = outcome.version.digest
+    if outcome.champion is not None:
+        found["champion_digest"] = outcome.champion.digest
+    if outcome.version is not None:
+        found["files"] = _table(outcome.version.files, "file", "sha256")
+    return found
 
 
 def _table(values: Mapping[str, object], left: str, right: str) -> dg.TableMetadataValue:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from plinth.options import Data, Itself, project_of
 from plinth.platform import OVERLAY_VARIABLE
 from plinth.project import SAMPLE_SOURCE, Project, open_project
 
@@ -70,11 +71,12 @@ def ingest_table(
     full: Annotated[
         bool, typer.Option("--full", help="Read every row, also where the cursor would allow less.")
     ] = False,
-    data: Annotated[Path | None, typer.Option(help="The project of this data file instead of the sample's.")] = None,
+    data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Bring one bronze table up to its legacy table, and check it."""
     console = Console(highlight=False, soft_wrap=True)
-    project = open_project(data)
+    project = project_of(data, sample)
     project.prepare()
     from plinth.catalogue import find_table, load_contracts
 
@@ -196,6 +198,7 @@ def gathered(project: Project, started: float, at: datetime, ran: Ran | None, jo
         quarantine=quarantine_lines(lakehouse),
         drift=list(checks.drift),
         models=champion_lines(project.platform),
+        decisions=dict(checks.decisions),
         online=online_line(project.platform),
         failures=ran.seen.failures if ran is not None else (),
         instance=str(project.instance),

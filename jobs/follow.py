@@ -16,6 +16,7 @@ from types import TracebackType
 import dagster as dg
 from dagster._core.events import DagsterEvent, DagsterEventType
 
+from assets.model_checks import BEATS, LOST, OUTCOME
 from plinth.report import DriftLine, FailedCheck, Failure
 
 Tell = Callable[[str], None]
@@ -36,6 +37,7 @@ class Seen:
     failures: list[Failure] = field(default_factory=list)
     drift: list[DriftLine] = field(default_factory=list)
     materialized: list[str] = field(default_factory=list)
+    decisions: dict[str, str] = field(default_factory=dict)
 
 
 class Follower(AbstractContextManager["Follower"]):
@@ -129,6 +131,8 @@ class Follower(AbstractContextManager["Follower"]):
             facts.append(f"({', '.join(changes)})")
         elif "changed" in said and not said["changed"].value:
             facts.append("(as before)")
+        if "trained" in said and "reason" in said and not said["trained"].value:
+            facts.append(f"({said['reason'].value})")
         seconds = next((said[name].value for name in ("seconds", "Execution Duration") if name in said), None)
         facts.append(f"{seconds if seconds is not None else at - self._started.get(event.step_key or '', at):.1f} s")
         self._say(f"{key:<32} {'  '.join(facts)}")
@@ -141,6 +145,10 @@ class Follower(AbstractContextManager["Follower"]):
         result = event.asset_check_evaluation_data
         if result.passed:
             self.seen.checks_passed += 1
+            return
+        if result.check_name == BEATS and OUTCOME in result.metadata and result.metadata[OUTCOME].value == LOST:
+            self.seen.decisions[result.asset_key.to_user_string()] = result.description or ""
+            self._say(f"{result.asset_key.to_user_string()}: the champion stays: {result.description}")
             return
         severity = "error" if result.severity is dg.AssetCheckSeverity.ERROR else "warning"
         failed = FailedCheck(

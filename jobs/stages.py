@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from assets.models import WHEN_DUE, WHEN_TAG
+
 REFRESH, INGEST, TRANSFORM, TRAIN, PUBLISH = "refresh", "ingest", "transform", "train", "publish"
 
 _TAGS = {"dagster/retry_on_asset_or_op_failure": "false"}
@@ -38,8 +40,8 @@ def asset_jobs(groups: Collection[str]) -> Sequence[UnresolvedAssetJobDefinition
         REFRESH,
         dg.AssetSelection.all(),
         description="All of the way: reads what changed in the legacy systems, checks it, builds silver and gold from it, makes features, trains "
-        "where there is something new to learn from, and publishes what the API serves.",
-        run_tags=_TAGS,
+        "the models that are due, and publishes what the API serves.",
+        run_tags={**_TAGS, WHEN_TAG: WHEN_DUE},
     )
     parts = [
         dg.define_asset_job(name, dg.AssetSelection.key_prefixes(*prefixes), description=description, run_tags=_TAGS)

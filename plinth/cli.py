@@ -30,7 +30,7 @@ _ELSEWHERE = {
     "model": "plinth.registry.cli:app",
     "online": "plinth.online.cli:app",
     "serve": "api.cli:serve",
-    "key": "api.cli:keys",
+    "key": "api.keys.cli:app",
 }
 
 

@@ -93,6 +93,17 @@ class Stores(_Strict):
         return self
 
 
+class Training(_Strict):
+    """When the runs that refresh everything train, and what is kept of it.
+
+    A model is trained again after `every_days` days of trade, and before that where data or quality drift; 1 trains with every day's purchases.
+    The files of the newest `keep` versions of a model stay, and those of the champion, the one before it and the challenger in any case.
+    """
+
+    every_days: int = Field(default=7, ge=1)
+    keep: int = Field(default=5, ge=1)
+
+
 class Source(_Strict):
     """A legacy system: where it is, and the contract that describes it.
 
@@ -132,6 +143,7 @@ class Platform(_Strict):
     sources: dict[str, Source] = {}
     api: Api = Api()
     promotions: Promotions = Promotions()
+    training: Training = Training()
     home: Path = Field(default=Path("."), exclude=True)
 
     @model_validator(mode="after")
@@ -307,7 +319,7 @@ def _line(detail: ErrorDetails) -> str:
 def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
     models: dict[str, type[BaseModel]] = {
         **{"zones": Zone, "profiles": Profile, "sources": Source},
-        **{"stores": Stores, "api": Api, "promotions": Promotions},
+        **{"stores": Stores, "api": Api, "promotions": Promotions, "training": Training},
     }
     model = models.get(str(location[0]), Platform) if len(location) > 1 else Platform
     return [name for name in model.model_fields if name != "home"]

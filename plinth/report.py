@@ -78,12 +78,13 @@ class ModelLine:
 
 @dataclass(frozen=True)
 class OnlineLine:
-    """The version of the online store that is served: its documents by kind, and some customers to ask about."""
+    """The version of the online store that is served: its documents by kind, some customers to ask about, and why nobody has an offer if so."""
 
     version: int
     published_at: str
     documents: Mapping[str, int]
     customers: Sequence[str]
+    no_offers: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class Report:
         run_id: the Dagster run, None where there was none.
         drift: differences between legacy tables and their contracts that passed; what did not pass stands in `failures`.
         models: the champions.
+        decisions: why a newer version of a model is not its champion, by `models/<name>`; a challenge that was lost is no failed check.
         online: what is served; None where nothing is.
         checks: how many checks passed; those that did not stand in `failed_checks`.
         instance: folder of the Dagster instance that knows the run.
@@ -127,6 +129,7 @@ class Report:
     quarantine: Sequence[QuarantineLine] = ()
     drift: Sequence[DriftLine] = ()
     models: Sequence[ModelLine] = ()
+    decisions: Mapping[str, str] = field(default_factory=dict)
     online: OnlineLine | None = None
     failures: Sequence[Failure] = ()
     instance: str | None = None
@@ -253,11 +256,15 @@ def _print_tables(report: Report, console: Console) -> None:
 def _print_served(report: Report, console: Console) -> None:
     for model in report.models:
         console.print(f"Model {model.model}: version {model.version} is champion, {model.metric} {model.value:.3f}")
+    for name, said in report.decisions.items():
+        console.print(f"  {name}: {said}", markup=False, highlight=False)
     if report.online is not None:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in report.online.documents.items())
         console.print(f"Served: version {report.online.version} of the online store: {counts}")
         if report.online.customers:
             console.print(f"  customers to ask about: {', '.join(report.online.customers)}")
+        if report.online.no_offers:
+            console.print(f"  no offers: {report.online.no_offers}", markup=False, highlight=False)
 
 
 def _print_checks(report: Report, console: Console) -> None:

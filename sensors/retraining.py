@@ -14,22 +14,21 @@ from datetime import datetime
 
 import dagster as dg
 
-from assets.models import REASON_TAG, model_key
+from assets.models import REASON_TAG, WHEN_DUE, WHEN_TAG, model_key
 from plinth.engine import connect
 from plinth.errors import PlinthError
-from plinth.lakehouse.tables import Lakehouse, TableId
+from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
 from plinth.registry import RegisteredVersion, Registry
-from plinth.serving.judged import lists_to_judge
 from plinth.training.contents import content_of
-from plinth.training.drift import Limits, hits_since, moved_since
+from plinth.training.drift import Limits, moved_since
+from plinth.training.due import INTERACTIONS, LISTS, Watch, quality
 from plinth.training.recommender import RecommenderTarget
 from plinth.training.targets import TARGETS
 from plinth.training.work import CONTENTS, UNTIL
 from resources import LakehouseResource, RegistryResource
 
 ASKED_BY_TAG = "plinth/asked_by"
-INTERACTIONS, LISTS = TableId("gold", "interactions"), TableId("serving", "recommendations")
 ASK_AGAIN = 24 * 3600.0
 """Seconds after one request before the next: gold changes every night, and limits stay passed until the round has ended."""
 _LOOK_EVERY = 3600
@@ -164,6 +163,8 @@ def _champion_sensor() -> dg.SensorDefinition:
                 asset_selection=[model_key(name)],
                 tags={
                     ASKED_BY_TAG: "champion_changes",
+                    # Its tables may have changed since: telling of a champion must not train another one.
+                    WHEN_TAG: WHEN_DUE,
                     REASON_TAG: f"version {champion.version} of {name} was made champion by hand",
                 },
             )
@@ -217,19 +218,14 @@ def _quality_sight(platform: Platform, limits: Limits, lakehouse: Lakehouse, reg
     interactions, lists = lakehouse.find(INTERACTIONS), lakehouse.find(LISTS)
     if champion is None or interactions is None or lists is None:
         return f"nothing was published yet: {LISTS} is made from the champion of models/{target.name}"
-    at_training = champion.metrics[target.metric]
+    watch = Watch(lakehouse, registry, platform.profile(), platform.training.every_days, limits)
 
     def look() -> str:
-        # What was bought before the lists were made stands in them by no merit of theirs.
-        judged = lists_to_judge(lakehouse, lists)
-        if judged is None:
-            return ""
         con = connect(platform.profile(), extensions=("delta",), scratch=platform.path(platform.stores.scratch))
         try:
-            hits = hits_since(con, judged.lists, interactions, judged.until, target.k)
+            return quality(con, watch, interactions, lists, champion)
         finally:
             con.close()
-        return hits.reason(at_training, limits)
 
     return Sight(f"{content_of(interactions)}-{content_of(lists)}-of-{champion.version}", look)
 

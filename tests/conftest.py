@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import plinth  # noqa: F401  # before a test imports scikit-learn: threads that wait must not spin
 from tests.servers import MariaDBServer, PostgresServer, ServerMissing
 
 

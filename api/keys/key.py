@@ -7,6 +7,7 @@ cost more than the answer does.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import secrets
 from collections.abc import Iterable
@@ -26,6 +27,9 @@ SCOPES = {
 
 _FORM = re.compile(r"plinth_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _NAME = re.compile(r"[\w .:@/-]{1,80}")
+_MOST = 1_000_000_000
+"""Requests a second, or saved up: more than any worker answers, and a number."""
+_DAYS = 36_500
 
 
 class KeyRefused(PlinthError):
@@ -88,8 +92,14 @@ def new_key(name: str, scopes: Iterable[str], *, rate: float, burst: float, last
         raise KeyRefused(
             "the name of the key is wrong", expected="1 to 80 letters, digits, blanks or . : @ / -", found=name
         )
-    if rate <= 0 or burst < 1 or (lasts is not None and lasts <= timedelta(0)):
-        raise KeyRefused("a limit of the key is wrong", expected="a rate above 0, a burst of at least 1, days above 0")
+    # Written so that what is no number fails too: every comparison with it is false.
+    if not (0 < rate <= _MOST and 1 <= burst <= _MOST and (lasts is None or lasts > timedelta(0))):
+        raise KeyRefused(
+            "a limit of the key is wrong",
+            expected=f"a rate above 0 and a burst of at least 1, both at most {_MOST:,}, and days above 0",
+            found=f"rate {rate:g}, burst {burst:g}"
+            + ("" if lasts is None else f", {lasts / timedelta(days=1):g} days"),
+        )
     identity, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
     now = datetime.now(UTC)
     key = Key(
@@ -103,6 +113,22 @@ def new_key(name: str, scopes: Iterable[str], *, rate: float, burst: float, last
         expires_at=None if lasts is None else now + lasts,
     )
     return NewKey(key, f"plinth_{identity}_{secret}")
+
+
+def span_of(days: float) -> timedelta:
+    """So many days, 0 among them.
+
+    Raises:
+        KeyRefused: it is no number of days, or more than a hundred years: a key that never ends is made by giving none.
+    """
+    if not (math.isfinite(days) and 0 <= days <= _DAYS):
+        raise KeyRefused(
+            "that is no span of time for a key",
+            expected=f"0 to {_DAYS:,} days",
+            found=f"{days:g}",
+            remedy="leave the days out for a key that does not end by itself",
+        )
+    return timedelta(days=days)
 
 
 def digest_of(secret: bytes) -> bytes:

@@ -107,6 +107,9 @@ class KeyTable:
     def rotate(self, identity: str, overlap: timedelta, lasts: timedelta | None) -> tuple[NewKey, Key]:
         """Makes a key like another one, which ends after `overlap`; gives both. Both open the same in between.
 
+        Args:
+            lasts: how long the new one is valid; None: as long as the old one was made for, so that rotating takes no end away.
+
         Raises:
             KeyRefused: there is no such key, or it has ended.
         """
@@ -120,7 +123,10 @@ class KeyTable:
                     found=old.state(now),
                     remedy="plinth key create",
                 )
-            fresh = new_key(old.name, old.scopes, rate=old.rate, burst=old.burst, lasts=lasts)
+            same = None if old.expires_at is None else old.expires_at - old.created_at
+            fresh = new_key(
+                old.name, old.scopes, rate=old.rate, burst=old.burst, lasts=same if lasts is None else lasts
+            )
             end = now + overlap
             ending = replace(old, expires_at=end if old.expires_at is None else min(end, old.expires_at))
             connection.execute(insert(api_keys).values(_row(fresh.key)))

@@ -21,28 +21,24 @@ from plinth.catalogue import find_table, load_contracts
 from plinth.contracts.model import Table
 from plinth.errors import PlinthError
 from plinth.ingest.replay import MendedRow, replay
-from plinth.platform import load_platform
-from plinth.project import open_project
+from plinth.options import Data, Itself, PlatformFile, settings_of
 
 if TYPE_CHECKING:
     from plinth.lakehouse.tables import Lakehouse
 
 app = typer.Typer(no_args_is_help=True, help="Rows that broke their contract: look at them, mend them, put them back.")
 
-PlatformFile = Annotated[
-    Path | None, typer.Option("--platform", help="Settings; by default the project's platform.yaml.")
-]
 TableName = Annotated[str, typer.Argument(help="A contract table, with or without bronze/ before it.")]
 RuleName = Annotated[str | None, typer.Option(help="Only rows that broke this rule.")]
 
 
 @app.command("list")
-def list_(platform: PlatformFile = None) -> None:
+def list_(platform: PlatformFile = None, data: Data = None, sample: Itself = False) -> None:
     """Show how many rows each table holds back, by rule, and those of a load that was refused as a whole."""
     from plinth.engine import connect
     from plinth.lakehouse.quarantine import kept_by_rule, quarantine_id
 
-    lakehouse, tables = _opened(platform)
+    lakehouse, tables = _opened(platform, data, sample)
     con = connect(lakehouse.platform.profile())
     grid = Grid("table", "rule", "status", "rows")
     for table in tables:
@@ -58,12 +54,14 @@ def show(
     rule: RuleName = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 10,
     platform: PlatformFile = None,
+    data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Print held and refused rows of a table with every rule that each broke, one JSON object a line. They may hold personal data."""
     from plinth.engine import connect
     from plinth.lakehouse.quarantine import held_rows, quarantine_id
 
-    lakehouse, contract = _one(platform, table)
+    lakehouse, contract = _one(platform, data, sample, table)
     con = connect(lakehouse.platform.profile())
     version = lakehouse.open(quarantine_id(contract), zone=contract.zone)
     for row in held_rows(con, version, rule=rule, limit=limit, refused=True):
@@ -77,12 +75,14 @@ def export(
     to: Annotated[Path, typer.Option(help="File of JSON lines to write; must not exist.")],
     rule: RuleName = None,
     platform: PlatformFile = None,
+    data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Write the held rows of a table to a file, to be mended and given to `replay --from`."""
     from plinth.engine import connect
     from plinth.lakehouse.quarantine import held_rows, quarantine_id
 
-    lakehouse, contract = _one(platform, table)
+    lakehouse, contract = _one(platform, data, sample, table)
     con = connect(lakehouse.platform.profile())
     rows = held_rows(con, lakehouse.open(quarantine_id(contract), zone=contract.zone), rule=rule)
     try:
@@ -106,9 +106,11 @@ def replay_(
     from_: Annotated[Path | None, typer.Option("--from", help="Mended rows, as `export` writes them.")] = None,
     rule: RuleName = None,
     platform: PlatformFile = None,
+    data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Put held rows back into their bronze table, those that keep the contract now; exit code 1 where some still do not."""
-    lakehouse, contract = _one(platform, table)
+    lakehouse, contract = _one(platform, data, sample, table)
     done = replay(
         contract, lakehouse, mended=_read(from_) if from_ else None, rule=rule, run="plinth quarantine replay"
     )
@@ -123,12 +125,14 @@ def drop(
     table: TableName,
     rule: RuleName = None,
     platform: PlatformFile = None,
+    data: Data = None,
+    sample: Itself = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Give up held rows: they stay in the quarantine table as evidence, and are not held back any more."""
     from plinth.ingest.replay import drop as give_up
 
-    lakehouse, contract = _one(platform, table)
+    lakehouse, contract = _one(platform, data, sample, table)
     if not yes:
         typer.confirm(
             f"Give up the held rows of bronze/{contract.name}{f' that broke {rule}' if rule else ''}?", abort=True
@@ -164,13 +168,13 @@ def _as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _opened(platform: Path | None) -> tuple[Lakehouse, list[Table]]:
+def _opened(platform: Path | None, data: Path | None, sample: bool) -> tuple[Lakehouse, list[Table]]:
     from plinth.lakehouse.tables import Lakehouse
 
-    settings = load_platform(platform) if platform is not None else open_project().platform
+    settings = settings_of(platform, data, sample)
     return Lakehouse(settings), [table for contract in load_contracts(settings) for table in contract.tables]
 
 
-def _one(platform: Path | None, table: str) -> tuple[Lakehouse, Table]:
-    lakehouse, _ = _opened(platform)
+def _one(platform: Path | None, data: Path | None, sample: bool, table: str) -> tuple[Lakehouse, Table]:
+    lakehouse, _ = _opened(platform, data, sample)
     return lakehouse, find_table(load_contracts(lakehouse.platform), table)

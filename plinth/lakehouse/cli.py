@@ -5,7 +5,6 @@ What belongs here: arguments and printing. What does not: the work (`plinth.lake
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,22 +13,18 @@ from rich.table import Table as Grid
 
 from plinth.errors import CommitConflict, PlinthError
 from plinth.figures import size_for_people
-from plinth.platform import load_platform
-from plinth.project import open_project
+from plinth.options import Data, Itself, PlatformFile, project_of, settings_of
 
 if TYPE_CHECKING:
     from plinth.lakehouse.tables import Lakehouse, TableId
-
-Data = Annotated[Path | None, typer.Option(help="The tables of this data file instead of the project's own.")]
 
 
 def maintain(
     layer: Annotated[str | None, typer.Option(help="Only this layer, e.g. bronze.")] = None,
     retention_hours: Annotated[float, typer.Option(min=0, help="Versions younger than this stay readable.")] = 168,
-    platform: Annotated[
-        Path | None, typer.Option("--platform", help="Settings; by default the project's platform.yaml.")
-    ] = None,
+    platform: PlatformFile = None,
     data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Fold small files and remove those that no version of the retention needs; safe beside running loads."""
     from plinth.engine import connect
@@ -37,7 +32,7 @@ def maintain(
     from plinth.lakehouse.maintenance import remove_abandoned_scratch
     from plinth.lakehouse.tables import Lakehouse
 
-    lakehouse = Lakehouse(load_platform(platform) if platform is not None else open_project(data).platform)
+    lakehouse = Lakehouse(settings_of(platform, data, sample))
     con = connect(lakehouse.platform.profile())
     layers = [layer] if layer else list(lakehouse.platform.layers)
     grid = Grid("table", "files folded", "into", "files removed")
@@ -62,6 +57,7 @@ def show(
     version: Annotated[int | None, typer.Option(min=0, help="A Delta version; by default the newest.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Rows to print.")] = 20,
     data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Print what a table holds: its version, its columns and some rows."""
     import duckdb
@@ -69,7 +65,7 @@ def show(
     from plinth.engine import connect
     from plinth.lakehouse.tables import Lakehouse
 
-    project = open_project(data)
+    project = project_of(data, sample)
     lakehouse = Lakehouse(project.platform)
     found = lakehouse.open(_table_id(table, lakehouse), version=version)
     typer.echo(

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table as Grid
+from rich.padding import Padding
+from rich.text import Text
 
 from plinth.errors import PlinthError
-from plinth.online.model import OnlineVersion
-from plinth.platform import Platform, load_platform
-from plinth.project import open_project
+from plinth.options import Data, Itself, PlatformFile, settings_of
+from plinth.platform import Platform
 
 if TYPE_CHECKING:
     from plinth.online.store import OnlineStore
@@ -25,25 +25,24 @@ app = typer.Typer(
     no_args_is_help=True, help="What the API serves: the published versions, the way back, and single documents."
 )
 
-PlatformFile = Annotated[
-    Path | None, typer.Option("--platform", help="Settings; by default the project's platform.yaml.")
-]
-Data = Annotated[Path | None, typer.Option(help="The store that was filled from this data file.")]
-
 
 @app.command()
-def versions(platform: PlatformFile = None, data: Data = None) -> None:
+def versions(platform: PlatformFile = None, data: Data = None, sample: Itself = False) -> None:
     """List the versions that are kept, the newest first; the one that readers see is marked."""
-    with _opened(platform, data, read_only=True) as store:
+    with _opened(platform, data, sample, read_only=True) as store:
         current, kept = store.current(), store.versions()
-    grid = Grid("version", "published (UTC)", "confirmed (UTC)", "documents", "changed", "made from")
+    console = Console(highlight=False)
+    if not kept:
+        console.print("Nothing is published yet: materialise serving/online first (plinth run).")
     for each in kept:
-        mark = " ◀ served" if current is not None and each.id == current.id else ""
-        grid.add_row(
-            f"{each.id}{mark}", _time(each.published_at), _time(each.verified_at), _documents(each),
-            f"{each.changed:,}", "\n".join(f"{name} {value}" for name, value in sorted(each.inputs.items())),
-        )  # fmt: skip
-    Console().print(grid if kept else "Nothing is published yet: materialise serving/online first (plinth run).")
+        # Some lines a version and no grid: in 80 columns, and in a pipe, a grid cuts the names of what a version was made from.
+        mark = "  ◀ served" if current is not None and each.id == current.id else ""
+        confirmed = f", confirmed {_time(each.verified_at)}" if each.verified_at > each.published_at else ""
+        console.print(Text(f"version {each.id}{mark}  published {_time(each.published_at)} UTC{confirmed}"))
+        documents = ", ".join(f"{count:,} {kind}" for kind, count in sorted(each.documents.items()))
+        made = ", ".join(f"{name} {value}" for name, value in sorted(each.inputs.items()))
+        for line in (f"{documents}; {each.changed:,} documents changed", f"made from {made}"):
+            console.print(Padding(Text(line), (0, 0, 0, 4)))
 
 
 @app.command()
@@ -51,11 +50,12 @@ def rollback(
     to: Annotated[int | None, typer.Argument(min=1, help="A version; by default the one before the current.")] = None,
     platform: PlatformFile = None,
     data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Serve an older version, from now on and until the next publish; its offers only for those who consent today."""
-    with _opened(platform, data) as store:
+    with _opened(platform, data, sample) as store:
         before = store.current()
-        _withhold(_settings(platform, data), store)
+        _withhold(settings_of(platform, data, sample), store)
         found = store.rollback(to)
     typer.echo(
         f"Version {found.id} of {_time(found.published_at)} UTC is served now"
@@ -65,11 +65,11 @@ def rollback(
 
 
 @app.command()
-def withhold(platform: PlatformFile = None, data: Data = None) -> None:
+def withhold(platform: PlatformFile = None, data: Data = None, sample: Itself = False) -> None:
     """Hold the served offers against the newest silver/customers now; serving/withheld_offers does so in every run."""
-    with _opened(platform, data) as store:
+    with _opened(platform, data, sample) as store:
         store.set_up()
-        _withhold(_settings(platform, data), store)
+        _withhold(settings_of(platform, data, sample), store)
 
 
 @app.command()
@@ -80,9 +80,10 @@ def show(
     limit: Annotated[int, typer.Option(min=1, help="Keys to list.")] = 20,
     platform: PlatformFile = None,
     data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Print one document as the API would send it, or the first keys of a kind."""
-    with _opened(platform, data, read_only=True) as store:
+    with _opened(platform, data, sample, read_only=True) as store:
         if key is None:
             for name, found in store.scan(kind, None, limit, version):
                 typer.echo(f"{name!r}: {len(found):,} bytes")
@@ -105,9 +106,10 @@ def prune(
     keep: Annotated[int, typer.Argument(min=1, help="How many of the newest versions stay.")],
     platform: PlatformFile = None,
     data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Take away old versions; the one that is served always stays."""
-    with _opened(platform, data) as store:
+    with _opened(platform, data, sample) as store:
         typer.echo(f"{store.prune(keep)} versions removed.")
 
 
@@ -116,13 +118,14 @@ def erase(
     customer: Annotated[str, typer.Argument(help="Whose events go: the number that the events name.")],
     platform: PlatformFile = None,
     data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Take all that a customer did out of the store's log and out of bronze/online_events: a part of an erasure request."""
     from plinth.lakehouse.tables import Lakehouse
     from plinth.online.erase import erase as work
 
-    settings = _settings(platform, data)
-    with _opened(platform, data) as store:
+    settings = settings_of(platform, data, sample)
+    with _opened(platform, data, sample) as store:
         found = work(Lakehouse(settings), store, customer)
     typer.echo(
         f"{found.in_store:,} events removed from the store, {found.in_bronze:,} from bronze/online_events. Older versions of the table keep "
@@ -130,14 +133,10 @@ def erase(
     )
 
 
-def _opened(platform: Path | None, data: Path | None, *, read_only: bool = False) -> OnlineStore:
+def _opened(platform: Path | None, data: Path | None, sample: bool, *, read_only: bool = False) -> OnlineStore:
     from plinth.online.store import OnlineStore
 
-    return OnlineStore.of(_settings(platform, data), read_only=read_only)
-
-
-def _settings(platform: Path | None, data: Path | None) -> Platform:
-    return load_platform(platform) if platform is not None else open_project(data).platform
+    return OnlineStore.of(settings_of(platform, data, sample), read_only=read_only)
 
 
 def _withhold(settings: Platform, store: OnlineStore) -> None:
@@ -147,10 +146,6 @@ def _withhold(settings: Platform, store: OnlineStore) -> None:
     found = withhold_offers(Lakehouse(settings), settings.profile(), store)
     why = "by today's silver/customers they do not consent" if found.known else "silver/customers was never made here"
     typer.echo(f"Offers of {found.customers:,} customers are shown to nobody: {why}.")
-
-
-def _documents(version: OnlineVersion) -> str:
-    return "\n".join(f"{kind} {count:,}" for kind, count in sorted(version.documents.items()))
 
 
 def _time(at: datetime) -> str:

@@ -4,7 +4,9 @@ What belongs here: the rules and the record of what was decided. What does not: 
 (`plinth.registry.registry`).
 
 The rules: a figure counts only beside another of the same snapshot; an equal figure is no better one; a version that was rolled back comes back
-by hand only; a version that is unfit in itself (no better than knowing nothing) is never promoted, be there a champion or not. The row of champions stands in a tag of the model, so that a rollback can be rolled back further.
+by hand only; a version that is unfit in itself (no better than knowing nothing) is never promoted, be there a champion or not; a champion that
+cannot be held against it any more is replaced by hand only. The row of champions stands in a tag of the model, so that a rollback can be rolled back
+further.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ def promote(registry: Registry, model: str, number: int) -> RegisteredVersion:
         version = _existing(registry, model, number)
         if version.rolled_back is not None:
             registry.store.client.delete_model_version_tag(model, str(number), tag.ROLLED_BACK)
-        row = _row(registry, model)
+        row = row_of(registry, model)
         _crown(registry, version, row if row and row[-1] == number else [*row, number])
     return _existing(registry, model, number)
 
@@ -71,7 +73,7 @@ def promote(registry: Registry, model: str, number: int) -> RegisteredVersion:
 def roll_back(registry: Registry, model: str, to: int | None, reason: str) -> RegisteredVersion:
     """Puts an earlier champion back, and marks what was champion."""
     with registry.store.lock(), faults(registry.store.uri):
-        row = _row(registry, model)
+        row = row_of(registry, model)
         target = to if to is not None else _before(registry, model, row)
         version = _existing(registry, model, target)
         if row and row[-1] == target:
@@ -87,6 +89,18 @@ def roll_back(registry: Registry, model: str, to: int | None, reason: str) -> Re
         place = len(past) - past[::-1].index(target) - 1 if target in past else len(row)
         _crown(registry, version, [*row[:place], target])
     return _existing(registry, model, target)
+
+
+def row_of(registry: Registry, model: str) -> list[int]:
+    """The champions in the order in which they were made so, the present one last."""
+    champion = registry.champion(model)
+    if champion is None:
+        return []
+    tags = registry.store.client.get_registered_model(model).tags
+    row: list[int] = json.loads(tags.get(CHAMPIONS, "[]"))
+    if champion.version in row:
+        return row[: len(row) - row[::-1].index(champion.version)]
+    return [*row, champion.version]
 
 
 def _value(asked: Challenge, version: RegisteredVersion) -> float | None:
@@ -109,9 +123,9 @@ def _decide(
     value: float | None,
     held: float | None,
 ) -> Decision:
-    def decision(promoted: bool, reason: str) -> Decision:
+    def decision(promoted: bool, reason: str, *, open: bool = False) -> Decision:
         number = champion.version if champion is not None else None
-        return Decision(promoted, reason, asked.metric, value, held, number, asked.evaluated_on)
+        return Decision(promoted, reason, asked.metric, value, held, number, asked.evaluated_on, open)
 
     if champion is not None and champion.version == version.version:
         return decision(False, f"version {version.version} is the champion already")
@@ -128,8 +142,10 @@ def _decide(
         return decision(True, f"there was no champion; {asked.metric} {value:.4f}")
     if held is None or not math.isfinite(held):
         return decision(
-            True,
-            f"the champion, version {champion.version}, cannot be evaluated by today's code; {asked.metric} {value:.4f}",
+            False,
+            f"the champion, version {champion.version}, cannot be evaluated by today's code, so nobody knows which is better. Whether version "
+            f"{version.version} with {asked.metric} {value:.4f} takes its place is for a person to say: plinth model promote {version.model} {version.version}",
+            open=True,
         )
     better = value > held if asked.higher_is_better else value < held
     word = "beats" if better else "does not beat"
@@ -141,7 +157,7 @@ def _decide(
 
 def _record(registry: Registry, version: RegisteredVersion, decision: Decision) -> None:
     if decision.promoted:
-        _crown(registry, version, [*_row(registry, version.model), version.version])
+        _crown(registry, version, [*row_of(registry, version.model), version.version])
     elif not version.is_champion:
         registry.store.client.set_registered_model_alias(version.model, tag.CHALLENGER, str(version.version))
     elif version.decision is not None:
@@ -151,7 +167,7 @@ def _record(registry: Registry, version: RegisteredVersion, decision: Decision) 
 
 
 def _crown(registry: Registry, version: RegisteredVersion, row: list[int]) -> None:
-    # The row first: if the process dies between the two, the alias, which alone is served, says what was champion, and `_row` believes it.
+    # The row first: if the process dies between the two, the alias, which alone is served, says what was champion, and `row_of` believes it.
     client = registry.store.client
     client.set_registered_model_tag(version.model, CHAMPIONS, json.dumps(row[-_KEPT:]))
     client.set_registered_model_alias(version.model, tag.CHAMPION, str(version.version))
@@ -160,22 +176,10 @@ def _crown(registry: Registry, version: RegisteredVersion, row: list[int]) -> No
         client.delete_registered_model_alias(version.model, tag.CHALLENGER)
 
 
-def _row(registry: Registry, model: str) -> list[int]:
-    """The champions in the order in which they were made so, the present one last."""
-    champion = registry.champion(model)
-    if champion is None:
-        return []
-    tags = registry.store.client.get_registered_model(model).tags
-    row: list[int] = json.loads(tags.get(CHAMPIONS, "[]"))
-    if champion.version in row:
-        return row[: len(row) - row[::-1].index(champion.version)]
-    return [*row, champion.version]
-
-
 def _before(registry: Registry, model: str, row: list[int]) -> int:
     for number in reversed(row[:-1]):
         found = registry.version(model, number)
-        if number != row[-1] and found is not None and found.rolled_back is None:
+        if number != row[-1] and found is not None and found.rolled_back is None and found.pruned is None:
             return number
     raise NothingToRollBack(
         f"{model} has no earlier champion",
@@ -194,5 +198,13 @@ def _existing(registry: Registry, model: str, number: int) -> RegisteredVersion:
             expected=f"one of {', '.join(known)}" if known else "a version that a run has registered",
             found=number,
             remedy="`plinth model list` shows what there is",
+        )
+    if found.pruned is not None:
+        raise ModelMissing(
+            f"the files of {found} were removed",
+            expected="a version whose files are kept",
+            found=f"removed {found.pruned}",
+            where="platform.yaml, training.keep",
+            remedy=f"choose another one of `plinth model list {model}`, or train anew",
         )
     return found

@@ -5,16 +5,19 @@ What belongs here: arguments and printing. What does not: the rules of what may 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table as Grid
+from rich.text import Text
 
-from plinth.platform import load_platform
-from plinth.project import open_project
+from plinth.options import Data, Itself, PlatformFile, project_of, settings_of
+from plinth.project import Project
 from plinth.registry.errors import ModelMissing
 from plinth.registry.registry import Registry
 from plinth.registry.version import RegisteredVersion
@@ -23,11 +26,10 @@ app = typer.Typer(
     no_args_is_help=True, help="Trained models: which versions there are, which one is served, and the way back."
 )
 
-PlatformFile = Annotated[
-    Path | None, typer.Option("--platform", help="Settings; by default the project's platform.yaml.")
-]
-Data = Annotated[Path | None, typer.Option(help="The models that were trained on this data file.")]
 ModelName = Annotated[str, typer.Argument(help="A model, e.g. recommender.")]
+Publish = Annotated[
+    bool, typer.Option(help="Publish at once what the champion says; else the next run or the sensor does.")
+]
 Version = Annotated[int, typer.Argument(min=1, help="A version of `plinth model list`.")]
 _SHORT = 12
 _HIDDEN = ("plinth.contents",)  # for comparing, not for reading
@@ -38,21 +40,25 @@ def list_(
     model: Annotated[str | None, typer.Argument(help="Only this model.")] = None,
     platform: PlatformFile = None,
     data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Show the versions of every model, the newest first, and what was decided about each."""
-    registry = _opened(platform, data)
+    registry = _opened(platform, data, sample)
     names = [model] if model else registry.models()
-    grid = Grid("model", "version", "alias", "registered (UTC)", "digest", "figure that decides", "what was decided")
-    for name in names:
-        versions = registry.versions(name)
-        if model and not versions:
-            raise _unknown(registry, name)
-        for each in versions:
-            grid.add_row(
-                each.model, str(each.version), ", ".join(each.aliases), f"{each.created_at:%Y-%m-%d %H:%M}",
-                each.digest[:_SHORT], _figure(each), _said(each),
-            )  # fmt: skip
-    Console().print(grid if grid.row_count else "No model is registered yet: materialise models/… first (plinth run).")
+    console = Console(highlight=False)
+    found = {name: registry.versions(name) for name in names}
+    if model and not found[model]:
+        raise _unknown(registry, model)
+    if not any(found.values()):
+        console.print("No model is registered yet: materialise models/… first (plinth run).")
+    for each in (version for versions in found.values() for version in versions):
+        # Two lines a version and no grid: in 80 columns, and in a pipe, every word of a grid of seven columns is cut.
+        alias = f"  {', '.join(each.aliases)}" if each.aliases else ""
+        figure = f"  {_figure(each)}" if _figure(each) else ""
+        console.print(
+            Text(f"{each}{alias}  {each.created_at:%Y-%m-%d %H:%M} UTC{figure}  digest {each.digest[:_SHORT]}")
+        )
+        console.print(Padding(Text(_said(each)), (0, 0, 0, 4)))
 
 
 @app.command()
@@ -61,9 +67,10 @@ def show(
     version: Annotated[int | None, typer.Argument(min=1, help="A version; by default the champion.")] = None,
     platform: PlatformFile = None,
     data: Data = None,
+    sample: Itself = False,
 ) -> None:
     """Show all that is known of a version: figures, settings, the tables it was made from, and the decision."""
-    registry = _opened(platform, data)
+    registry = _opened(platform, data, sample)
     found = registry.champion(model) if version is None else registry.version(model, version)
     if found is None:
         raise _unknown(registry, model, version)
@@ -88,26 +95,36 @@ def rollback(
         int | None, typer.Option(min=1, help="The version to return to; by default the champion before.")
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    publish: Publish = True,
     platform: PlatformFile = None,
     data: Data = None,
+    sample: Itself = False,
 ) -> None:
-    """Put an earlier champion back; the version that is taken out comes back by hand only."""
-    registry = _opened(platform, data)
+    """Put an earlier champion back, and publish what it says; the version that is taken out comes back by hand only."""
+    project = project_of(data, sample) if platform is None else None
+    registry = Registry.of(project.platform if project is not None else settings_of(platform, data, sample))
     before = registry.champion(model)
-    now = registry.rollback(model, to, reason=reason)
-    _say_change(before, now)
+    _follow(before, registry.rollback(model, to, reason=reason), project if publish else None)
 
 
 @app.command()
-def promote(model: ModelName, version: Version, platform: PlatformFile = None, data: Data = None) -> None:
-    """Make a version the champion by hand, whatever its figures."""
-    registry = _opened(platform, data)
+def promote(
+    model: ModelName,
+    version: Version,
+    publish: Publish = True,
+    platform: PlatformFile = None,
+    data: Data = None,
+    sample: Itself = False,
+) -> None:
+    """Make a version the champion by hand, whatever its figures, and publish what it says."""
+    project = project_of(data, sample) if platform is None else None
+    registry = Registry.of(project.platform if project is not None else settings_of(platform, data, sample))
     before = registry.champion(model)
-    _say_change(before, registry.promote(model, version))
+    _follow(before, registry.promote(model, version), project if publish else None)
 
 
-def _opened(platform: Path | None, data: Path | None) -> Registry:
-    return Registry.of(load_platform(platform) if platform is not None else open_project(data).platform)
+def _opened(platform: Path | None, data: Path | None, sample: bool) -> Registry:
+    return Registry.of(settings_of(platform, data, sample))
 
 
 def _unknown(registry: Registry, model: str, version: int | None = None) -> ModelMissing:
@@ -122,14 +139,21 @@ def _unknown(registry: Registry, model: str, version: int | None = None) -> Mode
     )
 
 
-def _say_change(before: RegisteredVersion | None, now: RegisteredVersion) -> None:
+def _follow(before: RegisteredVersion | None, now: RegisteredVersion, project: Project | None) -> None:
+    """Says what changed, and brings it to what is served where there is a project to do that in."""
     if before is not None and before.version == now.version:
+        # What it says is published all the same: a publish that failed after an earlier change is made up for so.
         typer.echo(f"{now} is the champion already.")
+    else:
+        typer.echo(f"{now} is the champion" + (f", in the place of version {before.version}." if before else "."))
+    if project is None:
+        typer.echo(
+            "What is served stays as it is until the next publish: the job publish, `plinth run`, or the sensor champion_changes."
+        )
         return
-    typer.echo(f"{now} is the champion" + (f", in the place of version {before.version}." if before else "."))
-    typer.echo(
-        f"The sensor champion_changes passes it on; where it is off, materialise models/{now.model} and what is made from it."
-    )
+    # Named, not imported: jobs stand above this library, and Dagster alone takes more than a second to load.
+    if not importlib.import_module("jobs.publishing").publish_champions(project):
+        raise typer.Exit(1)
 
 
 def _figure(version: RegisteredVersion) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from plinth.registry.content import verify
-from plinth.registry.errors import ModelTampered, RegistryRefused
+from plinth.registry.errors import ModelMissing, ModelTampered, RegistryRefused
 from plinth.registry.runs import FOLDER, PLOTS
 from plinth.registry.store import Store, faults
 from plinth.registry.version import RegisteredVersion
@@ -19,6 +19,13 @@ from plinth.registry.version import RegisteredVersion
 
 def fetch(store: Store, version: RegisteredVersion) -> Path:
     """A local folder with the files of a version; see `Registry.fetch`."""
+    if version.pruned is not None:
+        raise ModelMissing(
+            f"the files of {version} were removed",
+            found=version.pruned,
+            where="platform.yaml, training.keep",
+            remedy=f"choose another version: plinth model list {version.model}",
+        )
     kept = store.root / "fetched" / version.digest
     if kept.is_dir():
         try:
@@ -47,13 +54,18 @@ def plots(store: Store, version: RegisteredVersion) -> dict[str, bytes]:
         return {file.stem: file.read_bytes() for file in files}
 
 
+def folder_of(store: Store, version: RegisteredVersion) -> Path:
+    """Where a local store keeps the files of a version."""
+    # By the run's number and not by the recorded address, which names the folder that the project stood in then.
+    recorded = Path(unquote(urlsplit(version.source).path))
+    return store.root / "artifacts" / Path(*recorded.parts[-4:])
+
+
 def _copy(store: Store, version: RegisteredVersion, scratch: Path) -> Path:
     if not store.is_local:
         with faults(store.uri):
             return Path(store.client.download_artifacts(version.run_id, FOLDER, str(scratch)))
-    # By the run's number and not by the recorded address, which names the folder that the project stood in then.
-    recorded = Path(unquote(urlsplit(version.source).path))
-    here = store.root / "artifacts" / Path(*recorded.parts[-4:])
+    here = folder_of(store, version)
     if not here.is_dir():
         raise ModelTampered(
             f"the files of {version} are gone",

@@ -22,6 +22,7 @@ from plinth.registry.champions import Challenge, challenge, promote, roll_back
 from plinth.registry.content import digest_of, hashes_of
 from plinth.registry.errors import ModelMissing
 from plinth.registry.fetch import fetch, plots
+from plinth.registry.prune import prune
 from plinth.registry.runs import Training, written_run
 from plinth.registry.store import Absent, Store, faults
 from plinth.registry.version import Decision, RegisteredVersion, parse_version
@@ -150,7 +151,9 @@ class Registry:
     def find(self, model: str, *, digest: str | None = None, origin: str | None = None) -> RegisteredVersion | None:
         """The newest version with this digest, or trained from this origin."""
         for each in self.versions(model):
-            if digest in (None, each.digest) and origin in (None, each.origin):
+            # Equal files that were removed cannot be taken in the place of new ones.
+            usable = digest is None or each.pruned is None
+            if usable and digest in (None, each.digest) and origin in (None, each.origin):
                 return each
         return None
 
@@ -181,6 +184,7 @@ class Registry:
         store.
 
         Raises:
+            ModelMissing: its files were removed (`prune`).
             ModelTampered: the files are not those that were registered; nothing of them was opened.
             RegistryUnavailable: the tracking server does not give them.
         """
@@ -206,7 +210,7 @@ class Registry:
             metric: the figure of `version.metrics` that decides.
             evaluated_on: names the snapshot. A version whose own figures are of this snapshot is not evaluated again.
             evaluate: measures the figure of a version on that snapshot; None where today's code cannot use the version any more, which then
-                loses.
+                stays champion until a person decides.
             unfit: why the version must not serve, whatever it is held against; empty where nothing stands against it.
 
         Raises:
@@ -230,6 +234,20 @@ class Registry:
             ModelMissing: there is no version `to`.
         """
         return roll_back(self, model, to, reason)
+
+    def note(self, version: RegisteredVersion, tags: Mapping[str, str]) -> None:
+        """Changes tags of a version that the caller gave, or adds some."""
+        with self.store.lock(), faults(self.store.uri):
+            for name, value in tags.items():
+                self.store.client.set_model_version_tag(version.model, str(version.version), name, value)
+
+    def prune(self, model: str, keep: int) -> Sequence[int]:
+        """Removes the files of old versions, and gives the numbers of those that lost them now. Figures, settings and decisions stay.
+
+        Kept are the newest `keep` versions, the champion, the champion before it, and the challenger. Of a tracking server only the local copies go: its
+        artefacts are its own.
+        """
+        return prune(self, model, keep)
 
     def _ensure_model(self, model: str) -> None:
         try:

@@ -29,7 +29,8 @@ ORIGIN = "plinth.origin"
 EVALUATED_ON = "plinth.evaluated_on"
 ROLLED_BACK = "plinth.rolled_back"
 DECISION = "plinth.decision"
-_OWN = (DIGEST, FILES, INPUTS, METRICS, PARAMETERS, SEED, CODE, ORIGIN, EVALUATED_ON, ROLLED_BACK, DECISION)
+PRUNED = "plinth.pruned"
+_OWN = (DIGEST, FILES, INPUTS, METRICS, PARAMETERS, SEED, CODE, ORIGIN, EVALUATED_ON, ROLLED_BACK, DECISION, PRUNED)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Decision:
         challenger_value, champion_value: the figure of both on the same snapshot; None where there was none to hold.
         champion_version: the version that was champion before; None where there was none.
         evaluated_on: names the snapshot.
+        open: there was nothing to hold it against, and a person has to decide.
     """
 
     promoted: bool
@@ -52,6 +54,7 @@ class Decision:
     champion_value: float | None
     champion_version: int | None
     evaluated_on: str
+    open: bool = False
 
     def as_text(self) -> str:
         """The decision as JSON."""
@@ -80,6 +83,7 @@ class RegisteredVersion:
         decision: the newest decision about it.
         rolled_back: when, and why, it was taken out of service; a version that was is never promoted again but by hand.
         tags: those that the caller gave.
+        pruned: when its files were removed; what is known of it stays.
     """
 
     model: str
@@ -100,6 +104,7 @@ class RegisteredVersion:
     run_id: str
     source: str
     tags: Mapping[str, str]
+    pruned: str | None = None
 
     @property
     def is_champion(self) -> bool:
@@ -134,4 +139,5 @@ def parse_version(found: ModelVersion, aliases: tuple[str, ...]) -> RegisteredVe
         run_id=found.run_id or "",
         source=found.source or "",
         tags={name: value for name, value in tags.items() if name not in _OWN},
+        pruned=tags.get(PRUNED),
     )

@@ -9,9 +9,10 @@ from plinth.online import StoreUnavailable
 from plinth.platform import Platform
 from plinth.registry import Registry
 from plinth.report import ModelLine, OnlineLine
+from plinth.serving.champion import UPLIFT
 from plinth.training.targets import TARGETS
 
-_LISTS, _CUSTOMERS = "recommendations", 3
+_LISTS, _OFFERS, _CUSTOMERS = "recommendations", "promotions", 3
 
 
 def champion_lines(platform: Platform) -> list[ModelLine]:
@@ -39,8 +40,20 @@ def online_line(platform: Platform) -> OnlineLine | None:
             version = store.current()
             if version is None:
                 return None
-            found = store.scan(_LISTS, "", _CUSTOMERS)
+            # Those with an offer first: whoever asks for one of them gets an answer on every path.
+            found = [key for kind in (_OFFERS, _LISTS) for key, _ in store.scan(kind, "", _CUSTOMERS)]
     except StoreUnavailable:
         return None
     published = version.published_at.isoformat(timespec="seconds")
-    return OnlineLine(version.id, published, dict(version.documents), [key for key, _ in found])
+    customers = list(dict.fromkeys(found))[:_CUSTOMERS]
+    why = "" if version.documents.get(_OFFERS) else _why_no_offer(Registry.of(platform))
+    return OnlineLine(version.id, published, dict(version.documents), customers, why)
+
+
+def _why_no_offer(registry: Registry) -> str:
+    champion, newest = registry.champion(UPLIFT), next(iter(registry.versions(UPLIFT)), None)
+    if champion is not None:
+        return "no customer may and should be contacted: budget, limits, consent, or no offer that is worth its cost"
+    if newest is None:
+        return "there is no campaign history with a hold-out, so nobody knows whom an offer moves"
+    return newest.decision.reason if newest.decision is not None else f"{newest} was not compared yet"

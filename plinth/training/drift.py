@@ -48,11 +48,16 @@ SELECT (SELECT sum(known) FROM items) AS rows_known, (SELECT sum(since) FROM ite
        (SELECT sum((s - r) * ln(s / r)) FROM shares) AS psi
 """
 
-# Recall as `plinth.recommend.evaluate` has it: items that were sold before, each once, mean over the customers who got a list.
+# Recall as `plinth.recommend.evaluate` has it: items that were sold before, each once, mean over the customers who got a list. Over at most as many
+# days as the recall at training was measured on, the newest ones: what is bought grows with the days, a list does not, so over more of them recall
+# would fall by itself.
 _HITS = """
-WITH sold AS (SELECT DISTINCT item_code FROM {table} WHERE bought_at < $until),
+WITH newest AS (SELECT date_trunc('day', max(bought_at)) + INTERVAL 1 DAY AS moment FROM {table}),
+spans AS (SELECT greatest($until, moment - to_days({days})) AS start, moment AS stop FROM newest),
+sold AS (SELECT DISTINCT item_code FROM {table}, spans WHERE bought_at < start),
 bought AS (
-    SELECT DISTINCT customer_no AS customer, item_code AS item FROM {table} SEMI JOIN sold USING (item_code) WHERE bought_at >= $until
+    SELECT DISTINCT customer_no AS customer, item_code AS item FROM {table} SEMI JOIN sold USING (item_code), spans
+    WHERE bought_at >= start AND bought_at < stop
 ), lists AS (
     SELECT DISTINCT customer_no AS customer, item_code AS item FROM {lists} WHERE rank <= $k
 ), found AS (
@@ -141,9 +146,14 @@ def moved_since(con: duckdb.DuckDBPyConnection, interactions: TableVersion, unti
 
 
 def hits_since(
-    con: duckdb.DuckDBPyConnection, lists: TableVersion, interactions: TableVersion, until: datetime, k: int
+    con: duckdb.DuckDBPyConnection,
+    lists: TableVersion,
+    interactions: TableVersion,
+    until: datetime,
+    k: int,
+    window_days: int,
 ) -> Hits:
-    """How well lists did that were made of what was known at a moment."""
-    sql = _HITS.format(table=interactions.scan, lists=lists.scan)
+    """How well lists did that were made of what was known at a moment, over the newest days since then, at most so many."""
+    sql = _HITS.format(table=interactions.scan, lists=lists.scan, days=int(window_days))
     customers, recall = con.execute(sql, {"until": until, "k": k}).fetchone() or (0, None)
     return Hits(int(customers), float(recall or 0.0))

@@ -10,15 +10,17 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Profile
 from plinth.registry import Decision, RegisteredVersion, Registry
+from plinth.registry.version import CODE
 from plinth.training.code import code_of
 from plinth.training.contents import contents_of
+from plinth.training.due import SEEN, Watch, seen_until, why_due
 from plinth.training.plots import history
 from plinth.training.target import Desk, NotTrainable, Target, Task, Trained
 
@@ -59,6 +61,7 @@ def train(
     seed: int = SEED,
     reason: str = "",
     run: str = "",
+    only_if_due: bool = False,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
     """One round of a model.
@@ -67,6 +70,7 @@ def train(
         profile: memory and threads; the same number of threads gives the same digest.
         reason: why there is a round, for the record.
         run: who asks, for the record.
+        only_if_due: leaves a model as it is that is not due (`plinth.training.due`); where it is, that is the reason for the record.
         tell: hears what happens.
 
     Raises:
@@ -81,6 +85,16 @@ def train(
     if known is not None and known.decision is not None:
         tell(f"{target.name}: tables, code and seed are those of version {known.version}")
         return work.outcome(known, reason=f"nothing changed since version {known.version} was trained")
+    if known is None and only_if_due:
+        settings = lakehouse.platform.training
+        due = why_due(target, Watch(lakehouse, registry, profile, settings.every_days))
+        if not due:
+            tell(f"{target.name}: not due")
+            newest = next(iter(registry.versions(target.name)), None)
+            found = work.outcome(newest, reason=f"not due: less than {settings.every_days} days of trade, and no drift")
+            return replace(found, inputs=newest.inputs if newest is not None else {})
+        tell(f"{target.name}: due, {due}")
+        work = replace(work, tags={**work.tags, REASON: reason or due})
     try:
         task = target.open(desk)
         if known is not None:
@@ -98,6 +112,10 @@ def train(
     decision = work.challenge(task, version)
     tell(f"{version}: {decision.reason}")
     registered = version.version not in before
+    if not registered:
+        # What training gives today: from now on the next one is due as if it had been trained now.
+        registry.note(version, {**work.seen, CODE: work.code})
+    registry.prune(target.name, lakehouse.platform.training.keep)
     same = "" if registered else f"the model is version {version.version}, byte for byte"
     return work.outcome(version, trained=True, registered=registered, reason=same, decision=decision)
 
@@ -130,6 +148,12 @@ class _Round:
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
+    @cached_property
+    def seen(self) -> dict[str, str]:
+        """Tags that say what was there to learn from."""
+        contents = json.dumps(contents_of(self.desk.versions))
+        return {SEEN: seen_until(self.desk.lakehouse, self.desk.profile), CONTENTS: contents}
+
     def register(self, task: Task, trained: Trained) -> RegisteredVersion:
         """The version of what was trained."""
         self.desk.scratch.mkdir(parents=True, exist_ok=True)
@@ -147,11 +171,7 @@ class _Round:
                 code=self.code,
                 origin=self.origin,
                 evaluated_on=task.snapshot,
-                tags={
-                    **self.tags,
-                    UNTIL: trained.until.isoformat(),
-                    CONTENTS: json.dumps(contents_of(self.desk.versions)),
-                },
+                tags={**self.tags, **self.seen, UNTIL: trained.until.isoformat()},
             )
 
     def challenge(self, task: Task, version: RegisteredVersion) -> Decision:

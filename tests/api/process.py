@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,18 @@ class ApiProcess:
     Args:
         folder: becomes the project's folder.
         url: the online store.
+        command: what starts `plinth`.
         settings: of the section `api`.
     """
 
-    def __init__(self, folder: Path, url: str, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, url: str, *, command: Sequence[str] = (sys.executable, "-m", "plinth.cli"), **settings: Any
+    ) -> None:
         self.folder = folder
+        self.command = command
         self.port = _free_port()
         self.base = f"http://127.0.0.1:{self.port}"
-        (folder / "platform.yaml").write_text(yaml.safe_dump(_platform(url, settings)), encoding="utf-8")
+        (folder / "platform.yaml").write_text(yaml.safe_dump(platform_values(url, settings)), encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
         self.key = ""
 
@@ -42,7 +47,7 @@ class ApiProcess:
         """Starts it, and returns once it answers: ready, or at all."""
         with (self.folder / "out.log").open("wb") as out, (self.folder / "err.log").open("ab") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "plinth.cli", "serve", "--port", str(self.port)],
+                [*self.command, "serve", "--port", str(self.port)],
                 cwd=self.folder,
                 env={**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1", "PLINTH_PLATFORM": ""},
                 stdout=out,
@@ -96,7 +101,8 @@ class ApiProcess:
             return False
 
 
-def _platform(url: str, settings: dict[str, Any]) -> dict[str, Any]:
+def platform_values(url: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The values of `platform.yaml` for a project that only serves."""
     online = {"online_env": "PLINTH_TEST_ONLINE"} if not url.startswith("sqlite") else {"online": url}
     os.environ["PLINTH_TEST_ONLINE"] = url
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -15,6 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.keys.key import new_key
+from api.keys.table import KeyTable
 from tests.api.process import ApiProcess
 from tests.api.published import CUSTOMERS, publish
 
@@ -284,9 +287,57 @@ def test_keys_are_made_listed_rotated_and_revoked_by_command(api: ApiProcess) ->
         status(rotated, 200)
 
 
+@pytest.mark.parametrize("broken", ["damaged", "away"])
+def test_it_starts_beside_a_store_that_does_not_answer_and_serves_it_once_it_does(tmp_path: Path, broken: str) -> None:
+    file = tmp_path / "there" / "online.db"
+    good = tmp_path / "good.db"
+    publish(f"sqlite:///{good}")
+    with sqlite3.connect(good) as con:
+        con.execute("PRAGMA journal_mode = DELETE")
+    con.close()
+    if broken == "damaged":
+        file.parent.mkdir()
+        file.write_bytes(b"no database" * 1000)
+    else:
+        file.parent.write_text("a file in the place of the folder, like a disk that was not mounted")
+    server = ApiProcess(tmp_path, f"sqlite:///{file}", poll_seconds=0.1)
+    try:
+        server.start(ready=False)
+        assert "did not answer" in server.printed() and "starts all the same" in server.printed()
+        assert httpx.get(server.base + "/health/ready").status_code == 503
+        if broken == "away":
+            file.parent.unlink()
+            file.parent.mkdir()
+        good.replace(file)
+        limit = time.monotonic() + 60
+        while httpx.get(server.base + "/health/ready").status_code != 200:
+            assert time.monotonic() < limit, server.printed()
+            time.sleep(0.05)
+    finally:
+        server.kill()
+
+
+def test_where_others_have_keys_it_says_so_and_how_to_ask_all_the_same(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'online.db'}"
+    publish(url)
+    table = KeyTable(url)
+    table.set_up()
+    table.add(new_key("webshop", ["events:write"], rate=1, burst=1, lasts=None).key)
+    table.close()
+    server = ApiProcess(tmp_path, url)
+    try:
+        server.start()
+        said = server.printed()
+        assert "No key is made for trying, since there are others: webshop" in said
+        assert f"curl -H 'Authorization: Bearer plinth_…' {server.base}/v1/customers/" in said
+        assert "plinth key create" in said
+    finally:
+        server.kill()
+
+
 def _environment() -> dict[str, str]:
     import os
 
     from tests.frame.shop import PROJECT
 
-    return {**os.environ, "PYTHONPATH": str(PROJECT), "PLINTH_PLATFORM": "", "COLUMNS": "200"}
+    return {**os.environ, "PYTHONPATH": str(PROJECT), "PLINTH_PLATFORM": ""}

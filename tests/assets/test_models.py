@@ -11,9 +11,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.model_checks import BEATS, IN_RANGE, RECORDED, model_checks
-from assets.models import NOTHING, model_assets, model_key
+from assets.model_checks import BEATS, IN_RANGE, LOST, OPEN, OUTCOME, RECORDED, model_checks
+from assets.models import NOTHING, WHEN_DUE, WHEN_TAG, model_assets, model_key
 from plinth.registry import RegisteredVersion
+from plinth.training.code import code_of
+from plinth.training.due import SEEN, seen_until
 from plinth.training.targets import TARGETS
 from plinth.training.uplift import UpliftTarget
 from resources import platform_resources
@@ -109,6 +111,9 @@ def test_rounds_report_figures_plots_and_the_decision(tmp_path: Path, instance: 
     assert told["digest"] == told["champion_digest"] == data_version(first)
     assert [record.data["table"] for record in told["inputs"].records] == [str(table) for table in SMALL.inputs]
     assert_image(told["plot_figures"])
+    order = list(told)
+    assert order[:3] == ["decision", SMALL.metric, "plot_figures"], "what a person looks for comes first"
+    assert order[-3:] == ["digest", "champion_digest", "files"], "and last what only a search looks for"
     version = shop.registry.champion("recommender")
     assert (
         version is not None and version.tags["plinth.reason"] == "a test" and version.tags["plinth.run"] == first.run_id
@@ -167,6 +172,22 @@ def registered(tmp_path: Path, empty_store: Path) -> tuple[Shop, RegisteredVersi
     return shop, made
 
 
+def test_a_run_that_refreshes_everything_leaves_a_model_that_is_not_due(
+    registered: tuple[Shop, RegisteredVersion], instance: dg.DagsterInstance
+) -> None:
+    shop, made = registered
+    shop.registry.note(
+        made, {SEEN: seen_until(shop.lakehouse, shop.platform.profile()), "plinth.code": code_of(SMALL.packages)}
+    )
+    result = run(shop, instance, tags={WHEN_TAG: WHEN_DUE})
+    assert result.success
+    told = said(result)
+    assert (told["trained"], told["registry_version"], data_version(result)) == (False, made.version, made.digest)
+    assert told["reason"] == "not due: less than 7 days of trade, and no drift"
+    asked = run(shop, instance)
+    assert "not due" not in said(asked)["reason"], "whoever asks for the model itself has decided"
+
+
 def champion(shop: Shop, name: str, value: float, inputs: dict[str, int]) -> RegisteredVersion:
     folder = shop.platform.path(f"saved/{name}")
     folder.mkdir(parents=True)
@@ -185,6 +206,47 @@ def test_checks_hold_after_a_rollback_by_hand(
     found = evaluate(shop, instance)
     assert found[RECORDED].passed and found[RECORDED].metadata["version"].value == 1
     assert found[IN_RANGE].passed and found[IN_RANGE].metadata["version"].value == 1
+
+
+def test_a_challenge_that_was_lost_is_told_in_a_sentence_and_as_lost(
+    registered: tuple[Shop, RegisteredVersion], instance: dg.DagsterInstance
+) -> None:
+    shop, _ = registered
+    champion(shop, "b", 0.4, {})
+    found = evaluate(shop, instance)[BEATS]
+    assert (found.passed, found.metadata[OUTCOME].value) == (False, LOST)
+    assert found.description == (
+        f"{SMALL.metric} 0.4000 does not beat 0.5000 of the champion, version 1, on the same snapshot; version 1 is served"
+    )
+
+
+def test_a_champion_that_was_rolled_back_since_passes_no_longer(
+    registered: tuple[Shop, RegisteredVersion], instance: dg.DagsterInstance
+) -> None:
+    shop, _ = registered
+    champion(shop, "b", 0.6, {})
+    assert evaluate(shop, instance)[BEATS].passed
+    shop.registry.rollback("recommender", reason="complaints")
+    found = evaluate(shop, instance)[BEATS]
+    assert not found.passed
+    assert "version 2 was rolled back" in str(found.description) and "complaints" in str(found.description)
+    assert str(found.description).endswith("version 1 is served")
+    shop.registry.promote("recommender", 2)
+    assert evaluate(shop, instance)[BEATS].passed, "brought back by hand"
+
+
+def test_a_decision_that_waits_for_a_person_is_open(
+    registered: tuple[Shop, RegisteredVersion], instance: dg.DagsterInstance
+) -> None:
+    shop, _ = registered
+    folder = shop.platform.path("saved/b")
+    folder.mkdir(parents=True)
+    (folder / "model.bin").write_text("b")
+    made = register(shop.registry, folder, snapshot="july", metrics={SMALL.metric: 0.9})
+    shop.registry.challenge(made, SMALL.metric, True, "july", evaluate=lambda _: None)
+    found = evaluate(shop, instance)[BEATS]
+    assert (found.passed, found.metadata[OUTCOME].value) == (False, OPEN)
+    assert "plinth model promote recommender 2" in str(found.description)
 
 
 @pytest.mark.parametrize("value", [1.5, -0.1])

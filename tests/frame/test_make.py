@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
+from tests.api.process import ApiProcess
+from tests.api.published import publish
 from tests.frame.shop import PROJECT
 
 make = shutil.which("make")
@@ -48,6 +53,29 @@ def test_a_path_with_blanks_reaches_the_command_whole(tmp_path: Path) -> None:
     (tmp_path / ".venv" / ".core").touch()
     done = run_make(tmp_path, "-n", "run", "DATA=my data/online_retail_ii.parquet")
     assert '--data "my data/online_retail_ii.parquet"' in done.stdout
+
+
+@pytest.mark.slow
+def test_the_command_that_make_writes_starts_the_api_with_several_workers(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    library = tmp_path / ".venv" / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
+    (library / "suite.pth").write_text(f"{sysconfig.get_path('purelib')}\n{PROJECT}\n")
+    written = run_make(tmp_path, ".venv/bin/plinth")
+    assert written.returncode == 0, written.stderr
+    url = f"sqlite:///{tmp_path / 'online.db'}"
+    publish(url)
+    # The processes of several workers run the script once more.
+    server = ApiProcess(
+        tmp_path, url, command=[str(tmp_path / ".venv" / "bin" / "plinth")], workers=2, drain_seconds=0.1
+    )
+    try:
+        server.start()
+        assert server.printed().count("API: http://") == 1
+        with server.client() as client:
+            assert client.get("/v1/customers/1/recommendations").status_code == 200
+        assert server.terminate() in (0, -signal.SIGTERM)
+    finally:
+        server.kill()
 
 
 def test_no_registry_is_named_in_a_file_that_installs() -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 
+from assets.models import WHEN_DUE, WHEN_TAG
 from jobs import asset_jobs
 from tests.frame.shop import Shop
 
@@ -44,6 +45,22 @@ def test_no_job_retries_a_run_whose_asset_failed(shop: Shop) -> None:
     for job in shop.definitions().get_repository_def().get_all_jobs():
         if not job.name.startswith("__"):
             assert job.run_tags["dagster/retry_on_asset_or_op_failure"] == "false"
+
+
+def test_only_the_job_that_refreshes_everything_leaves_models_alone_that_are_not_due(shop: Shop) -> None:
+    groups = ("bronze", "silver", "gold", "features", "models", "serving")
+
+    @dg.multi_asset(specs=[dg.AssetSpec([group, "one"]) for group in groups], can_subset=True)
+    def everything() -> Iterator[dg.MaterializeResult[None]]:
+        yield from ()
+
+    repository = dg.Definitions(assets=[everything], jobs=asset_jobs(groups)).get_repository_def()
+    tagged = {name for name in repository.job_names if WHEN_TAG in repository.get_job(name).run_tags}
+    assert tagged == {"refresh"}
+    result = repository.get_job("refresh").execute_in_process(
+        asset_selection=[dg.AssetKey(["gold", "one"])], raise_on_error=False
+    )
+    assert result.dagster_run.tags[WHEN_TAG] == WHEN_DUE, "also where `plinth run` runs it in its own process"
 
 
 def test_the_night_refreshes_everything(shop: Shop) -> None:

@@ -13,11 +13,12 @@ import dagster as dg
 import pytest
 
 from assets.models import model_assets, model_key
+from plinth.engine import connect
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.tables import TableId
 from plinth.serving.judged import lists_to_judge
 from plinth.training.contents import contents_of
-from plinth.training.drift import Limits, Moved
+from plinth.training.drift import Limits, Moved, hits_since
 from plinth.training.targets import TARGETS
 from plinth.training.work import CONTENTS, UNTIL
 from resources import platform_resources
@@ -159,6 +160,27 @@ def test_lists_that_miss_ask_once_with_both_figures(world: World) -> None:
     assert world.skipped("quality_drift") == "nothing new since the last look"
 
 
+def test_what_is_bought_in_more_days_than_at_training_is_no_drift(world: World) -> None:
+    """Half of a list is bought in any four weeks, and ever more of the items beside it in any longer time."""
+    world.trained(240, recall=0.5)
+    world.published(LISTS.format(shift=0))
+    found = {}
+    for days in (28, 84, 168):
+        world.shop.trade(240 + days)
+        lists = world.shop.lakehouse.open(TableId("serving", "recommendations"))
+        interactions = world.shop.lakehouse.open(TableId("gold", "interactions"))
+        con = connect(world.shop.platform.profile(), extensions=("delta",))
+        until = datetime.fromordinal(FIRST.toordinal() + 240)
+        found[days] = hits_since(con, lists, interactions, until, 20, 28)
+        longer = hits_since(con, lists, interactions, until, 20, days)
+        con.close()
+        assert longer.recall <= found[days].recall + 0.02
+    assert found[168].recall == pytest.approx(found[28].recall, abs=0.05)
+    assert found[168].customers == pytest.approx(found[28].customers, rel=0.2), (
+        "of one window, however many have passed"
+    )
+
+
 def test_lists_are_judged_from_their_own_moment_on_not_from_their_model_s(world: World) -> None:
     world.trained(240)
     # Bought before they were made, though after the model was: that they do not have it is no fault of theirs.
@@ -186,8 +208,8 @@ def test_lists_that_are_made_anew_every_night_are_judged_by_the_oldest_that_is_k
 
 def test_a_handful_of_customers_says_nothing_of_the_lists(world: World) -> None:
     world.trained(240)
-    world.published(LISTS.format(shift=300))
-    world.shop.trade(241)
+    world.published(LISTS.format(shift=300).replace("1120", "1010"))
+    world.shop.trade(268)
     assert world.skipped("quality_drift") == "no limit is passed"
 
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from plinth.cli import app
 from plinth.online import Document, OnlineStore
 
+INPUT = "features/a_view_with_a_long_name"
 PLATFORM = """
 zones: {here: {root: data, clearance: [public, internal]}}
 layers: {bronze: here, silver: here, gold: here, serving: here, ops: here}
@@ -27,21 +28,22 @@ def platform(tmp_path: Path) -> Path:
     with OnlineStore.open(f"sqlite:///{tmp_path / 'online.db'}") as store:
         for number in (1, 2):
             documents = [Document("list", "12347", b'{"n":%d}' % number), Document("model", "m", b"\xff\x00")]
-            store.publish(documents, inputs={"gold/x": str(number)})
+            store.publish(documents, inputs={INPUT: str(number)})
     return file
 
 
 def said(*arguments: str, code: int = 0) -> str:
     """What a command prints."""
-    result = CliRunner().invoke(app, ["online", *arguments], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(app, ["online", *arguments], env={"COLUMNS": "80"})
     assert result.exit_code == code, result.output
     return result.output
 
 
 def test_versions_names_the_one_that_is_served(platform: Path) -> None:
     lines = said("versions", "--platform", str(platform)).splitlines()
-    assert [line for line in lines if "served" in line and "2" in line.split()[1]]
-    assert sum("gold/x" in line for line in lines) == 2
+    assert [line.split("  ")[0] for line in lines if "served" in line] == ["version 2"]
+    # Whole, also in a pipe.
+    assert [line.split()[-2:] for line in lines if "made from" in line] == [[INPUT, "2"], [INPUT, "1"]]
 
 
 def test_rollback_serves_the_version_before_and_show_prints_it_as_the_api_would(platform: Path) -> None:
@@ -64,4 +66,4 @@ def test_what_is_not_there_is_an_error_that_says_what_to_do(platform: Path) -> N
 
 def test_prune_keeps_as_many_as_it_is_told(platform: Path) -> None:
     assert said("prune", "1", "--platform", str(platform)) == "1 versions removed.\n"
-    assert sum("gold/x" in line for line in said("versions", "--platform", str(platform)).splitlines()) == 1
+    assert sum(INPUT in line for line in said("versions", "--platform", str(platform)).splitlines()) == 1

@@ -89,9 +89,20 @@ def test_a_champion_of_another_snapshot_is_evaluated_again(registry: Registry, s
     assert asked == [1], "the challenger's own figure is of this snapshot already"
 
 
-def test_a_champion_that_today_s_code_cannot_use_loses(registry: Registry, save: Save) -> None:
-    assert challenge(registry, register(registry, save("a"), 0.9, snapshot="june"))
-    assert challenge(registry, register(registry, save("b"), 0.1, snapshot="july"), evaluate=lambda _: None)
+@pytest.mark.parametrize("found", [None, math.nan])
+def test_a_champion_that_today_s_code_cannot_judge_stays_until_a_person_decides(
+    registry: Registry, save: Save, found: float | None
+) -> None:
+    assert challenge(registry, register(registry, save("a"), 0.1, snapshot="june"))
+    second = register(registry, save("b"), 0.9, snapshot="july")
+    decision = registry.challenge(second, "recall", True, "july", evaluate=lambda _: found)
+    assert (decision.promoted, decision.open, champion(registry)) == (False, True, 1)
+    assert "plinth model promote recommender 2" in decision.reason
+    challenger = registry.challenger("recommender")
+    assert challenger is not None and challenger.version == 2, "it is kept for the decision"
+    assert challenger.decision is not None and challenger.decision.reason == decision.reason, "on record as well"
+    registry.promote("recommender", 2)
+    assert champion(registry) == 2
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

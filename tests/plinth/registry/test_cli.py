@@ -13,7 +13,8 @@ from plinth.platform import load_platform
 from plinth.registry import Registry
 from tests.plinth.registry.conftest import Save, register
 
-RUN = CliRunner(env={"COLUMNS": "200"})
+# As wide as a pipe, and as the narrowest terminal that one meets.
+RUN = CliRunner(env={"COLUMNS": "80"})
 
 
 @pytest.fixture
@@ -41,7 +42,12 @@ def test_models_are_listed_shown_rolled_back_and_promoted(settings: Path, regist
         registry.challenge(register(registry, save(name), value), "recall", True, "june")
     listed = run(settings, "list")
     assert listed.exit_code == 0, listed.output
-    assert "recall 0.6000 beats 0.5000" in " ".join(listed.output.split()).replace(" │ ", " ")
+    assert "recall 0.6000 beats 0.5000" in " ".join(listed.output.split())
+    assert "…" not in listed.output
+    assert [line.split("  ")[:2] for line in listed.output.splitlines() if line.startswith("recommender")] == [
+        ["recommender version 2", "champion"],
+        ["recommender version 1", f"{registry.versions('recommender')[1].created_at:%Y-%m-%d %H:%M} UTC"],
+    ]
     shown = run(settings, "show", "recommender")
     assert all(
         text in shown.output
