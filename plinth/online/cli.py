@@ -6,7 +6,6 @@ What belongs here: arguments and printing. What does not: the work (`plinth.onli
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,7 +28,7 @@ app = typer.Typer(
 @app.command()
 def versions(platform: PlatformFile = None, data: Data = None, sample: Itself = False) -> None:
     """List the versions that are kept, the newest first; the one that readers see is marked."""
-    with _opened(platform, data, sample, read_only=True) as store:
+    with _opened(settings_of(platform, data, sample), read_only=True) as store:
         current, kept = store.current(), store.versions()
     console = Console(highlight=False)
     if not kept:
@@ -53,9 +52,10 @@ def rollback(
     sample: Itself = False,
 ) -> None:
     """Serve an older version, from now on and until the next publish; its offers only for those who consent today."""
-    with _opened(platform, data, sample) as store:
+    settings = settings_of(platform, data, sample)
+    with _opened(settings) as store:
         before = store.current()
-        _withhold(settings_of(platform, data, sample), store)
+        _withhold(settings, store)
         found = store.rollback(to)
     typer.echo(
         f"Version {found.id} of {_time(found.published_at)} UTC is served now"
@@ -67,9 +67,10 @@ def rollback(
 @app.command()
 def withhold(platform: PlatformFile = None, data: Data = None, sample: Itself = False) -> None:
     """Hold the served offers against the newest silver/customers now; serving/withheld_offers does so in every run."""
-    with _opened(platform, data, sample) as store:
+    settings = settings_of(platform, data, sample)
+    with _opened(settings) as store:
         store.set_up()
-        _withhold(settings_of(platform, data, sample), store)
+        _withhold(settings, store)
 
 
 @app.command()
@@ -83,7 +84,7 @@ def show(
     sample: Itself = False,
 ) -> None:
     """Print one document as the API would send it, or the first keys of a kind."""
-    with _opened(platform, data, sample, read_only=True) as store:
+    with _opened(settings_of(platform, data, sample), read_only=True) as store:
         if key is None:
             for name, found in store.scan(kind, None, limit, version):
                 typer.echo(f"{name!r}: {len(found):,} bytes")
@@ -109,7 +110,7 @@ def prune(
     sample: Itself = False,
 ) -> None:
     """Take away old versions; the one that is served always stays."""
-    with _opened(platform, data, sample) as store:
+    with _opened(settings_of(platform, data, sample)) as store:
         typer.echo(f"{store.prune(keep)} versions removed.")
 
 
@@ -125,7 +126,7 @@ def erase(
     from plinth.online.erase import erase as work
 
     settings = settings_of(platform, data, sample)
-    with _opened(platform, data, sample) as store:
+    with _opened(settings) as store:
         found = work(Lakehouse(settings), store, customer)
     typer.echo(
         f"{found.in_store:,} events removed from the store, {found.in_bronze:,} from bronze/online_events. Older versions of the table keep "
@@ -133,10 +134,10 @@ def erase(
     )
 
 
-def _opened(platform: Path | None, data: Path | None, sample: bool, *, read_only: bool = False) -> OnlineStore:
+def _opened(settings: Platform, *, read_only: bool = False) -> OnlineStore:
     from plinth.online.store import OnlineStore
 
-    return OnlineStore.of(settings_of(platform, data, sample), read_only=read_only)
+    return OnlineStore.of(settings, read_only=read_only)
 
 
 def _withhold(settings: Platform, store: OnlineStore) -> None:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from plinth.engine import connect
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse
-from plinth.online import OnlineStore
 from plinth.platform import Profile
 from plinth.serving.documents import OFFERS, PLAN
 from plinth.serving.plan import CUSTOMERS
 
 if TYPE_CHECKING:
     import duckdb
+
+    from plinth.online import OnlineStore
 
 _ALLOWED = """
 SELECT customer_no::VARCHAR FROM {people} GROUP BY customer_no
