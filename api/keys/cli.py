@@ -6,16 +6,18 @@ What belongs here: arguments and printing. What does not: what a key is (`api.ke
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
 from api.keys.key import SCOPES, Key, new_key, span_of
-from api.keys.table import KeyTable
 from plinth.options import Data, Itself, project_of
 from plinth.platform import Platform
+
+if TYPE_CHECKING:
+    from api.keys.table import KeyTable
 
 app = typer.Typer(no_args_is_help=True, help="Keys of the API: who may ask for what.")
 
@@ -88,6 +90,8 @@ def revoke(identity: Identity, data: Data = None, sample: Itself = False) -> Non
 
 
 def _table(platform: Platform) -> KeyTable:
+    from api.keys.table import KeyTable
+
     table = KeyTable(platform.online_url())
     table.set_up()
     return table
