@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from plinth.features import load_views, now_of, snapshot
+from plinth.features import load_views, snapshot
 from plinth.features.store import materialise, refresh
 from plinth.sample import SampleSpec, advance, write_sample
 
@@ -62,7 +62,6 @@ def a_line(house: House) -> tuple[int, int, str]:
 
 def test_no_view_knows_of_a_line_before_it_was_booked(house: House) -> None:
     _, customer, _ = a_line(house)
-    assert now_of(house.lakehouse, VIEWS.view("customer")) < AFTERWARDS, (
         "contacts of the days to come are planned already"
     )
     before = {view: rows(house, view, MONDAY) for view in VIEWS.views}
