@@ -62,8 +62,6 @@ def a_line(house: House) -> tuple[int, int, str]:
 
 def test_no_view_knows_of_a_line_before_it_was_booked(house: House) -> None:
     _, customer, _ = a_line(house)
-        "contacts of the days to come are planned already"
-    )
     before = {view: rows(house, view, MONDAY) for view in VIEWS.views}
     item = house.one("SELECT min(item_code) FROM {silver/invoice_lines} WHERE line_type = 'sale'")[0]
     change(
