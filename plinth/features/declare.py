@@ -59,6 +59,7 @@ class FeatureSource(_Strict):
         known_time: when it was known here; an expression. By default the event time. A row without either never counts.
         window: how far back rows count, such as `730d`; all of them by default.
         scope: entity columns by which the rows may be narrowed when only some entities are asked for. Empty where the rows of others count too.
+        ahead: rows may be dated ahead of what has happened, as planned contacts are: they do not say how far the data reach.
     """
 
     table: str
@@ -68,6 +69,7 @@ class FeatureSource(_Strict):
     known_time: str | None = None
     window: timedelta | None = None
     scope: tuple[str, ...] = ()
+    ahead: bool = False
 
     @field_validator("table")
     @classmethod
@@ -155,6 +157,8 @@ class FeatureView(_Strict):
             raise ValueError(f"features.{min(doubled)}: an entity column has this name already")
         for name, source in self.sources.items():
             _source_fits(name, source, self.entity)
+        if all(source.ahead for source in self.sources.values()):
+            raise ValueError("sources: one that is not ahead is expected, to tell how far the data reach")
         for name, feature in self.features.items():
             if feature.rows not in rows:
                 raise ValueError(

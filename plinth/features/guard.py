@@ -153,7 +153,7 @@ def _check(view: FeatureView, where: str, sql: str, known: Sequence[str]) -> Non
     _check_choice(trees[0], place)
 
 
-def _check_choice(tree: exp.Expr, place: str) -> None:
+def _check_choice(tree: exp.Query, place: str) -> None:
     """Refuses taking some rows by chance or by the order that they happen to have."""
     from sqlglot import exp
 

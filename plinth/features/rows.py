@@ -54,7 +54,7 @@ class Inputs:
         }
 
     def newest(self, con: duckdb.DuckDBPyConnection, until: datetime) -> tuple[datetime, datetime] | None:
-        """The first and the last instant at which a row happened and was known; None where there is no row.
+        """The first and the last instant at which a row happened and was known, of sources that are not ahead; None where there is no row.
 
         Args:
             until: rows from then on are left out: a slip of the keyboard in a date must not move the end of what is known.
@@ -62,7 +62,8 @@ class Inputs:
         times = " UNION ALL ".join(
             f"SELECT min(greatest(event_time, known_time)) AS low, max(greatest(event_time, known_time)) AS high FROM {rows} "
             f"WHERE event_time < {instant(until)} AND known_time < {instant(until)} AND isfinite(event_time) AND isfinite(known_time)"
-            for rows in self.rows().values()
+            for name, rows in self.rows().items()
+            if not self.view.sources[name].ahead
         )
         low, high = con.execute(f"SELECT min(low), max(high) FROM ({times})").fetchone() or (None, None)
         return None if low is None or high is None else (low, high)
@@ -160,7 +161,7 @@ def end_of(day: date) -> datetime:
 def now_of(lakehouse: Lakehouse, view: FeatureView) -> datetime:
     """The instant at which everything that the lakehouse holds for a view has just happened and become known.
 
-    Rows from the future by the clock of the wall, whose dates must be wrong, move it nowhere and do not count.
+    Rows from the future by the clock of the wall, whose dates must be wrong, move it nowhere and do not count; nor do planned ones.
 
     Raises:
         TableMissing: a table of the view has not been made yet, or has no row.

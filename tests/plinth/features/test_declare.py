@@ -62,6 +62,7 @@ def test_an_unknown_key_is_named_with_the_allowed_ones_and_the_probable_one(shop
         (lambda view: view["features"]["spent"].pop("description"), "features.spent.description", "required"),
         (lambda view: view.update(queries={"sales": "SELECT 1"}), "queries.sales", "already"),
         (lambda view: view.update(refresh_weeks=0), "refresh_weeks", "1"),
+        (lambda view: view["sources"]["sales"].update(ahead=True), "sources", "how far the data reach"),
     ],
 )
 def test_a_wrong_value_is_refused_at_its_place_with_what_would_be_right(

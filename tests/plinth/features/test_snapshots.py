@@ -59,6 +59,22 @@ def test_a_row_of_the_future_by_the_wall_clock_makes_no_weeks_up_to_it(shop: Fea
     assert now_of(shop.lakehouse, shop.views.view("buyer")) == START + timedelta(days=13, microseconds=1)
 
 
+def test_rows_that_are_planned_ahead_do_not_say_how_far_the_data_reach(shop: FeatureShop) -> None:
+    values = declaration()
+    sources = values["views"]["buyer"]["sources"]
+    sources["sales"]["where"] = "item <> 'PLANNED'"
+    sources["plans"] = {**sources["sales"], "where": "item = 'PLANNED'", "ahead": True}
+    values["views"]["buyer"]["features"]["plans"] = {
+        "from": "plans", "expression": "count(*)", "type": "long", "default": 0, "description": "Plans.",
+    }  # fmt: skip
+    shop.declare(values)
+    planned = [(2000 + number, 1, "PLANNED", 0.0, at, at) for number, at in enumerate([START, datetime(2024, 1, 30)])]
+    shop.sell([*daily(14), *planned])
+    assert make(shop) == [date(2024, 1, 8), date(2024, 1, 15)]
+    assert now_of(shop.lakehouse, shop.views.view("buyer")) == START + timedelta(days=13, microseconds=1)
+    assert [row["plans"] for row in shop.rows() if row["who"] == 1] == [1, 1]
+
+
 def test_a_view_without_any_row_yet_is_an_empty_table_and_not_a_failure(shop: FeatureShop) -> None:
     shop.sell([])
     done = refresh(shop.lakehouse, shop.views, "buyer", today=TODAY)
