@@ -91,7 +91,8 @@ class Worker:
             if task is not None:
                 task.cancel()
         await asyncio.to_thread(self._writer.close)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        # A connection that is closed while a thread reads from it ends the process. A read that hangs ends after the store's seconds.
+        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
         self.store.close()
         self.keys.close()
         self.log.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -144,6 +145,29 @@ def test_no_event_is_even_written_while_the_store_counts_as_away(served: Served)
     problem(served.client.post("/v1/events", json=EVENT), 503, "store-unavailable")
     with OnlineStore.open(served.url) as store:
         assert store.events() == []
+
+
+def test_a_worker_that_ends_closes_no_connection_under_a_thread_that_reads(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    reading = threading.Event()
+    for served in serve_here(store_url, tmp_path):
+        store = served.application.worker.store
+        current, close = store.current, store.close
+
+        def slow(current: Callable[[], object] = current) -> object:
+            seen.append("begun")
+            reading.set()
+            time.sleep(0.3)
+            seen.append("read")
+            return current()
+
+        monkeypatch.setattr(store, "close", lambda close=close: (seen.append("closed"), close()))
+        monkeypatch.setattr(store, "current", slow)
+        assert reading.wait(30)
+    before = seen[: seen.index("closed")]
+    assert before.count("begun") == before.count("read") > 0
 
 
 def test_a_file_that_is_locked_refuses_events_and_still_answers(store_url: str, tmp_path: Path) -> None:
