@@ -60,7 +60,7 @@ def documents(customers: int, items: int) -> Iterator[Document]:
             {"promotion": f"P-{each}", "name": "Summer garden", "type": "percent_off", "starts_on": "2026-08-01",
              "ends_on": "2026-08-14", "expected_profit": 1.84} for each in range(3)
         ]  # fmt: skip
-        yield _document("promotions", name, {"customer": name, "offers": offers})
+        yield _document("promotions", name, {"customer": name, "planned_on": "2026-08-01", "offers": offers})
         values = {f"feature_{each}": round(number / (each + 1), 4) for each in range(40)}
         yield _document(
             "features", name, {"customer": name, "as_of": "2026-07-27", "features": {"customer_rfm": values}}
