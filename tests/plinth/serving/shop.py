@@ -32,10 +32,6 @@ from plinth.serving.lists import Setting
 
 # Enough for a plan to be asked for; there is no campaign to learn an uplift from.
 _OF_PLANS = {
-    TableId("silver", "invoice_lines"): (
-        "SELECT 100 AS customer_no, 'A' AS invoice_no, 'I001' AS item_code, TIMESTAMP '2024-06-01 10:00' AS invoiced_at, 1 AS quantity, "
-        "9.5::DECIMAL(12, 4) AS unit_price, 'sale' AS line_type, 'goods' AS item_kind"
-    ),
     TableId("silver", "customers"): (
         "SELECT * FROM (VALUES (100, true, true, true, true, 1970), (101, false, true, true, true, 1980)) "
         "t(customer_no, has_marketing_consent, is_active, has_email, has_phone, birth_year)"
@@ -56,7 +52,8 @@ _OF_PURCHASES = {
         "1::INTEGER AS quantity FROM {events}"
     ),
     TableId("silver", "invoice_lines"): (
-        "SELECT row_number() OVER (ORDER BY time, basket, item) AS line_id, basket AS invoice_no FROM {events}"
+        "SELECT row_number() OVER (ORDER BY time, basket, item) AS line_id, basket AS invoice_no, customer::INTEGER AS customer_no, item AS item_code, "
+        "time AS invoiced_at, 1 AS quantity, 9.5::DECIMAL(12, 4) AS unit_price, 'sale' AS line_type, 'goods' AS item_kind FROM {events}"
     ),
     TableId("gold", "customer_orders"): (
         "SELECT customer::INTEGER AS customer_no, basket AS order_no, min(time) AS ordered_at, min(country) AS country, "
