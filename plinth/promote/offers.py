@@ -125,15 +125,24 @@ def offer_money(
     """
     _complete(candidates, promotions, terms)
     value = np.maximum(numbers(candidates, "order_value"), 0)
-    place = {number: row for row, number in enumerate(promotions["promotion_id"].to_pylist())}
-    of_row = np.array([place[number] for number in candidates["promotion_id"].to_pylist()], dtype=np.int64)
-    percent, amount = (np.nan_to_num(numbers(promotions, n))[of_row] for n in ("discount_percent", "discount_amount"))
-    shipping = np.array([name == "free_shipping" for name in promotions["promotion_type"].to_pylist()])[of_row]
-    offer = value * percent / 100 + np.minimum(amount, value) + shipping * terms.shipping_cost
     contact = np.array([terms.contact_cost[channel] for channel in candidates["channel"].to_pylist()], dtype=np.float64)
     effect = numbers(candidates, "uplift") if uplift is None else uplift
     redeemed = numbers(candidates, "redemption") if redemption is None else redemption
-    return OfferMoney(effect * value * terms.margin, redeemed * offer + contact)
+    return OfferMoney(effect * value * terms.margin, redeemed * offer_costs(candidates, promotions, terms) + contact)
+
+
+def offer_costs(pairs: pa.Table, promotions: pa.Table, terms: PlanTerms) -> Array:
+    """What the offer of each pair costs when it is redeemed with the customer's expected order.
+
+    Args:
+        pairs: promotion_id, order_value; every promotion is in the other table.
+    """
+    value = np.maximum(numbers(pairs, "order_value"), 0)
+    place = {number: row for row, number in enumerate(promotions["promotion_id"].to_pylist())}
+    of_row = np.array([place[number] for number in pairs["promotion_id"].to_pylist()], dtype=np.int64)
+    percent, amount = (np.nan_to_num(numbers(promotions, n))[of_row] for n in ("discount_percent", "discount_amount"))
+    shipping = np.array([name == "free_shipping" for name in promotions["promotion_type"].to_pylist()])[of_row]
+    return np.asarray(value * percent / 100 + np.minimum(amount, value) + shipping * terms.shipping_cost)
 
 
 def order_values(con: duckdb.DuckDBPyConnection, orders: str, *, at: object, weight: float = 3.0) -> pa.Table:
@@ -154,6 +163,20 @@ def order_values(con: duckdb.DuckDBPyConnection, orders: str, *, at: object, wei
         FROM own c, shop s ORDER BY c.customer""",
         {"at": at, "weight": weight},
     ).to_arrow_table()
+
+
+def with_order_values(table: pa.Table, values: pa.Table) -> pa.Table:
+    """The expected order value beside each customer_no; who never ordered is worth what half of all customers are worth at least.
+
+    Args:
+        values: of `order_values`.
+    """
+    import pyarrow as pa
+
+    known = dict(zip(values["customer_no"].to_pylist(), numbers(values, "order_value").tolist(), strict=True))
+    typical = float(np.median(list(known.values()))) if known else 0.0
+    found = [known.get(customer, typical) for customer in table["customer_no"].to_pylist()]
+    return table.append_column("order_value", pa.array(found, pa.float64()))
 
 
 def margin_share(con: duckdb.DuckDBPyConnection, catalogue: str) -> float | None:

@@ -36,7 +36,7 @@ INPUTS = (LINES, CATALOG, CUSTOMERS, CONTACTS, PROMOTIONS)
 
 _MONEY = ("order_value", "expected_gain", "expected_cost", "expected_profit")
 _SHARES = ("untreated", "uplift", "redemption")
-_CODE = "2"
+_CODE = "3"
 """Grows when the same model and tables give another plan."""
 
 
@@ -130,6 +130,7 @@ def _plan(
     from plinth.promote.candidates import find_candidates
     from plinth.promote.offers import PlanTerms, margin_share, plannable_offers
     from plinth.promote.plan import plan_promotions
+    from plinth.promote.spent import spent_so_far
     from plinth.promote.trial import Shop
 
     terms = PlanTerms.of(settings, margin_share(con, "catalogue"))
@@ -139,8 +140,9 @@ def _plan(
     made = con.execute(
         "SELECT customer_no, contacted_on FROM contacts WHERE trial_group = 'treatment'"
     ).to_arrow_table()
+    spent = {number: each.cost for number, each in spent_so_far(con, Shop(), model, offers, terms, on=day).items()}
     plan = plan_promotions(
-        candidates.table, offers, customers, on=day, terms=terms, contacts=made, draws=candidates.draws
+        candidates.table, offers, customers, on=day, terms=terms, contacts=made, spent=spent, draws=candidates.draws
     )
     return plan.table, plan.summary
 

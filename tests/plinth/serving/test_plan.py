@@ -20,8 +20,8 @@ from plinth.promote.uplift import Candidate
 from plinth.promotion_settings import Promotions
 from plinth.serving.champion import UPLIFT
 from plinth.serving.examine import without_consent
+from plinth.serving.plan import CONTACTS, _open, make_promotion_plan, served_policy
 from plinth.serving.plan import INPUTS as TABLES
-from plinth.serving.plan import _open, make_promotion_plan, served_policy
 from plinth.serving.policy import BY_AVERAGE, BY_UPLIFT, NOBODY
 from plinth.serving.publish import publish
 from plinth.serving.sample import compare
@@ -182,6 +182,23 @@ def test_the_terms_of_the_platform_are_kept_and_other_terms_are_another_plan(sho
         shop.lakehouse, frugal.served.version.id, "SELECT max(abs(expected_gain - uplift * order_value * 0.9)) FROM t"
     )
     assert gains[0][0] < 0.001
+
+
+def test_a_promotion_that_runs_has_only_the_rest_of_its_budget(shop: Shop) -> None:
+    campaigns(shop)
+    learn(shop)
+    untouched = make_promotion_plan(shop.setting).summary
+    assert untouched is not None and (untouched.spent, untouched.contacts > 0) == (0, True)
+    file = shop.folder / "campaign_contacts.parquet"
+    shop.write(
+        CONTACTS,
+        f"SELECT *, CASE WHEN is_redeemed THEN contacted_on + 2 END AS redeemed_on FROM read_parquet('{file}') UNION ALL "
+        "SELECT 5, 100 + i, DATE '2024-05-30', 'email', 'treatment', true, DATE '2024-05-30' FROM range(140) t(i)",
+    )
+    running = make_promotion_plan(shop.setting)
+    assert running.summary is not None
+    assert running.summary.spent == pytest.approx(140 * (0.02 + 1.0)), "each contact, and a pound for each redemption"
+    assert 0 < running.summary.cost <= 150 - running.summary.spent < untouched.cost
 
 
 def test_whoever_takes_consent_back_is_not_in_the_next_plan(shop: Shop) -> None:
