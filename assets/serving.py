@@ -128,6 +128,7 @@ def _plan(platform: Platform) -> dg.AssetsDefinition:
                 **served_metadata(outcome.served),
                 "policy": outcome.policy,
                 "policy_reason": outcome.reason,
+                **({"offers_left_out": ", ".join(outcome.left_out)} if outcome.left_out else {}),
                 **{f"plan/{name}": value for name, value in figures.items()},
             },
             data_version=dg.DataVersion(outcome.served.version.content),

@@ -30,7 +30,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.execute(_SCHEMA)
         connection.executemany(
-            "INSERT INTO promotions VALUES (?, 'offer', ?, ?, NULL, ?, ?, 900)",
+            "INSERT INTO promotions VALUES (?, 'offer', ?, ?, NULL, ?, ?, 900, NULL)",
             [
                 (
                     n,
@@ -67,7 +67,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 
 _SCHEMA = """
 CREATE TABLE promotions (promotion_id INTEGER, promotion_name VARCHAR, promotion_type VARCHAR, discount_percent DECIMAL(5, 2),
-    discount_amount DECIMAL(5, 2), starts_on DATE, ends_on DATE, budget DECIMAL(12, 2));
+    discount_amount DECIMAL(5, 2), starts_on DATE, ends_on DATE, budget DECIMAL(12, 2), minimum_value DECIMAL(10, 2));
 CREATE TABLE customers (customer_no INTEGER, birth_year INTEGER, has_marketing_consent BOOLEAN, is_active BOOLEAN, has_email BOOLEAN, has_phone BOOLEAN);
 CREATE TABLE contacts (customer_no INTEGER, promotion_id INTEGER, contacted_on DATE, channel VARCHAR, trial_group VARCHAR, is_redeemed BOOLEAN,
     redeemed_on DATE);

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from plinth.engine import connect
+from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import TableId
 from plinth.promote import UpliftSettings, train_uplift
 from plinth.promote.learners import LINEAR
@@ -20,7 +21,7 @@ from plinth.promote.uplift import Candidate
 from plinth.promotion_settings import Promotions
 from plinth.serving.champion import UPLIFT
 from plinth.serving.examine import without_consent
-from plinth.serving.plan import CONTACTS, _open, make_promotion_plan, served_policy
+from plinth.serving.plan import CONTACTS, PROMOTIONS, _open, make_promotion_plan, served_policy
 from plinth.serving.plan import INPUTS as TABLES
 from plinth.serving.policy import BY_AVERAGE, BY_UPLIFT, NOBODY
 from plinth.serving.publish import publish
@@ -93,7 +94,7 @@ def campaigns(shop: Shop, lift: float = 0.0) -> None:
         TableId("silver", "promotions"),
         "SELECT i AS promotion_id, 'OFFER ' || i AS promotion_name, CASE i % 2 WHEN 0 THEN 'percent_off' ELSE 'amount_off' END AS promotion_type, "
         "CASE i % 2 WHEN 0 THEN 10.0 END::DECIMAL(5, 2) AS discount_percent, CASE i % 2 WHEN 1 THEN 1.0 END::DECIMAL(5, 2) AS discount_amount, "
-        "DATE '2024-01-01' + (30 * i)::INTEGER AS starts_on, DATE '2024-01-01' + (30 * i + 13)::INTEGER AS ends_on, 150.0::DECIMAL(12, 2) AS budget "
+        "DATE '2024-01-01' + (30 * i)::INTEGER AS starts_on, DATE '2024-01-01' + (30 * i + 13)::INTEGER AS ends_on, 150.0::DECIMAL(12, 2) AS budget, NULL::DECIMAL(10, 2) AS minimum_value "
         "FROM range(1, 6) t(i)",
     )
 
@@ -199,6 +200,20 @@ def test_a_promotion_that_runs_has_only_the_rest_of_its_budget(shop: Shop) -> No
     assert running.summary is not None
     assert running.summary.spent == pytest.approx(140 * (0.02 + 1.0)), "each contact, and a pound for each redemption"
     assert 0 < running.summary.cost <= 150 - running.summary.spent < untouched.cost
+
+
+def test_an_announced_promotion_of_unknown_cost_is_not_planned_but_told(shop: Shop) -> None:
+    campaigns(shop)
+    learn(shop)
+    promotions = rows_of(shop.lakehouse.open(PROMOTIONS))
+    assert make_promotion_plan(shop.setting).left_out == ()
+    shop.write(
+        PROMOTIONS,
+        f"FROM {promotions} UNION ALL SELECT 9, 'RIDDLE', 'unknown', NULL, NULL, DATE '2024-06-01', DATE '2024-06-14', 150, NULL",
+    )
+    planned = make_promotion_plan(shop.setting)
+    assert planned.left_out == ("9 RIDDLE (unknown)",)
+    assert rows(shop.lakehouse, planned.served.version.id, "SELECT DISTINCT promotion_id FROM t") == [(5,)]
 
 
 def test_whoever_takes_consent_back_is_not_in_the_next_plan(shop: Shop) -> None:
