@@ -84,7 +84,8 @@ def make_promotion_plan(setting: Setting) -> Planned:
         policy = Policy(NOBODY, "nobody ever ordered")
         if day is not None:
             policy = policy_of(con, setting.registry, champion, setting.profile, on=day)
-        rows, summary, left_out = [], None, ()
+        rows, summary = [], None
+        left_out: tuple[str, ...] = ()
         if day is not None and policy.model is not None:
             left_out = unpriced_offers(con, "promotions", on=day)
             table, summary = _plan(con, platform.promotions, policy.model, day)
