@@ -24,11 +24,13 @@ from plinth.serving.features import customer_views
 from plinth.serving.lists import Setting, make_popular_items, make_recommendations, make_similar_items
 from plinth.serving.plan import CUSTOMERS, make_promotion_plan, plan_code
 from plinth.serving.plan import INPUTS as PLAN_INPUTS
+from plinth.serving.propensity import LINES, make_purchase_propensity
 from plinth.serving.publish import Published, publish
 from plinth.serving.standing import INPUTS
 from plinth.serving.tables import (
     POPULAR_ITEMS,
     PROMOTION_PLAN,
+    PURCHASE_PROPENSITY,
     RECOMMENDATIONS,
     SERVING_TABLES,
     SIMILAR_ITEMS,
@@ -82,7 +84,13 @@ def profile_of(platform: Platform) -> str:
 
 def serving_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
     """The serving tables, and the publication of what they hold."""
-    return [*(_table(made, platform) for made in MADE), _plan(platform), _withheld(platform), _online(platform)]
+    return [
+        *(_table(made, platform) for made in MADE),
+        _plan(platform),
+        _propensity(platform),
+        _withheld(platform),
+        _online(platform),
+    ]
 
 
 def _table(made: Made, platform: Platform) -> dg.AssetsDefinition:
@@ -135,6 +143,27 @@ def _plan(platform: Platform) -> dg.AssetsDefinition:
         )
 
     definition: dg.AssetsDefinition = planned
+    return definition
+
+
+def _propensity(platform: Platform) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=serving_key(PURCHASE_PROPENSITY),
+        deps=[dg.AssetKey(["models", "propensity"]), dg.AssetKey([LINES.layer, LINES.name])],
+        description=f"{PURCHASE_PROPENSITY.description} Empty without a champion; the metadata say why. For SQL: no document is made of it.",
+        **_told(PURCHASE_PROPENSITY, platform),
+    )
+    def scored(
+        context: dg.AssetExecutionContext, lakehouse: LakehouseResource, registry: RegistryResource
+    ) -> dg.MaterializeResult[None]:
+        with dagster_faults(context):
+            outcome = make_purchase_propensity(_setting(platform, lakehouse, registry, context.run.run_id))
+        return dg.MaterializeResult(
+            metadata={**served_metadata(outcome.served), "reason": outcome.reason},
+            data_version=dg.DataVersion(outcome.served.version.content),
+        )
+
+    definition: dg.AssetsDefinition = scored
     return definition
 
 
