@@ -5,18 +5,17 @@ version is (`plinth.online`), and the checks (`assets.serving_checks`).
 """
 
 # No postponed annotations here: Dagster reads that of a `Config` argument as it stands.
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.metadata import RawMetadataValue
 
 from assets.automation import downstream_condition
 from assets.columns import CLASSIFICATION_TAG
 from assets.faults import dagster_faults
+from assets.serving_metadata import published_metadata, served_metadata, table_metadata
 from plinth.lakehouse.tables import Lakehouse
-from plinth.online import OnlineVersion
 from plinth.platform import Platform
 from plinth.serving.catalogue import OWNER
 from plinth.serving.consents import withhold_offers
@@ -25,7 +24,7 @@ from plinth.serving.lists import Setting, make_popular_items, make_recommendatio
 from plinth.serving.plan import CUSTOMERS, make_promotion_plan, plan_code
 from plinth.serving.plan import INPUTS as PLAN_INPUTS
 from plinth.serving.propensity import LINES, make_purchase_propensity
-from plinth.serving.publish import Published, publish
+from plinth.serving.publish import publish
 from plinth.serving.standing import INPUTS
 from plinth.serving.tables import (
     POPULAR_ITEMS,
@@ -178,50 +177,10 @@ def _told(table: ServingTable, platform: Platform) -> dict[str, Any]:
         "owners": [OWNER],
         "kinds": {"deltalake", "duckdb"},
         "tags": {"plinth/zone": platform.layers[table.id.layer], CLASSIFICATION_TAG: "internal"},
-        "metadata": _table_metadata(table, platform),
+        "metadata": table_metadata(table, platform),
         "pool": f"{GROUP}/{table.name}",
         "op_tags": {PROFILE_TAG: profile_of(platform)},
         "automation_condition": downstream_condition(),
-    }
-
-
-def _table_metadata(table: ServingTable, platform: Platform) -> dict[str, RawMetadataValue]:
-    columns = [
-        dg.TableColumn(
-            column.name,
-            column.type,
-            column.comment,
-            dg.TableColumnConstraints(
-                nullable=column.name not in table.key,
-                other=[f"key ({', '.join(table.key)})"] if column.name in table.key else [],
-            ),
-            {CLASSIFICATION_TAG: column.classification},
-        )
-        for column in table.columns
-    ]
-    return {
-        "dagster/table_name": str(table.id).replace("/", "."),
-        "dagster/storage_kind": "delta",
-        "dagster/uri": Lakehouse(platform).uri_of(table.id),
-        "dagster/column_schema": dg.TableSchema(columns),
-    }
-
-
-def served_metadata(served: Served) -> dict[str, RawMetadataValue]:
-    """What the making of a serving table reports."""
-    return {
-        "dagster/row_count": served.version.rows,
-        "changed": served.changed,
-        "computed": served.computed,
-        "delta_version": served.version.version,
-        "content": served.version.content,
-        "inserted": served.counts.inserted,
-        "updated": served.counts.updated,
-        "deleted": served.counts.deleted,
-        "bytes": served.version.size,
-        "seconds": served.seconds,
-        "made_from": dg.MetadataValue.json(dict(served.version.state.inputs)),
-        **({"known_until": until} if (until := served.version.state.watermark) is not None else {}),
     }
 
 
@@ -303,26 +262,3 @@ def _published_condition(features: Sequence[dg.AssetKey]) -> dg.AutomationCondit
     # The snapshots are not what is served; that weeks of them were never made is no reason to wait.
     missing = dg.AutomationCondition.any_deps_missing().ignore(dg.AssetSelection.assets(*features))
     return downstream_condition().replace("any_deps_missing", missing)
-
-
-def published_metadata(outcome: Published) -> dict[str, RawMetadataValue]:
-    """What a publish reports; the counts stand as numbers, so that the asset's page plots them over time."""
-    version = outcome.version
-    return {
-        "version": version.id,
-        "changed": outcome.changed,
-        "changed_documents": version.changed if outcome.changed else 0,
-        "documents": sum(version.documents.values()),
-        **{f"documents/{kind}": count for kind, count in sorted(version.documents.items())},
-        "published_at": dg.MetadataValue.timestamp(version.published_at),
-        "versions_removed": outcome.pruned,
-        "seconds": outcome.seconds,
-        "made_from": _inputs(version),
-    }
-
-
-def _inputs(version: OnlineVersion) -> dg.TableMetadataValue:
-    said: Mapping[str, str] = version.inputs
-    return dg.MetadataValue.table(
-        [dg.TableRecord({"input": name, "version": value}) for name, value in sorted(said.items())]
-    )
