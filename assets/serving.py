@@ -5,18 +5,17 @@ version is (`plinth.online`), and the checks (`assets.serving_checks`).
 """
 
 # No postponed annotations here: Dagster reads that of a `Config` argument as it stands.
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.metadata import RawMetadataValue
 
 from assets.automation import downstream_condition
 from assets.columns import CLASSIFICATION_TAG
 from assets.faults import dagster_faults
+from assets.serving_metadata import published_metadata, served_metadata, table_metadata
 from plinth.lakehouse.tables import Lakehouse
-from plinth.online import OnlineVersion
 from plinth.platform import Platform
 from plinth.serving.catalogue import OWNER
 from plinth.serving.consents import withhold_offers
@@ -24,11 +23,13 @@ from plinth.serving.features import customer_views
 from plinth.serving.lists import Setting, make_popular_items, make_recommendations, make_similar_items
 from plinth.serving.plan import CUSTOMERS, make_promotion_plan, plan_code
 from plinth.serving.plan import INPUTS as PLAN_INPUTS
-from plinth.serving.publish import Published, publish
+from plinth.serving.propensity import LINES, make_purchase_propensity
+from plinth.serving.publish import publish
 from plinth.serving.standing import INPUTS
 from plinth.serving.tables import (
     POPULAR_ITEMS,
     PROMOTION_PLAN,
+    PURCHASE_PROPENSITY,
     RECOMMENDATIONS,
     SERVING_TABLES,
     SIMILAR_ITEMS,
@@ -82,7 +83,13 @@ def profile_of(platform: Platform) -> str:
 
 def serving_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
     """The serving tables, and the publication of what they hold."""
-    return [*(_table(made, platform) for made in MADE), _plan(platform), _withheld(platform), _online(platform)]
+    return [
+        *(_table(made, platform) for made in MADE),
+        _plan(platform),
+        _propensity(platform),
+        _withheld(platform),
+        _online(platform),
+    ]
 
 
 def _table(made: Made, platform: Platform) -> dg.AssetsDefinition:
@@ -128,12 +135,34 @@ def _plan(platform: Platform) -> dg.AssetsDefinition:
                 **served_metadata(outcome.served),
                 "policy": outcome.policy,
                 "policy_reason": outcome.reason,
+                **({"offers_left_out": ", ".join(outcome.left_out)} if outcome.left_out else {}),
                 **{f"plan/{name}": value for name, value in figures.items()},
             },
             data_version=dg.DataVersion(outcome.served.version.content),
         )
 
     definition: dg.AssetsDefinition = planned
+    return definition
+
+
+def _propensity(platform: Platform) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=serving_key(PURCHASE_PROPENSITY),
+        deps=[dg.AssetKey(["models", "propensity"]), dg.AssetKey([LINES.layer, LINES.name])],
+        description=f"{PURCHASE_PROPENSITY.description} Empty without a champion; the metadata say why. For SQL: no document is made of it.",
+        **_told(PURCHASE_PROPENSITY, platform),
+    )
+    def scored(
+        context: dg.AssetExecutionContext, lakehouse: LakehouseResource, registry: RegistryResource
+    ) -> dg.MaterializeResult[None]:
+        with dagster_faults(context):
+            outcome = make_purchase_propensity(_setting(platform, lakehouse, registry, context.run.run_id))
+        return dg.MaterializeResult(
+            metadata={**served_metadata(outcome.served), "reason": outcome.reason},
+            data_version=dg.DataVersion(outcome.served.version.content),
+        )
+
+    definition: dg.AssetsDefinition = scored
     return definition
 
 
@@ -148,50 +177,10 @@ def _told(table: ServingTable, platform: Platform) -> dict[str, Any]:
         "owners": [OWNER],
         "kinds": {"deltalake", "duckdb"},
         "tags": {"plinth/zone": platform.layers[table.id.layer], CLASSIFICATION_TAG: "internal"},
-        "metadata": _table_metadata(table, platform),
+        "metadata": table_metadata(table, platform),
         "pool": f"{GROUP}/{table.name}",
         "op_tags": {PROFILE_TAG: profile_of(platform)},
         "automation_condition": downstream_condition(),
-    }
-
-
-def _table_metadata(table: ServingTable, platform: Platform) -> dict[str, RawMetadataValue]:
-    columns = [
-        dg.TableColumn(
-            column.name,
-            column.type,
-            column.comment,
-            dg.TableColumnConstraints(
-                nullable=column.name not in table.key,
-                other=[f"key ({', '.join(table.key)})"] if column.name in table.key else [],
-            ),
-            {CLASSIFICATION_TAG: column.classification},
-        )
-        for column in table.columns
-    ]
-    return {
-        "dagster/table_name": str(table.id).replace("/", "."),
-        "dagster/storage_kind": "delta",
-        "dagster/uri": Lakehouse(platform).uri_of(table.id),
-        "dagster/column_schema": dg.TableSchema(columns),
-    }
-
-
-def served_metadata(served: Served) -> dict[str, RawMetadataValue]:
-    """What the making of a serving table reports."""
-    return {
-        "dagster/row_count": served.version.rows,
-        "changed": served.changed,
-        "computed": served.computed,
-        "delta_version": served.version.version,
-        "content": served.version.content,
-        "inserted": served.counts.inserted,
-        "updated": served.counts.updated,
-        "deleted": served.counts.deleted,
-        "bytes": served.version.size,
-        "seconds": served.seconds,
-        "made_from": dg.MetadataValue.json(dict(served.version.state.inputs)),
-        **({"known_until": until} if (until := served.version.state.watermark) is not None else {}),
     }
 
 
@@ -273,26 +262,3 @@ def _published_condition(features: Sequence[dg.AssetKey]) -> dg.AutomationCondit
     # The snapshots are not what is served; that weeks of them were never made is no reason to wait.
     missing = dg.AutomationCondition.any_deps_missing().ignore(dg.AssetSelection.assets(*features))
     return downstream_condition().replace("any_deps_missing", missing)
-
-
-def published_metadata(outcome: Published) -> dict[str, RawMetadataValue]:
-    """What a publish reports; the counts stand as numbers, so that the asset's page plots them over time."""
-    version = outcome.version
-    return {
-        "version": version.id,
-        "changed": outcome.changed,
-        "changed_documents": version.changed if outcome.changed else 0,
-        "documents": sum(version.documents.values()),
-        **{f"documents/{kind}": count for kind, count in sorted(version.documents.items())},
-        "published_at": dg.MetadataValue.timestamp(version.published_at),
-        "versions_removed": outcome.pruned,
-        "seconds": outcome.seconds,
-        "made_from": _inputs(version),
-    }
-
-
-def _inputs(version: OnlineVersion) -> dg.TableMetadataValue:
-    said: Mapping[str, str] = version.inputs
-    return dg.MetadataValue.table(
-        [dg.TableRecord({"input": name, "version": value}) for name, value in sorted(said.items())]
-    )

@@ -14,24 +14,24 @@ from assets.serving import MADE, ONLINE, profile_of, serving_key
 from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
 from plinth.serving.champion import UPLIFT
-from plinth.serving.examine import Broken, broken_lists, without_consent
+from plinth.serving.examine import Broken, broken_lists, broken_propensities, without_consent
 from plinth.serving.features import customer_views
 from plinth.serving.lists import Setting
 from plinth.serving.plan import served_policy
 from plinth.serving.policy import BY_UPLIFT
 from plinth.serving.sample import compare
 from plinth.serving.skew import measure_served_skew
-from plinth.serving.tables import PROMOTION_PLAN, ServingTable
+from plinth.serving.tables import PROMOTION_PLAN, PURCHASE_PROPENSITY, ServingTable
 from resources import LakehouseResource, OnlineStoreResource, RegistryResource
 
 LISTS, CONSENT, EQUAL, SKEW = "lists_are_whole", "no_consent_no_contact", "documents_equal_tables", "skew"
-BY_CHAMPION = "planned_by_a_champion"
+BY_CHAMPION, PROBABILITIES = "planned_by_a_champion", "probabilities_hold"
 
 
 def serving_checks(platform: Platform) -> Sequence[dg.AssetChecksDefinition]:
     """The checks of the serving tables and of what is published."""
     lists = [_lists(made.table, platform) for made in MADE]
-    return [*lists, _consent(), _by_champion(), _equal(platform), *_skew(platform)]
+    return [*lists, _consent(), _by_champion(), _probabilities(platform), _equal(platform), *_skew(platform)]
 
 
 def _lists(table: ServingTable, platform: Platform) -> dg.AssetChecksDefinition:
@@ -97,6 +97,20 @@ def _by_champion() -> dg.AssetChecksDefinition:
             description=f"policy {policy}: {told}",
             metadata={"policy": policy, "contacts": plan.rows, "delta_version": plan.version},
         )
+
+    return look
+
+
+def _probabilities(platform: Platform) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        name=PROBABILITIES,
+        asset=serving_key(PURCHASE_PROPENSITY),
+        description="Every probability lies within 0 and 1, and each customer stands there once.",
+        blocking=True,
+    )
+    def look(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> dg.AssetCheckResult:
+        with dagster_faults(context):
+            return result_of(broken_propensities(lakehouse.tables(), platform.profile(profile_of(platform))))
 
     return look
 

@@ -35,7 +35,7 @@ CREATE OR REPLACE TABLE contacts AS SELECT "CUSTNO"::BIGINT AS customer_no, "PRO
     CASE trim("CHANCD") WHEN 'EM' THEN 'email' WHEN 'SM' THEN 'sms' ELSE 'post' END AS channel,
     if(trim("GRPCD") = 'T', 'treatment', 'control') AS trial_group, trim("RDMFLG") = 'Y' AS is_redeemed,
     nullif("RDMDT"::DATE, DATE '9999-12-31') AS redeemed_on FROM sample."CAMPCON";
-CREATE OR REPLACE TABLE promotions AS SELECT "PROMOID"::BIGINT AS promotion_id, "PROMNM" AS promotion_name,
+CREATE OR REPLACE TABLE promotions AS SELECT "PROMOID"::BIGINT AS promotion_id, "PROMNM" AS promotion_name, "MINVAL"::DOUBLE AS minimum_value,
     CASE trim("PROMTYP") WHEN 'PC' THEN 'percent_off' WHEN 'AM' THEN 'amount_off' ELSE 'free_shipping' END AS promotion_type,
     if(trim("PROMTYP") = 'PC', "DISCPC", NULL)::DOUBLE AS discount_percent, if(trim("PROMTYP") = 'AM', "DISCPC", NULL)::DOUBLE AS discount_amount,
     "STARTDT"::DATE AS starts_on, "ENDDT"::DATE AS ends_on, "BUDGET"::DOUBLE AS budget FROM sample."PROMOS";

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plinth.engine import quote
-from plinth.promote.offers import Draws, PlanTerms, offer_money, order_values
+from plinth.promote.offers import Draws, PlanTerms, offer_money, order_values, with_order_values
 from plinth.promote.trial import Shop, pair_features
 
 if TYPE_CHECKING:
@@ -65,21 +65,22 @@ def find_candidates(
     con.execute(_PAIRS.format(**shop.quoted()), {"at": on, "on": on})
     # An offer of a repeat carries its own days; features of the pair read them from here.
     con.execute("CREATE OR REPLACE TEMP TABLE plinth_offer_terms AS FROM plinth_offers")
-    con.register("plinth_order_values", order_values(con, shop.orders, at=on))
+    values = order_values(con, shop.orders, at=on)
     try:
         tables, draws = [], []
         for channel in sorted(set(_CHANNELS) & set(terms.contact_cost)):
-            found = _by_channel(con, shop, uplift, channel)
+            found = _by_channel(con, shop, uplift, values, channel)
             tables.append(found.table)
             draws.append(found.draws)
         both = (np.hstack([getattr(each, name) for each in draws]) for name in ("uplift", "redemption"))
         return _best(tables, Draws(*both), offers, terms)
     finally:
         con.unregister("plinth_offers")
-        con.unregister("plinth_order_values")
 
 
-def _by_channel(con: duckdb.DuckDBPyConnection, shop: Shop, uplift: Uplift, channel: str) -> Candidates:
+def _by_channel(
+    con: duckdb.DuckDBPyConnection, shop: Shop, uplift: Uplift, values: pa.Table, channel: str
+) -> Candidates:
     import pyarrow as pa
 
     reachable = _CHANNEL.format(channel=channel, customers=quote(shop.customers), reachable=_CHANNELS[channel])
@@ -89,18 +90,7 @@ def _by_channel(con: duckdb.DuckDBPyConnection, shop: Shop, uplift: Uplift, chan
     table = features.select(["customer_no", "promotion_id", "channel"])
     for name in ("untreated", "uplift", "redemption"):
         table = table.append_column(name, pa.array(getattr(predicted, name), pa.float64()))
-    return Candidates(_with_value(con, table), predicted.draws)
-
-
-def _with_value(con: duckdb.DuckDBPyConnection, table: pa.Table) -> pa.Table:
-    """The expected order value beside each row; who never ordered is worth what half of all customers are worth at least."""
-    import pyarrow as pa
-
-    rows = con.execute("SELECT customer_no, order_value FROM plinth_order_values").fetchall()
-    known = {int(customer): float(value) for customer, value in rows}
-    typical = float(np.median(list(known.values()))) if known else 0.0
-    values = [known.get(customer, typical) for customer in table["customer_no"].to_pylist()]
-    return table.append_column("order_value", pa.array(values, pa.float64()))
+    return Candidates(with_order_values(table, values), predicted.draws)
 
 
 def _best(tables: list[pa.Table], draws: Draws, offers: pa.Table, terms: PlanTerms) -> Candidates:

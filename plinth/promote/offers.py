@@ -117,7 +117,7 @@ def offer_money(
 
     Args:
         candidates: customer_no, promotion_id, channel, uplift, redemption, order_value.
-        promotions: promotion_id, promotion_type, discount_percent, discount_amount.
+        promotions: promotion_id, promotion_type, discount_percent, discount_amount, minimum_value (null for none).
         uplift, redemption: others than the candidates' own, such as one draw of their distribution.
 
     Raises:
@@ -125,15 +125,26 @@ def offer_money(
     """
     _complete(candidates, promotions, terms)
     value = np.maximum(numbers(candidates, "order_value"), 0)
-    place = {number: row for row, number in enumerate(promotions["promotion_id"].to_pylist())}
-    of_row = np.array([place[number] for number in candidates["promotion_id"].to_pylist()], dtype=np.int64)
-    percent, amount = (np.nan_to_num(numbers(promotions, n))[of_row] for n in ("discount_percent", "discount_amount"))
-    shipping = np.array([name == "free_shipping" for name in promotions["promotion_type"].to_pylist()])[of_row]
-    offer = value * percent / 100 + np.minimum(amount, value) + shipping * terms.shipping_cost
     contact = np.array([terms.contact_cost[channel] for channel in candidates["channel"].to_pylist()], dtype=np.float64)
     effect = numbers(candidates, "uplift") if uplift is None else uplift
     redeemed = numbers(candidates, "redemption") if redemption is None else redemption
-    return OfferMoney(effect * value * terms.margin, redeemed * offer + contact)
+    return OfferMoney(effect * value * terms.margin, redeemed * offer_costs(candidates, promotions, terms) + contact)
+
+
+def offer_costs(pairs: pa.Table, promotions: pa.Table, terms: PlanTerms) -> Array:
+    """What the offer of each pair costs when it is redeemed with the customer's expected order; nothing where that is below its minimum.
+
+    Args:
+        pairs: promotion_id, order_value; every promotion is in the other table.
+    """
+    value = np.maximum(numbers(pairs, "order_value"), 0)
+    place = {number: row for row, number in enumerate(promotions["promotion_id"].to_pylist())}
+    of_row = np.array([place[number] for number in pairs["promotion_id"].to_pylist()], dtype=np.int64)
+    names = ("discount_percent", "discount_amount", "minimum_value")
+    percent, amount, least = (np.nan_to_num(numbers(promotions, name))[of_row] for name in names)
+    shipping = np.array([name == "free_shipping" for name in promotions["promotion_type"].to_pylist()])[of_row]
+    full = value * percent / 100 + np.minimum(amount, value) + shipping * terms.shipping_cost
+    return np.where(value >= least, full, 0.0)
 
 
 def order_values(con: duckdb.DuckDBPyConnection, orders: str, *, at: object, weight: float = 3.0) -> pa.Table:
@@ -156,6 +167,20 @@ def order_values(con: duckdb.DuckDBPyConnection, orders: str, *, at: object, wei
     ).to_arrow_table()
 
 
+def with_order_values(table: pa.Table, values: pa.Table) -> pa.Table:
+    """The expected order value beside each customer_no; who never ordered is worth what half of all customers are worth at least.
+
+    Args:
+        values: of `order_values`.
+    """
+    import pyarrow as pa
+
+    known = dict(zip(values["customer_no"].to_pylist(), numbers(values, "order_value").tolist(), strict=True))
+    typical = float(np.median(list(known.values()))) if known else 0.0
+    found = [known.get(customer, typical) for customer in table["customer_no"].to_pylist()]
+    return table.append_column("order_value", pa.array(found, pa.float64()))
+
+
 def margin_share(con: duckdb.DuckDBPyConnection, catalogue: str) -> float | None:
     """1 - cost / price over the goods of gold/item_catalog, weighted by what was sold; none where no cost is known."""
     row = con.execute(
@@ -165,17 +190,32 @@ def margin_share(con: duckdb.DuckDBPyConnection, catalogue: str) -> float | None
     return None if row is None or row[0] is None else min(1.0, max(0.0, float(row[0])))
 
 
+# What a redemption costs is known of these alone; an offer that seems to cost nothing would win every place of a plan.
+_PRICED = """(promotion_type = 'free_shipping' OR (promotion_type = 'percent_off' AND discount_percent > 0)
+    OR (promotion_type = 'amount_off' AND discount_amount > 0))"""
+
+
+def unpriced_offers(con: duckdb.DuckDBPyConnection, promotions: str, *, on: date) -> tuple[str, ...]:
+    """The promotions that run or are announced and cannot be planned, because nobody knows what they cost: number, name and type."""
+    found = con.execute(
+        f"""SELECT promotion_id, promotion_name, promotion_type FROM {quote(promotions)}
+        WHERE ends_on >= $on AND {_PRICED} IS NOT TRUE ORDER BY promotion_id""",
+        {"on": on},
+    ).fetchall()
+    return tuple(f"{number} {name} ({kind})" for number, name, kind in found)
+
+
 def plannable_offers(con: duckdb.DuckDBPyConnection, promotions: str, *, on: date) -> pa.Table:
     """The promotions that a plan of a day can hand out: those that have not ended; if there are none, a repeat of the last one of each type from that day on.
 
-    A repeat keeps number, name, terms, length and budget; `is_proposal` says that nobody has announced it.
+    What nobody knows the cost of (`unpriced_offers`) is left out, as if it were not there. A repeat keeps number, name, terms, length and budget; `is_proposal` says that nobody has announced it.
     """
-    columns = "promotion_id, promotion_name, promotion_type, discount_percent::DOUBLE AS discount_percent, discount_amount::DOUBLE AS discount_amount"
+    columns = "promotion_id, promotion_name, promotion_type, discount_percent::DOUBLE AS discount_percent, discount_amount::DOUBLE AS discount_amount, minimum_value::DOUBLE AS minimum_value"
     return con.execute(
         f"""WITH open AS (SELECT {columns}, greatest(starts_on, $on) AS starts_on, ends_on, budget::DOUBLE AS budget, false AS is_proposal
-            FROM {quote(promotions)} WHERE ends_on >= $on),
+            FROM {quote(promotions)} WHERE ends_on >= $on AND {_PRICED}),
         repeats AS (SELECT {columns}, $on AS starts_on, ($on + (ends_on - starts_on)::INTEGER)::DATE AS ends_on, budget::DOUBLE AS budget, true AS is_proposal
-            FROM {quote(promotions)} WHERE NOT EXISTS (FROM open)
+            FROM {quote(promotions)} WHERE NOT EXISTS (FROM open) AND {_PRICED}
             QUALIFY row_number() OVER (PARTITION BY promotion_type ORDER BY p_end DESC, promotion_id DESC) = 1)
         FROM open UNION ALL FROM repeats ORDER BY promotion_id""".replace("p_end", "ends_on"),
         {"on": on},
@@ -185,7 +225,11 @@ def plannable_offers(con: duckdb.DuckDBPyConnection, promotions: str, *, on: dat
 def _complete(candidates: pa.Table, promotions: pa.Table, terms: PlanTerms) -> None:
     require(candidates, _CANDIDATES)
     require(
-        promotions, ("promotion_id", "promotion_type", "discount_percent", "discount_amount", "starts_on", "budget")
+        promotions,
+        (
+            *("promotion_id", "promotion_type", "discount_percent", "discount_amount", "minimum_value"),
+            *("starts_on", "budget"),
+        ),
     )
     unknown = set(candidates["promotion_id"].to_pylist()) - set(promotions["promotion_id"].to_pylist())
     priceless = set(candidates["channel"].to_pylist()) - set(terms.contact_cost)

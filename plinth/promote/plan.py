@@ -6,6 +6,7 @@ What belongs here: from candidates, offers and customers to the table `serving/p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ class PlanSummary:
 
     Attributes:
         candidates: pairs of a consenting customer and an offer; `eligible` those that consent and limits leave.
+        spent: what the promotions had cost before, which their budgets and the total no longer hold.
         bound: what no plan under the same terms can pass; `gap` is the share of it that this one may lie below the best.
         worth: the expected profit with its interval, beside random choice under the same terms and beside contacting everyone.
     """
@@ -37,6 +39,7 @@ class PlanSummary:
     contacts: int
     customers: int
     cost: float
+    spent: float
     bound: float
     gap: float
     method: str
@@ -68,6 +71,7 @@ def plan_promotions(
     on: date,
     terms: PlanTerms | None = None,
     contacts: pa.Table | None = None,
+    spent: Mapping[int, float] | None = None,
     draws: Draws | None = None,
     seed: int = 0,
 ) -> PromotionPlan:
@@ -79,6 +83,7 @@ def plan_promotions(
         customers: customer_no, has_marketing_consent, is_active where known. Who is not in it, or has not plainly consented, is never contacted.
         on: the day of the plan; a contact is made on the first day of its promotion, but not before this one.
         contacts: those already made or on their way: customer_no, contacted_on; they use up the contact limit.
+        spent: what the promotions have cost so far, in GBP by promotion_id, as `spent.spent_so_far` finds it; it is taken off their budgets.
         draws: uplift and redemption of each candidate in draws of their distribution, for the intervals; without them the intervals have no width.
         seed: of the random plans that this one is held against.
 
@@ -90,7 +95,7 @@ def plan_promotions(
     money = offer_money(candidates, offers, terms)
     _once(candidates)
     eligible = _consenting(candidates, customers)
-    problem = _problem(candidates, offers, money, eligible, on, terms, contacts)
+    problem = _problem(candidates, offers, money, eligible, on, terms, contacts, spent or {})
     solution = solve(problem)
     worth = judge(problem, solution, eligible, money, _draws(candidates, offers, terms, draws), seed)
     table = _table(candidates, offers, money, solution, on)
@@ -100,6 +105,7 @@ def plan_promotions(
         contacts=table.num_rows,
         customers=len(set(table["customer_no"].to_pylist())),
         cost=float(money.cost[solution.chosen].sum()),
+        spent=float(sum((spent or {}).values())),
         bound=solution.bound,
         gap=solution.gap,
         method=solution.method,
@@ -134,6 +140,7 @@ def _problem(
     on: date,
     terms: PlanTerms,
     contacts: pa.Table | None,
+    spent: Mapping[int, float],
 ) -> Problem:
     numbers_of = {number: place for place, number in enumerate(offers["promotion_id"].to_pylist())}
     people, of_row = np.unique(np.asarray(candidates["customer_no"].to_pylist()), return_inverse=True)
@@ -142,14 +149,17 @@ def _problem(
     # Window p ends with the day of promotion p; a contact for q falls into it if it is not later, and not a whole period earlier.
     windows = (days[None, :] <= days[:, None]) & (days[None, :] > days[:, None] - period)
     budgets = numbers(offers, "budget")
+    budgets = np.where(np.isnan(budgets), np.inf, budgets) - [spent.get(number, 0.0) for number in numbers_of]
+    total = np.inf if terms.total_budget is None else terms.total_budget - sum(spent.values())
     return Problem(
         # Who may not be contacted brings nothing, so that no path through the solver can choose him.
         profit=np.where(eligible, money.profit, -np.inf),
         cost=money.cost,
         promotion=np.array([numbers_of[number] for number in candidates["promotion_id"].to_pylist()], dtype=np.int64),
         customer=of_row.astype(np.int64),
-        budgets=np.where(np.isnan(budgets), np.inf, budgets),
-        total=np.inf if terms.total_budget is None else terms.total_budget,
+        # What was overspent cannot be had back.
+        budgets=np.maximum(budgets, 0.0),
+        total=max(total, 0.0),
         windows=windows,
         capacity=terms.contact_limit - _already(contacts, people, days, terms),
     )

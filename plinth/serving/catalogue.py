@@ -16,7 +16,7 @@ from plinth.features.declare import load_views
 from plinth.lakehouse.tables import Lakehouse, TableVersion
 from plinth.online import Document
 from plinth.platform import Platform
-from plinth.serving.tables import SERVING_TABLES
+from plinth.serving.tables import TABLES
 from plinth.transform.project import prepare
 
 KIND = "table"
@@ -96,6 +96,6 @@ def _declared(platform: Platform) -> dict[str, Said]:
     for view in load_views(platform).views.values():
         columns = {name: feature.description for name, feature in view.features.items()}
         found[str(view.table)] = Said(view.description, view.owner, columns)
-    for served in SERVING_TABLES:
+    for served in TABLES:
         found[str(served.id)] = Said(served.description, OWNER)
     return found

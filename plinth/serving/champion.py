@@ -12,7 +12,7 @@ from plinth.registry import ModelMissing, RegisteredVersion, Registry
 if TYPE_CHECKING:
     from plinth.recommend.recommender import Recommender
 
-RECOMMENDER, UPLIFT = "recommender", "uplift"
+RECOMMENDER, UPLIFT, PROPENSITY = "recommender", "uplift", "propensity"
 
 
 def input_name(model: str) -> str:

@@ -14,7 +14,8 @@ from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.platform import Profile
 from plinth.serving.documents import CATALOG
 from plinth.serving.plan import CUSTOMERS
-from plinth.serving.tables import PROMOTION_PLAN, ServingTable
+from plinth.serving.propensity import unlikely_rows
+from plinth.serving.tables import PROMOTION_PLAN, PURCHASE_PROPENSITY, ServingTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,6 +47,16 @@ def broken_lists(lakehouse: Lakehouse, profile: Profile, table: ServingTable) ->
         f"WHERE {rank} IS DISTINCT FROM place OR times > 1 OR {item} NOT IN (SELECT item_code FROM {catalog}) OR score IS NULL"
     )
     return _count(lakehouse, profile, table.id, sql)
+
+
+def broken_propensities(lakehouse: Lakehouse, profile: Profile) -> Broken:
+    """Rows of serving/purchase_propensity that are no probabilities, or of a customer who stands there twice.
+
+    Raises:
+        TableMissing: the table has not been made yet.
+    """
+    table = PURCHASE_PROPENSITY.id
+    return _count(lakehouse, profile, table, unlikely_rows(rows_of(lakehouse.open(table))))
 
 
 def without_consent(lakehouse: Lakehouse) -> pa.Table:

@@ -36,7 +36,7 @@ INPUTS = (LINES, CATALOG, CUSTOMERS, CONTACTS, PROMOTIONS)
 
 _MONEY = ("order_value", "expected_gain", "expected_cost", "expected_profit")
 _SHARES = ("untreated", "uplift", "redemption")
-_CODE = "2"
+_CODE = "4"
 """Grows when the same model and tables give another plan."""
 
 
@@ -47,12 +47,14 @@ class Planned:
     Attributes:
         summary: None where the plan stood already, or nobody is contacted.
         policy: the name of the policy (`plinth.serving.policy`), and `reason` why it is this one.
+        left_out: promotions that run or are announced, and whose cost nobody knows; told where the plan is made anew.
     """
 
     served: Served
     summary: PlanSummary | None
     policy: str
     reason: str
+    left_out: tuple[str, ...] = ()
 
 
 def make_promotion_plan(setting: Setting) -> Planned:
@@ -65,6 +67,8 @@ def make_promotion_plan(setting: Setting) -> Planned:
         PlanImpossible: the terms or the tables contradict each other.
         CommitConflict, StorageFailure, ModelTampered, ModelFileRefused: the table is as it was.
     """
+    from plinth.promote.offers import unpriced_offers
+
     champion = setting.registry.champion(UPLIFT)
     read = {table: setting.lakehouse.open(table) for table in INPUTS}
     contents = {str(table): version.content for table, version in read.items()}
@@ -81,11 +85,13 @@ def make_promotion_plan(setting: Setting) -> Planned:
         if day is not None:
             policy = policy_of(con, setting.registry, champion, setting.profile, on=day)
         rows, summary = [], None
+        left_out: tuple[str, ...] = ()
         if day is not None and policy.model is not None:
+            left_out = unpriced_offers(con, "promotions", on=day)
             table, summary = _plan(con, platform.promotions, policy.model, day)
             rows = [_rounded(table)]
         served = write(con, setting.lakehouse, PROMOTION_PLAN, base, rows, origin)
-        return Planned(served, summary, policy.name, policy.reason)
+        return Planned(served, summary, policy.name, policy.reason, left_out)
     finally:
         con.close()
 
@@ -130,6 +136,7 @@ def _plan(
     from plinth.promote.candidates import find_candidates
     from plinth.promote.offers import PlanTerms, margin_share, plannable_offers
     from plinth.promote.plan import plan_promotions
+    from plinth.promote.spent import spent_so_far
     from plinth.promote.trial import Shop
 
     terms = PlanTerms.of(settings, margin_share(con, "catalogue"))
@@ -139,8 +146,9 @@ def _plan(
     made = con.execute(
         "SELECT customer_no, contacted_on FROM contacts WHERE trial_group = 'treatment'"
     ).to_arrow_table()
+    spent = {number: each.cost for number, each in spent_so_far(con, Shop(), model, offers, terms, on=day).items()}
     plan = plan_promotions(
-        candidates.table, offers, customers, on=day, terms=terms, contacts=made, draws=candidates.draws
+        candidates.table, offers, customers, on=day, terms=terms, contacts=made, spent=spent, draws=candidates.draws
     )
     return plan.table, plan.summary
 

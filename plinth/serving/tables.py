@@ -93,4 +93,21 @@ PROMOTION_PLAN = ServingTable(
     ("customer_no", "promotion_id"),
 )
 
+PURCHASE_PROPENSITY = ServingTable(
+    "purchase_propensity",
+    "How likely each customer who ever ordered is to buy within the next 28 days.",
+    (
+        DeltaColumn("customer_no", "long", comment="Customer."),
+        DeltaColumn(
+            "probability", "double", comment="Calibrated chance of an order within 28 days from as_of, 0 to 1."
+        ),
+        DeltaColumn("as_of", "date", comment="First of the 28 days; what came before it is known."),
+        DeltaColumn("model_version", "integer", comment="Version of models/propensity that says so."),
+    ),
+    ("customer_no",),
+)
+
 SERVING_TABLES = (RECOMMENDATIONS, SIMILAR_ITEMS, POPULAR_ITEMS, PROMOTION_PLAN)
+"""Those that `serving/online` publishes."""
+TABLES = (*SERVING_TABLES, PURCHASE_PROPENSITY)
+"""All that there are; the propensity is for SQL, and no document is made of it."""

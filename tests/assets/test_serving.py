@@ -12,14 +12,21 @@ import pytest
 
 from assets.events import EVENTS, KEPT_DAYS, event_assets
 from assets.serving import ONLINE, WITHHELD, serving_assets, serving_key
-from assets.serving_checks import BY_CHAMPION, CONSENT, EQUAL, LISTS, SKEW, serving_checks
+from assets.serving_checks import BY_CHAMPION, CONSENT, EQUAL, LISTS, PROBABILITIES, SKEW, serving_checks
 from plinth.lakehouse.tables import TableId
 from plinth.online import Document
 from plinth.online.model import to_microseconds
 from plinth.serving.lengths import LIST_LENGTH
 from plinth.serving.plan import make_promotion_plan
 from plinth.serving.policy import NOBODY
-from plinth.serving.tables import POPULAR_ITEMS, PROMOTION_PLAN, RECOMMENDATIONS, SERVING_TABLES
+from plinth.serving.tables import (
+    POPULAR_ITEMS,
+    PROMOTION_PLAN,
+    PURCHASE_PROPENSITY,
+    RECOMMENDATIONS,
+    SERVING_TABLES,
+    TABLES,
+)
 from resources import platform_resources
 from tests.plinth.online.appending import event
 from tests.plinth.serving.shop import CUSTOMERS, ITEMS, Shop, copy_of, make_shop, people, trained_shop
@@ -77,11 +84,14 @@ def test_a_run_makes_the_tables_publishes_them_and_every_check_passes(shop: Shop
     planned = metadata(result, serving_key(PROMOTION_PLAN))
     assert (planned["dagster/row_count"], planned["policy"]) == (0, NOBODY)
     assert "too little campaign history" in str(planned["policy_reason"])
+    scored = metadata(result, serving_key(PURCHASE_PROPENSITY))
+    assert scored["dagster/row_count"] == 0 and "no version was trained yet" in str(scored["reason"])
     found = checks(result)
     assert set(found) == {
         *((table.name, LISTS) for table in SERVING_TABLES if table is not PROMOTION_PLAN),
         ("promotion_plan", CONSENT),
         ("promotion_plan", BY_CHAMPION),
+        ("purchase_propensity", PROBABILITIES),
         ("online", EQUAL),
     }
     assert all(found.values())
@@ -214,7 +224,7 @@ def test_an_ordinary_run_takes_out_of_the_store_what_bronze_has_and_is_old(
 
 def test_the_definitions_say_what_the_tables_hold_before_the_first_run(shop: Shop) -> None:
     graph = definitions(shop).get_repository_def().asset_graph
-    for table in SERVING_TABLES:
+    for table in TABLES:
         node = graph.get(serving_key(table))
         assert node.group_name == "serving"
         schema = node.metadata["dagster/column_schema"]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from plinth.promote import PlanImpossible, PlanTerms
-from plinth.promote.offers import margin_share, offer_money, order_values, plannable_offers
+from plinth.promote.offers import margin_share, offer_money, order_values, plannable_offers, unpriced_offers
 from tests.plinth.promote.worlds import AT_ORDERS, DAY, offers, orders_in
 
 TERMS = PlanTerms(margin=0.5, contact_cost={"email": 0.1, "post": 1.0}, shipping_cost=4.0)
@@ -70,7 +70,8 @@ def con() -> duckdb.DuckDBPyConnection:
 def _promotions(con: duckdb.DuckDBPyConnection, *rows: tuple[int, str, date, date]) -> None:
     con.execute(
         "CREATE TABLE promotions (promotion_id INTEGER, promotion_type VARCHAR, starts_on DATE, ends_on DATE, promotion_name VARCHAR DEFAULT 'x', "
-        "discount_percent DECIMAL(5, 2) DEFAULT 10, discount_amount DECIMAL(5, 2), budget DECIMAL(12, 2) DEFAULT 500)"
+        "discount_percent DECIMAL(5, 2) DEFAULT 10, discount_amount DECIMAL(5, 2), budget DECIMAL(12, 2) DEFAULT 500, "
+        "minimum_value DECIMAL(10, 2))"
     )
     con.executemany(
         "INSERT INTO promotions (promotion_id, promotion_type, starts_on, ends_on) VALUES (?, ?, ?, ?)", list(rows)
@@ -106,6 +107,31 @@ def test_where_none_is_open_the_last_of_each_type_is_proposed_again(con: duckdb.
         (3, DAY, DAY + 7 * day, True),
     ]
     assert found[0]["budget"] == 500
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["promotion_type = 'unknown'", "discount_percent = NULL", "discount_percent = 0", "promotion_type = 'amount_off'"],
+)
+def test_a_promotion_whose_cost_nobody_knows_is_left_out_and_named(con: duckdb.DuckDBPyConnection, what: str) -> None:
+    day = timedelta(days=1)
+    _promotions(con, (1, "percent_off", DAY - day, DAY + day), (2, "percent_off", DAY - day, DAY + day))
+    con.execute(f"UPDATE promotions SET {what} WHERE promotion_id = 1")
+    assert plannable_offers(con, "promotions", on=DAY)["promotion_id"].to_pylist() == [2]
+    (named,) = unpriced_offers(con, "promotions", on=DAY)
+    assert named.startswith("1 x (")
+    con.execute("UPDATE promotions SET ends_on = starts_on")
+    assert unpriced_offers(con, "promotions", on=DAY) == ()
+    assert plannable_offers(con, "promotions", on=DAY)["promotion_id"].to_pylist() == [2], "nor is it repeated"
+
+
+@pytest.mark.parametrize(("value", "offer"), [(14.9, 0.0), (15.0, 4.0)])
+def test_an_order_below_the_minimum_redeems_nothing(value: float, offer: float) -> None:
+    three = offers(None, None, None)
+    place = three.column_names.index("minimum_value")
+    three = three.set_column(place, "minimum_value", pa.array([None, None, 15.0], pa.float64()))
+    money = offer_money(_row(3, "email", value=value), three, TERMS)
+    assert money.cost[0] == pytest.approx(0.3 * offer + TERMS.contact_cost["email"])
 
 
 def test_a_customers_order_value_is_his_own_the_more_he_ordered_and_knows_no_later_order(

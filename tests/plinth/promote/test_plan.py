@@ -140,6 +140,20 @@ def test_contacts_already_made_use_up_the_limit_within_its_days_only() -> None:
     assert plan.table["customer_no"].to_pylist() == [2, 3]
 
 
+def test_what_promotions_have_cost_already_is_not_spent_again() -> None:
+    before = {1: 14.8, 2: 20.0, 3: 5.0}
+    plan, whole = (_plan(terms=PlanTerms(total_budget=42.8), spent=each)[0] for each in (before, None))
+    cost, first = (
+        {n: sum(row["expected_cost"] for row in each.table.to_pylist() if row["promotion_id"] == n) for n in before}
+        for each in (plan, whole)
+    )
+    assert 0 < cost[1] <= 15 - 14.8 < first[1]
+    assert cost[2] == 0 < first[2], "it was overspent"
+    assert 0 < sum(cost.values()) <= 42.8 - 39.8 < sum(first.values())
+    assert plan.summary.spent == plan.summary.figures()["spent"] == pytest.approx(39.8)
+    assert whole.summary.spent == 0
+
+
 def test_promotions_further_apart_than_the_period_each_have_a_contact() -> None:
     table = candidates(np.random.default_rng(2), 1, 3)
     table = table.set_column(table.column_names.index("uplift"), "uplift", pa.array([0.5, 0.6, 0.5]))

@@ -13,9 +13,10 @@ import pytest
 from plinth.promote import PlanTerms, UpliftSettings, plan_promotions, train_uplift
 from plinth.promote.belief import DRAWS
 from plinth.promote.candidates import find_candidates
-from plinth.promote.offers import plannable_offers
+from plinth.promote.offers import order_values, plannable_offers
+from plinth.promote.spent import spent_so_far
 from plinth.promote.trial import Shop, trial_rows
-from plinth.promote.uplift import Candidate
+from plinth.promote.uplift import Candidate, Uplift
 from tests.plinth.promote.worlds import DAY
 
 CUSTOMERS, PROMOTIONS = 240, 6
@@ -29,7 +30,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.execute(_SCHEMA)
         connection.executemany(
-            "INSERT INTO promotions VALUES (?, 'offer', ?, ?, NULL, ?, ?, 900)",
+            "INSERT INTO promotions VALUES (?, 'offer', ?, ?, NULL, ?, ?, 900, NULL)",
             [
                 (
                     n,
@@ -65,8 +66,8 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 _SCHEMA = """
-CREATE TABLE promotions (promotion_id INTEGER, promotion_name VARCHAR, promotion_type VARCHAR, discount_amount DECIMAL(5, 2),
-    discount_percent DECIMAL(5, 2), starts_on DATE, ends_on DATE, budget DECIMAL(12, 2));
+CREATE TABLE promotions (promotion_id INTEGER, promotion_name VARCHAR, promotion_type VARCHAR, discount_percent DECIMAL(5, 2),
+    discount_amount DECIMAL(5, 2), starts_on DATE, ends_on DATE, budget DECIMAL(12, 2), minimum_value DECIMAL(10, 2));
 CREATE TABLE customers (customer_no INTEGER, birth_year INTEGER, has_marketing_consent BOOLEAN, is_active BOOLEAN, has_email BOOLEAN, has_phone BOOLEAN);
 CREATE TABLE contacts (customer_no INTEGER, promotion_id INTEGER, contacted_on DATE, channel VARCHAR, trial_group VARCHAR, is_redeemed BOOLEAN,
     redeemed_on DATE);
@@ -183,3 +184,45 @@ def test_a_plan_of_a_day_knows_no_later_order(con: duckdb.DuckDBPyConnection) ->
         [datetime.combine(DAY, datetime.min.time())],
     )
     assert find_candidates(con, Shop(), model, offers, PlanTerms(), on=DAY).table.equals(before)
+
+
+def _learnt(con: duckdb.DuckDBPyConnection) -> Uplift:
+    settings = UpliftSettings(candidates=(Candidate("hazard", 1.0),), folds=2, members=3)
+    return train_uplift(trial_rows(con, Shop(), ended_before=DAY), seed=1, threads=1, settings=settings)
+
+
+def test_a_running_promotion_has_cost_its_contacts_what_was_redeemed_and_what_may_still_be(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    con.execute(
+        "UPDATE contacts SET is_redeemed = true, redeemed_on = contacted_on + 4 WHERE trial_group = 'treatment' AND promotion_id <> ?",
+        [PROMOTIONS],
+    )
+    model, offers, terms = _learnt(con), plannable_offers(con, "promotions", on=DAY), PlanTerms()
+    treated = [
+        row[0]
+        for row in con.execute(
+            "SELECT customer_no FROM contacts WHERE promotion_id = ? AND trial_group = 'treatment'", [PROMOTIONS]
+        ).fetchall()
+    ]
+    contacts = len(treated) * terms.contact_cost["email"]
+    now = spent_so_far(con, Shop(), model, offers, terms, on=DAY)
+    assert set(now) == {PROMOTIONS}, "what has ended is over, whatever it cost"
+    assert (now[PROMOTIONS].contacts, now[PROMOTIONS].redemptions) == (len(treated), 0)
+    last = spent_so_far(con, Shop(), model, offers, terms, on=DAY + timedelta(days=8))
+    assert contacts < last[PROMOTIONS].cost < now[PROMOTIONS].cost, "few days are left to redeem in"
+    con.execute("UPDATE contacts SET is_redeemed = true WHERE promotion_id = ?", [PROMOTIONS])
+    values = order_values(con, "orders", at=DAY)
+    worth = dict(zip(values["customer_no"].to_pylist(), values["order_value"].to_pylist(), strict=True))
+    typical = np.median(list(worth.values()))
+    redeemed = spent_so_far(con, Shop(), model, offers, terms, on=DAY)
+    assert redeemed[PROMOTIONS].redemptions == len(treated)
+    expected = contacts + sum(0.1 * worth.get(customer, typical) for customer in treated)
+    assert redeemed[PROMOTIONS].cost == pytest.approx(expected)
+
+
+def test_a_repeat_that_nobody_announced_has_its_budget_whole(con: duckdb.DuckDBPyConnection) -> None:
+    day = DAY + timedelta(days=30)
+    offers = plannable_offers(con, "promotions", on=day)
+    assert all(offers["is_proposal"].to_pylist()) and PROMOTIONS in offers["promotion_id"].to_pylist()
+    assert spent_so_far(con, Shop(), _learnt(con), offers, PlanTerms(), on=day) == {}

@@ -133,6 +133,7 @@ def offers(*budgets: float | None, starts: Sequence[int] | None = None) -> pa.Ta
             "discount_amount": pa.array(
                 [2.0 if number % 3 == 1 else None for number in range(len(budgets))], pa.float64()
             ),
+            "minimum_value": pa.nulls(len(budgets), pa.float64()),
             "starts_on": [DAY + timedelta(days=days) for days in starts],
             "ends_on": [DAY + timedelta(days=days + 10) for days in starts],
             "budget": pa.array(budgets, pa.float64()),

@@ -42,7 +42,8 @@ _OF_PLANS = {
     ),
     TableId("silver", "promotions"): (
         "SELECT 1 AS promotion_id, 'JUNE' AS promotion_name, 'percent_off' AS promotion_type, 10.0::DECIMAL(5, 2) AS discount_percent, "
-        "NULL::DECIMAL(5, 2) AS discount_amount, DATE '2024-06-01' AS starts_on, DATE '2024-06-14' AS ends_on, 100.0::DECIMAL(12, 2) AS budget"
+        "NULL::DECIMAL(5, 2) AS discount_amount, DATE '2024-06-01' AS starts_on, DATE '2024-06-14' AS ends_on, 100.0::DECIMAL(12, 2) AS budget, "
+        "NULL::DECIMAL(10, 2) AS minimum_value"
     ),
 }
 # What events come from: the lines, and the orders that they belong to.

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from plinth.engine import connect
+from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import TableId
 from plinth.promote import UpliftSettings, train_uplift
 from plinth.promote.learners import LINEAR
@@ -20,8 +21,8 @@ from plinth.promote.uplift import Candidate
 from plinth.promotion_settings import Promotions
 from plinth.serving.champion import UPLIFT
 from plinth.serving.examine import without_consent
+from plinth.serving.plan import CONTACTS, PROMOTIONS, _open, make_promotion_plan, served_policy
 from plinth.serving.plan import INPUTS as TABLES
-from plinth.serving.plan import _open, make_promotion_plan, served_policy
 from plinth.serving.policy import BY_AVERAGE, BY_UPLIFT, NOBODY
 from plinth.serving.publish import publish
 from plinth.serving.sample import compare
@@ -93,7 +94,7 @@ def campaigns(shop: Shop, lift: float = 0.0) -> None:
         TableId("silver", "promotions"),
         "SELECT i AS promotion_id, 'OFFER ' || i AS promotion_name, CASE i % 2 WHEN 0 THEN 'percent_off' ELSE 'amount_off' END AS promotion_type, "
         "CASE i % 2 WHEN 0 THEN 10.0 END::DECIMAL(5, 2) AS discount_percent, CASE i % 2 WHEN 1 THEN 1.0 END::DECIMAL(5, 2) AS discount_amount, "
-        "DATE '2024-01-01' + (30 * i)::INTEGER AS starts_on, DATE '2024-01-01' + (30 * i + 13)::INTEGER AS ends_on, 150.0::DECIMAL(12, 2) AS budget "
+        "DATE '2024-01-01' + (30 * i)::INTEGER AS starts_on, DATE '2024-01-01' + (30 * i + 13)::INTEGER AS ends_on, 150.0::DECIMAL(12, 2) AS budget, NULL::DECIMAL(10, 2) AS minimum_value "
         "FROM range(1, 6) t(i)",
     )
 
@@ -182,6 +183,37 @@ def test_the_terms_of_the_platform_are_kept_and_other_terms_are_another_plan(sho
         shop.lakehouse, frugal.served.version.id, "SELECT max(abs(expected_gain - uplift * order_value * 0.9)) FROM t"
     )
     assert gains[0][0] < 0.001
+
+
+def test_a_promotion_that_runs_has_only_the_rest_of_its_budget(shop: Shop) -> None:
+    campaigns(shop)
+    learn(shop)
+    untouched = make_promotion_plan(shop.setting).summary
+    assert untouched is not None and (untouched.spent, untouched.contacts > 0) == (0, True)
+    file = shop.folder / "campaign_contacts.parquet"
+    shop.write(
+        CONTACTS,
+        f"SELECT *, CASE WHEN is_redeemed THEN contacted_on + 2 END AS redeemed_on FROM read_parquet('{file}') UNION ALL "
+        "SELECT 5, 100 + i, DATE '2024-05-30', 'email', 'treatment', true, DATE '2024-05-30' FROM range(140) t(i)",
+    )
+    running = make_promotion_plan(shop.setting)
+    assert running.summary is not None
+    assert running.summary.spent == pytest.approx(140 * (0.02 + 1.0)), "each contact, and a pound for each redemption"
+    assert 0 < running.summary.cost <= 150 - running.summary.spent < untouched.cost
+
+
+def test_an_announced_promotion_of_unknown_cost_is_not_planned_but_told(shop: Shop) -> None:
+    campaigns(shop)
+    learn(shop)
+    promotions = rows_of(shop.lakehouse.open(PROMOTIONS))
+    assert make_promotion_plan(shop.setting).left_out == ()
+    shop.write(
+        PROMOTIONS,
+        f"FROM {promotions} UNION ALL SELECT 9, 'RIDDLE', 'unknown', NULL, NULL, DATE '2024-06-01', DATE '2024-06-14', 150, NULL",
+    )
+    planned = make_promotion_plan(shop.setting)
+    assert planned.left_out == ("9 RIDDLE (unknown)",)
+    assert rows(shop.lakehouse, planned.served.version.id, "SELECT DISTINCT promotion_id FROM t") == [(5,)]
 
 
 def test_whoever_takes_consent_back_is_not_in_the_next_plan(shop: Shop) -> None:
