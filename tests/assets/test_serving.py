@@ -176,7 +176,7 @@ def test_a_list_that_is_broken_stops_what_comes_after(shop: Shop, instance: dg.D
     shop.write(
         TableId("gold", "item_catalog"),
         "SELECT 'OTHER' AS item_code, 'X' AS description, 1.0 AS list_price, 1.0 AS average_price, "
-        "'active' AS status, NULL::DATE AS introduced_on",
+        "'active' AS status, NULL::DATE AS introduced_on, NULL::DATE AS discontinued_on",
     )
     result = run(shop, instance, serving_key(POPULAR_ITEMS), ONLINE)
     assert not result.success
