@@ -132,11 +132,12 @@ def _plan(platform: Platform) -> dg.AssetsDefinition:
         figures = outcome.summary.figures() if outcome.summary is not None else {}
         return dg.MaterializeResult(
             metadata={
-                **served_metadata(outcome.served),
                 "policy": outcome.policy,
                 "policy_reason": outcome.reason,
                 **({"offers_left_out": ", ".join(outcome.left_out)} if outcome.left_out else {}),
-                **{f"plan/{name}": value for name, value in figures.items()},
+                # In hundredths of a penny: a page with every digit hides those that say something.
+                **{f"plan/{name}": round(value, 4) for name, value in figures.items()},
+                **served_metadata(outcome.served),
             },
             data_version=dg.DataVersion(outcome.served.version.content),
         )

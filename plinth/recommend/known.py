@@ -77,11 +77,14 @@ def moved(recommender: Recommender, events: pa.Table, items: pa.Table, at: datet
 def _past(events: pa.Table, at: datetime) -> pa.Table:
     if "time" not in events.column_names:
         raise EventsUnusable("the events lack a column", expected="time", found=", ".join(events.column_names))
-    time, end = events.column("time").cast(pa.timestamp("us")), pa.scalar(at.replace(tzinfo=None), pa.timestamp("us"))
-    newest = pc.max(time)
-    # Where all of them are before it, as for a model of today, nothing is copied.
-    early = newest.is_valid and pc.less(newest, end).as_py()
-    return events if early else events.filter(pc.less(time, end))
+    end = pa.scalar(at.replace(tzinfo=None), pa.timestamp("us"))
+    for name in {"time", "known"} & set(events.column_names):
+        moment = events.column(name).cast(pa.timestamp("us"))
+        newest = pc.max(moment)
+        # Where all of them are before it, as for a model of today, nothing is copied.
+        if not (newest.is_valid and pc.less(newest, end).as_py()):
+            events = events.filter(pc.less(moment, end))
+    return events
 
 
 def _sellable(items: pa.Table, log: Log) -> Array:

@@ -49,6 +49,7 @@ class Log:
         country: code of each customer's country of the last purchase, -1 for none.
         customer, item, basket: codes, one each event. Baskets are numbered in the order of time.
         day: days since 1970-01-01, with the time of day as its fraction.
+        known: the day from which each event is known, never earlier than `day`; later for what was booked late.
     """
 
     customers: Array
@@ -59,23 +60,30 @@ class Log:
     item: Array
     basket: Array
     day: Array
+    known: Array
 
     def __len__(self) -> int:
         return len(self.day)
 
     def before(self, day: float) -> Log:
-        """What was before a moment; an event of that very moment is not."""
-        return self.between(-np.inf, day)
+        """What was before a moment and known before it; an event of that very moment is not."""
+        past = self.between(-np.inf, day)
+        known = past.known < day
+        return past if known.all() else past._of(known)
 
     def between(self, first: float, end: float) -> Log:
         """The events from `first` on and before `end`."""
         low, high = (int(np.searchsorted(self.day, each, side="left")) for each in (first, end))
+        return self._of(slice(low, high))
+
+    def _of(self, rows: slice | Array) -> Log:
         return replace(
             self,
-            customer=self.customer[low:high],
-            item=self.item[low:high],
-            basket=self.basket[low:high],
-            day=self.day[low:high],
+            customer=self.customer[rows],
+            item=self.item[rows],
+            basket=self.basket[rows],
+            day=self.day[rows],
+            known=self.known[rows],
         )
 
 
@@ -97,7 +105,8 @@ def encode(events: pa.Table, items: pa.Table) -> Log:
 
     Args:
         events: customer (whole number or text), basket (text), item (text), time (timestamp without zone or in UTC), and country (text)
-            where it is known. Repeated (customer, basket, item) count once, at the first time.
+            where it is known. Repeated (customer, basket, item) count once, at the first time. `known` (timestamp) says since when an event is
+            known, where that is not its time.
         items: item (text), description (text), price (number); items without a purchase may stand in it, others may be missing.
 
     Raises:
@@ -109,10 +118,10 @@ def encode(events: pa.Table, items: pa.Table) -> Log:
     baskets, basket = _coded(events, "basket")
     sold, item = _coded(events, "item")
     item = codes_of(goods.labels, sold.astype(str)).astype(np.int32)[item]
-    micros = events.column("time").cast(pa.timestamp("us")).to_numpy()
-    day = (micros - _EPOCH) / np.timedelta64(1, "D")
-    order = np.lexsort((item, basket, customer, day))
-    customer, basket, item, day = customer[order], basket[order], item[order], day[order]
+    day = _days(events, "time")
+    known = np.maximum(day, _days(events, "known")) if "known" in events.column_names else day
+    order = np.lexsort((known, item, basket, customer, day))
+    customer, basket, item, day, known = customer[order], basket[order], item[order], day[order], known[order]
     key = (customer.astype(np.int64) * len(baskets) + basket) * len(goods) + item
     first = np.sort(np.unique(key, return_index=True)[1])
     countries, country = _countries(events, order, customer, len(customers))
@@ -125,7 +134,13 @@ def encode(events: pa.Table, items: pa.Table) -> Log:
         item=item[first].astype(np.int32),
         basket=_in_time(basket[first]),
         day=day[first],
+        known=known[first],
     )
+
+
+def _days(table: pa.Table, column: str) -> Array:
+    days: Array = (table.column(column).cast(pa.timestamp("us")).to_numpy() - _EPOCH) / np.timedelta64(1, "D")
+    return days
 
 
 def _check(events: pa.Table, items: pa.Table) -> None:
@@ -137,7 +152,7 @@ def _check(events: pa.Table, items: pa.Table) -> None:
             )
     if events.num_rows == 0:
         raise EventsUnusable("there are no events to learn from", remedy="build gold/interactions first")
-    for column in _COLUMNS:
+    for column in (*_COLUMNS, *({"known"} & set(events.column_names))):
         if events.column(column).null_count:
             raise EventsUnusable(
                 "an event lacks a value", expected="no nulls", found=events.column(column).null_count, where=column

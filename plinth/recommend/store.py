@@ -65,7 +65,9 @@ def load(folder: Path, threads: int) -> Recommender:
 
     about = _about(folder)
     arrays = unpack(_bytes(folder, "log.npz"), (*_LOG, *_GOODS, "sellable"), where=str(folder / "log.npz"))
-    log = Log(goods=Goods(*(arrays[name] for name in _GOODS)), **{name: arrays[name] for name in _LOG})
+    # What is stored was known when it was; of later moments there is nothing to tell apart.
+    stored = {name: arrays[name] for name in _LOG}
+    log = Log(goods=Goods(*(arrays[name] for name in _GOODS)), known=stored["day"], **stored)
     names = [f"{name}_{part}" for name in _MODELS for part in _PARTS]
     matrices = unpack(_bytes(folder, "models.npz"), names, where=str(folder / "models.npz"))
     return Recommender(

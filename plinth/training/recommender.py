@@ -3,7 +3,9 @@
 What belongs here: the window, and what is measured on it. What does not: learning, moving a version to another moment, and the figures
 themselves (`plinth.recommend`).
 
-A version's ranker has seen nothing of the window that it is judged on, nor has that of an earlier champion: both learnt from windows before it.
+A version's ranker has seen nothing of the window that it is judged on, nor has that of an earlier champion: both learnt from windows before it, and
+both are given the purchases and the items as they were known when it began: no later text, price or end of sale, no late correction, and what was
+cancelled later still stands.
 What customers bought, and the item-item models that follow from it, are not learnt by heart but looked up, so both are given the purchases
 before the window when they are judged, and all purchases when they are stored.
 """
@@ -78,7 +80,8 @@ class RecommenderTarget:
             until = first_unseen(newest and newest[0])
             versions = dict(desk.versions)
             events = events_from_lakehouse(con, desk.lakehouse, until, versions=versions)
-            items = items_from_lakehouse(con, desk.lakehouse, until, versions=versions)
+            moments = (until - timedelta(days=self.settings.window_days), until)
+            items = {at: items_from_lakehouse(con, desk.lakehouse, at, versions=versions) for at in moments}
         finally:
             con.close()
         return RecommenderTask(desk, self.settings, events, items, until)
@@ -86,12 +89,18 @@ class RecommenderTarget:
 
 @dataclass(frozen=True)
 class RecommenderTask:
-    """The round on tables that have been read; `until` is the end of the window."""
+    """The round on tables that have been read.
+
+    Attributes:
+        events: all purchases, with the moment from which each is known.
+        items: the items as they were known at the two ends of the window.
+        until: the end of the window.
+    """
 
     desk: Desk
     settings: RecommenderSettings
     events: pa.Table
-    items: pa.Table
+    items: Mapping[datetime, pa.Table]
     until: datetime
 
     @cached_property
@@ -117,7 +126,7 @@ class RecommenderTask:
         try:
             before = train_recommender(
                 self.events,
-                self.items,
+                self.items[self.start],
                 at=self.start,
                 threads=self.desk.profile.threads,
                 seed=self.desk.seed,
@@ -160,7 +169,7 @@ class RecommenderTask:
     def _moved(self, recommender: Recommender, at: datetime) -> Recommender:
         from plinth.recommend import moved
 
-        return moved(recommender, self.events, self.items, at, threads=self.desk.profile.threads)
+        return moved(recommender, self.events, self.items[at], at, threads=self.desk.profile.threads)
 
     def _popular(self, recommender: Recommender) -> dict[str, float]:
         """The figures of one list for everybody: what was bought by most customers in the window before."""

@@ -31,6 +31,7 @@ from resources import platform_resources
 from tests.plinth.online.appending import event
 from tests.plinth.serving.shop import CUSTOMERS, ITEMS, Shop, copy_of, make_shop, people, trained_shop
 from tests.plinth.serving.test_features import DECLARED, NOW, ROWS, sell
+from tests.plinth.serving.test_plan import campaigns, learn
 
 pytestmark = pytest.mark.slow
 
@@ -98,6 +99,18 @@ def test_a_run_makes_the_tables_publishes_them_and_every_check_passes(shop: Shop
     again = run(shop, instance)
     assert metadata(again, ONLINE)["changed"] is False
     assert metadata(again, serving_key(RECOMMENDATIONS))["computed"] is False
+
+
+def test_a_plan_says_first_by_what_it_goes_and_what_it_brings_in_figures_that_can_be_read(
+    shop: Shop, instance: dg.DagsterInstance
+) -> None:
+    campaigns(shop)
+    learn(shop)
+    planned = metadata(run(shop, instance, serving_key(PROMOTION_PLAN)), serving_key(PROMOTION_PLAN))
+    figures = {name: value for name, value in planned.items() if name.startswith("plan/")}
+    assert list(planned)[: len(figures) + 2] == ["policy", "policy_reason", *figures]
+    assert figures["plan/contacts"] == planned["dagster/row_count"] != 0
+    assert {name for name, value in figures.items() if value != round(float(str(value)), 4)} == set()
 
 
 def test_the_features_that_are_served_are_held_against_the_offline_ones(
@@ -186,7 +199,7 @@ def test_a_list_that_is_broken_stops_what_comes_after(shop: Shop, instance: dg.D
     shop.write(
         TableId("gold", "item_catalog"),
         "SELECT 'OTHER' AS item_code, 'X' AS description, 1.0 AS list_price, 1.0 AS average_price, "
-        "'active' AS status, NULL::DATE AS introduced_on",
+        "'active' AS status, NULL::DATE AS introduced_on, NULL::DATE AS discontinued_on",
     )
     result = run(shop, instance, serving_key(POPULAR_ITEMS), ONLINE)
     assert not result.success

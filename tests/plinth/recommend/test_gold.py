@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -35,10 +35,10 @@ def test_without_gold_the_missing_table_is_named(tmp_path: Path) -> None:
 def test_gold_gives_each_item_of_each_basket_once_and_nothing_later(house: House) -> None:
     events = events_from_lakehouse(house.con, house.lakehouse, datetime(2030, 1, 1))
     count, customers, items = house.one(
-        "SELECT count(DISTINCT (i.customer_no, l.invoice_no, i.item_code)), count(DISTINCT i.customer_no), "
-        "count(DISTINCT i.item_code) FROM {gold/interactions} i JOIN {silver/invoice_lines} l USING (line_id)"
+        "SELECT count(DISTINCT (customer_no, invoice_no, item_code)), count(DISTINCT customer_no), count(DISTINCT item_code) "
+        "FROM {silver/invoice_lines} WHERE customer_no IS NOT NULL AND line_type = 'sale' AND item_kind = 'goods'"
     )
-    assert events.schema.names == ["customer", "basket", "item", "time", "country"]
+    assert events.schema.names == ["customer", "basket", "item", "time", "country", "known"]
     assert events.num_rows == count
     assert pc.count_distinct(events.column("customer")).as_py() == customers
     assert pc.count_distinct(events.column("item")).as_py() == items
@@ -47,6 +47,23 @@ def test_gold_gives_each_item_of_each_basket_once_and_nothing_later(house: House
     earlier = events_from_lakehouse(house.con, house.lakehouse, middle)
     assert pc.max(earlier.column("time")).as_py() < middle
     assert 0 < earlier.num_rows < events.num_rows
+    assert pc.max(earlier.column("known")).as_py() < middle
+    assert earlier.equals(events.filter(pc.less(events.column("known"), middle))), "one read serves all earlier moments"
+
+
+@pytest.mark.slow
+def test_what_was_still_on_sale_at_a_past_moment_can_be_recommended_at_it(house: House) -> None:
+    gone = house.one(
+        "SELECT c.item_code, c.discontinued_on, max(l.invoiced_at) FROM {gold/item_catalog} c JOIN {silver/invoice_lines} l USING (item_code) "
+        "WHERE c.status = 'discontinued' AND c.discontinued_on < (SELECT max(bought_at)::DATE FROM {gold/interactions}) "
+        "GROUP BY ALL HAVING min(l.invoiced_at) < c.discontinued_on ORDER BY c.discontinued_on DESC LIMIT 1"
+    )
+    item, day = gone[0], gone[1]
+    assert isinstance(day, date), "the sample discontinues items while it goes on"
+    before = datetime(day.year, day.month, day.day) - timedelta(days=1)
+    for at, sellable in ((before, True), (before + timedelta(days=1), False), (datetime(2030, 1, 1), False)):
+        items = items_from_lakehouse(house.con, house.lakehouse, at)
+        assert dict(zip(items["item"].to_pylist(), items["sellable"].to_pylist(), strict=True))[item] is sellable
 
 
 @pytest.mark.slow

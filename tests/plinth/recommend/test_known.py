@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,8 @@ from plinth.recommend import Recommender, moved
 from plinth.recommend.errors import EventsUnusable
 from plinth.recommend.features import places_of
 from plinth.recommend.item_item import descriptions_alike
-from plinth.recommend.log import encode
+from plinth.recommend.known import known_at
+from plinth.recommend.log import day_of, encode
 from tests.plinth.recommend.conftest import Trade
 
 
@@ -60,6 +61,28 @@ def test_pairs_are_found_as_a_look_at_every_pair_finds_them(recommender: Recomme
     assert {-1} < set(expected)
     assert places_of(purchases, owner, item).tolist() == expected
     assert places_of(purchases, owner[:0], item[:0]).tolist() == []
+
+
+def test_a_purchase_that_was_booked_late_is_no_part_of_any_moment_before_that() -> None:
+    first = datetime(2024, 1, 1)
+    days = [first + timedelta(days=number) for number in range(4)]
+    events = pa.table(
+        {
+            "customer": [1, 1, 2, 2],
+            "basket": ["a", "b", "c", "d"],
+            "item": ["X", "Y", "X", "Z"],
+            "time": pa.array(days, pa.timestamp("us")),
+            "known": pa.array([days[0], days[3], days[2], days[3]], pa.timestamp("us")),
+        }
+    )
+    items = pa.table({"item": ["X"], "description": ["CUP"], "price": [1.0]})
+    log = encode(events, items)
+    for number in range(1, 5):
+        at = first + timedelta(days=number)
+        cut, read = log.before(day_of(at)), known_at(events, items, at).log
+        expected = [basket for basket, known in zip("abcd", (0, 3, 2, 3), strict=True) if known < number]
+        assert [("abcd")[basket] for basket in cut.basket] == expected
+        assert len(read) == len(cut), "a cut of the log and a reading of the table agree"
 
 
 def test_texts_without_a_word_are_alike_to_nothing() -> None:

@@ -54,8 +54,8 @@ _OF_PURCHASES = {
     ),
     TableId("silver", "invoice_lines"): (
         "SELECT row_number() OVER (ORDER BY time, basket, item) AS line_id, basket AS invoice_no, customer::INTEGER AS customer_no, "
-        "item AS item_code, time AS invoiced_at, 1::INTEGER AS quantity, 9.5::DECIMAL(12, 4) AS unit_price, 'sale' AS line_type, "
-        "'goods' AS item_kind FROM {events}"
+        "item AS item_code, 'ITEM ' || item AS description, 1::INTEGER AS quantity, 9.5::DECIMAL(12, 4) AS unit_price, "
+        "'sale' AS line_type, 'goods' AS item_kind, time AS invoiced_at, time AS known_at FROM {events}"
     ),
     TableId("gold", "customer_orders"): (
         "SELECT customer::INTEGER AS customer_no, basket AS order_no, min(time) AS ordered_at, min(country) AS country, "
@@ -150,7 +150,7 @@ def make_shop(folder: Path) -> Shop:
         TableId("gold", "item_catalog"),
         f"SELECT 'I' || lpad(i::VARCHAR, 3, '0') AS item_code, 'ITEM NUMBER ' || i AS description, (1 + i)::DECIMAL(10, 2) AS list_price, "
         f"1.5::DECIMAL(12, 4) AS average_price, 0.8::DECIMAL(12, 4) AS cost_price, 100::BIGINT AS units_sold, 'active' AS status, "
-        f"NULL::DATE AS introduced_on FROM range({ITEMS}) t(i)",
+        f"NULL::DATE AS introduced_on, NULL::DATE AS discontinued_on FROM range({ITEMS}) t(i)",
     )
     for table, sql in _OF_PLANS.items():
         shop.write(table, sql)

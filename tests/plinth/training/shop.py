@@ -41,11 +41,11 @@ _TABLES = {
     TableId("gold", "interactions"): "SELECT line_id, customer::INTEGER AS customer_no, item_code, \"at\" AS bought_at, 2::INTEGER AS quantity, "
     "9.5::DECIMAL(18, 4) AS value FROM lines",
     TableId("silver", "invoice_lines"): "SELECT line_id, order_no AS invoice_no, customer::INTEGER AS customer_no, item_code, 'sale' AS line_type, 'goods' AS item_kind, "
-    "2::INTEGER AS quantity, 4.75::DECIMAL(12, 4) AS unit_price, \"at\" AS invoiced_at FROM lines",
+    "2::INTEGER AS quantity, 4.75::DECIMAL(12, 4) AS unit_price, \"at\" AS invoiced_at, \"at\" AS known_at, 'ITEM ' || item_code AS description FROM lines",
     TableId("gold", "customer_orders"): "SELECT customer::INTEGER AS customer_no, order_no, \"at\" AS ordered_at, 'France' AS country, 6::INTEGER AS lines, "
     "count(DISTINCT item_code)::INTEGER AS items, 12::BIGINT AS units, 57::DECIMAL(18, 4) AS goods_value FROM lines GROUP BY ALL",
     TableId("gold", "item_catalog"): "SELECT 'I' || lpad(i::VARCHAR, 3, '0') AS item_code, 'ITEM ' || chr((65 + i % 20)::INTEGER) || ' OF KIND ' || i // 7 AS description, "
-    f"(1 + i)::DECIMAL(10, 2) AS list_price, 1.5::DECIMAL(12, 4) AS average_price, 'active' AS status, NULL::DATE AS introduced_on FROM range({ITEMS}) t(i)",
+    f"(1 + i)::DECIMAL(10, 2) AS list_price, 1.5::DECIMAL(12, 4) AS average_price, 'active' AS status, NULL::DATE AS introduced_on, NULL::DATE AS discontinued_on FROM range({ITEMS}) t(i)",
 }  # fmt: skip
 
 
