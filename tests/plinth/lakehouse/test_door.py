@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from plinth.errors import CommitConflict, ResidencyViolation, StorageFailure, TableMissing
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.schema import DeltaColumn, columns_of
-from plinth.lakehouse.staging import stage
+from plinth.lakehouse.staging import StagedFile, stage
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId
 
@@ -49,6 +51,31 @@ def test_statistics_in_the_log_are_those_of_the_rows(con: duckdb.DuckDBPyConnect
     assert stats["maxValues"]["at"] == "2024-01-01T00:00:09"
     assert "long_text" not in stats["maxValues"], "a cut-off maximum would hide rows from readers"
     assert stats["nullCount"]["id"] == 0
+
+
+def test_of_writers_who_create_a_table_at_once_one_is_let_in(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse
+) -> None:
+    columns = columns_of(con, "SELECT 1 AS id")
+    for number in range(40):
+        table = TableId("bronze", f"orders_{number}")
+        staged = [stage(con, f"SELECT {value} AS id", lakehouse.uri_of(table), columns) for value in range(4)]
+        together = threading.Barrier(len(staged))
+
+        def create_it(
+            files: tuple[StagedFile, ...], table: TableId = table, gate: threading.Barrier = together
+        ) -> bool:
+            gate.wait()
+            try:
+                commit(lakehouse, table, Write(None, columns, State().next(changed=True), files))
+            except CommitConflict:
+                return False
+            return True
+
+        with ThreadPoolExecutor(len(staged)) as pool:
+            let_in = list(pool.map(create_it, staged))
+        assert sum(let_in) == 1
+        assert con.execute(f"FROM {lakehouse.open(table).scan}").fetchall() == [(let_in.index(True),)]
 
 
 def test_of_two_writers_from_one_version_the_second_is_refused(
