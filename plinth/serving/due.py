@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from plinth.engine import connect
 from plinth.lakehouse.tables import Lakehouse
 from plinth.online import OnlineStore
 from plinth.platform import Platform
@@ -39,11 +38,7 @@ def publication_due(platform: Platform, lakehouse: Lakehouse, registry: Registry
     Raises:
         StoreUnavailable: the online store is away.
     """
-    con = connect(platform.profile(), scratch=platform.path(platform.stores.scratch))
-    try:
-        wanted = find_sources(con, Setting(lakehouse, registry, platform.profile())).inputs
-    finally:
-        con.close()
+    wanted = find_sources(Setting(lakehouse, registry, platform.profile())).inputs
     with OnlineStore.of(platform) as store:
         store.set_up()
         served = store.current()

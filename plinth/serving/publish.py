@@ -81,7 +81,7 @@ def publish(setting: Setting, store: OnlineStore, *, keep: int, label: str = "")
     before = store.current()
     con = connect(setting.profile, extensions=("delta",), scratch=platform.path(platform.stores.scratch))
     try:
-        sources = find_sources(con, setting)
+        sources = find_sources(setting)
         # Before the version appears: nobody who does not consent is shown an offer of it, not even for a moment.
         withhold_offers(setting.lakehouse, setting.profile, store)
         version = store.publish(_documents(con, setting, sources), inputs=sources.inputs, label=label)
@@ -91,7 +91,7 @@ def publish(setting: Setting, store: OnlineStore, *, keep: int, label: str = "")
     return Published(version, before, pruned, round(time.perf_counter() - began, 3))
 
 
-def find_sources(con: duckdb.DuckDBPyConnection, setting: Setting) -> Sources:
+def find_sources(setting: Setting) -> Sources:
     """The newest versions of the tables. A kind of which a table was never made is left out.
 
     Raises:
