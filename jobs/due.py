@@ -21,7 +21,6 @@ from plinth.sources import open_source
 from plinth.stale import stale_tables
 
 _PUBLICATION = dg.AssetKey(["serving", "online"])
-"""The only asset of a layer that is no table: a version of the online store."""
 
 
 def reasons_to_run(project: Project, repository: dg.RepositoryDefinition) -> list[str]:
@@ -69,7 +68,8 @@ def downstream_code(repository: dg.RepositoryDefinition, project: Project) -> di
     return {
         TableId(cast(Layer, key.path[0]), key.path[1]): graph.get(key).code_version
         for key in graph.materializable_asset_keys
-        if len(key.path) == 2 and key.path[0] in layers and key != _PUBLICATION
+        # What is published or withheld belongs to a layer too and is no table: it says so by naming none.
+        if len(key.path) == 2 and key.path[0] in layers and "dagster/table_name" in graph.get(key).metadata
     }
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
-from jobs.due import reasons_to_run
+from definitions import build_definitions
+from jobs.due import downstream_code, reasons_to_run
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import TableId
-from plinth.project import Project
+from plinth.project import Project, open_project
 from plinth.report import FAILED, SUCCEEDED, Report
 from plinth.stale import stale_tables
 from tests.frame.shop import Shop, contract
@@ -82,3 +83,12 @@ def test_a_made_table_is_stale_by_its_inputs_its_code_or_its_absence(shop: Shop,
     now = replace(state, inputs={"bronze/client": shop.table("client").content})
     commit(shop.lakehouse, MODEL, Write(base, base.columns, now))
     assert stale_tables(shop.lakehouse, {MODEL: "one"}) == {}
+
+
+def test_only_tables_are_asked_for_as_tables() -> None:
+    repository = build_definitions().get_repository_def()
+    keys = {key.to_user_string() for key in repository.asset_graph.materializable_asset_keys}
+    asked = {str(table) for table in downstream_code(repository, open_project())}
+    assert {"serving/recommendations", "features/customer", "gold/interactions"} <= asked
+    # Neither is ever committed as a table, so a run would be asked for on and on.
+    assert {"serving/online", "serving/withheld_offers"} <= keys - asked
