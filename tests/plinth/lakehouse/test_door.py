@@ -53,6 +53,26 @@ def test_statistics_in_the_log_are_those_of_the_rows(con: duckdb.DuckDBPyConnect
     assert stats["nullCount"]["id"] == 0
 
 
+def test_files_are_encoded_small_and_read_alike_by_other_readers(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from deltalake import QueryBuilder
+
+    sql = """SELECT i AS id, (i / 3)::DECIMAL(18, 4) AS price, sqrt(i) AS real, TIMESTAMP '2024-01-01' + to_seconds(i) AS at,
+        md5(i::VARCHAR) AS name FROM range(100000) t(i)"""
+    version = create(con, lakehouse, ORDERS, sql)
+    group = pq.ParquetFile(version.files[0].uri).metadata.row_group(0)
+    encodings = {group.column(at).path_in_schema: group.column(at).encodings for at in range(group.num_columns)}
+    assert "DELTA_BINARY_PACKED" in encodings["id"] and "DELTA_BINARY_PACKED" in encodings["at"]
+    wanted = con.execute(f"SELECT * FROM ({sql}) ORDER BY id").to_arrow_table().to_pylist()
+    by_delta_rs = QueryBuilder().register("t", version.delta).execute("SELECT * FROM t ORDER BY id").read_all()
+    assert pa.table(by_delta_rs).to_pylist() == wanted
+    tables = [pq.ParquetFile(file.uri).read() for file in version.files]
+    assert sorted((row for table in tables for row in table.to_pylist()), key=lambda row: row["id"]) == wanted
+
+
 def test_of_writers_who_create_a_table_at_once_one_is_let_in(
     con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse
 ) -> None:
