@@ -1,7 +1,7 @@
 """OpenTelemetry spans, one for each request, where the platform asks for them; without that nothing of it is loaded.
 
 A span has the route's template, method, status, request id and key id, and continues the trace of a `traceparent` header. It has no path,
-no query and no address.
+no query and no address. The service is called `plinth-api` unless OTEL_SERVICE_NAME says otherwise.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ def provider_of(exporter: str) -> TracerProvider:
         DriverMissing: the extra `tracing` is not installed.
     """
     try:
+        from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 
@@ -89,6 +90,6 @@ def provider_of(exporter: str) -> TracerProvider:
             where="platform.yaml, api.tracing",
             remedy="pip install 'plinth[tracing]', or take api.tracing out",
         ) from None
-    provider = TracerProvider()
+    provider = TracerProvider(resource=Resource({SERVICE_NAME: "plinth-api"}).merge(OTELResourceDetector().detect()))
     provider.add_span_processor(BatchSpanProcessor(chosen))
     return provider

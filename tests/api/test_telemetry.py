@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import io
 import json
 import logging
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from api.telemetry.tracing import Traced, provider_of
 from plinth.api_settings import Api
 from plinth.errors import DriverMissing
 from tests.api.conftest import Served, TestClient, bearer
+from tests.api.process import ApiProcess
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -124,11 +128,50 @@ def test_spans_have_the_template_and_go_on_with_the_caller_s_trace(served: Serve
     assert "Zebra" not in "".join(span.to_json() for span in spans)
 
 
-def test_traces_without_their_library_are_refused_with_the_extra_to_install(tmp_path: Path) -> None:
-    pytest.importorskip("opentelemetry.sdk")
-    try:
-        import opentelemetry.exporter.otlp.proto.http  # noqa: F401
-    except ImportError:
+@pytest.mark.slow
+def test_a_collector_is_sent_the_spans_of_the_server_before_it_ends(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    sent: list[tuple[str, bytes]] = []
+
+    class Collector(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            sent.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector) as collector:
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_port}")
+        server = ApiProcess(tmp_path, store_url, tracing="otlp", drain_seconds=0)
+        server.start()
+        try:
+            with server.client() as client:
+                asked = client.get("/v1/customers/1/recommendations")
+                assert asked.status_code == 200
+        finally:
+            server.terminate()
+        collector.shutdown()
+    assert {path for path, _ in sent} == {"/v1/traces"}
+    resources = [each for _, body in sent for each in ExportTraceServiceRequest.FromString(body).resource_spans]
+    named = {pair.value.string_value for each in resources for pair in each.resource.attributes}
+    assert "plinth-api" in named
+    spans = [span for each in resources for scope in each.scope_spans for span in scope.spans]
+    (span,) = [each for each in spans if each.name == "GET /v1/customers/{id}/recommendations"]
+    said = {pair.key: pair.value.string_value for pair in span.attributes}
+    assert said["plinth.request"] == asked.headers["x-request-id"]
+
+
+def test_traces_without_their_library_are_refused_with_the_extra_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
         with pytest.raises(DriverMissing, match=r"plinth\[tracing\]"):
             provider_of("otlp")
     application = Application(f"sqlite:///{tmp_path / 'o.db'}", Api(tracing="console"), counters=tmp_path / "c")
