@@ -79,6 +79,12 @@ class SourceUnreadable(PlinthError):
     """The legacy system answered, but the table cannot be read as the contract says."""
 
 
+class ClusterUnavailable(PlinthError):
+    """A cluster that work was to be spread over did not answer, or lost it."""
+
+    transient = True
+
+
 class StorageFailure(PlinthError):
     """A zone could not be written: disk full, no permission. The table is as it was."""
 

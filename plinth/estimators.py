@@ -7,6 +7,7 @@ memory and stamps the time into its archive; both are replaced here, so that a d
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import zipfile
@@ -27,7 +28,9 @@ def estimators_to_bytes(estimators: Sequence[Any]) -> bytes:
     """A list of estimators as a skops file."""
     import skops.io
 
-    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(list(estimators)))) as archive:
+    # Estimators that were fitted in one process may share parts which they would not share had each been fitted in its own.
+    apart = [copy.deepcopy(each) for each in estimators]
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(apart))) as archive:
         schema = json.loads(archive.read(_SCHEMA))
         files = _numbered(schema)
         members = {files[name]: archive.read(name) for name in archive.namelist() if name != _SCHEMA}

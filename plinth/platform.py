@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from plinth.api_settings import Api
 from plinth.errors import ConfigurationError
+from plinth.fanout import FanOut
 from plinth.promotion_settings import Promotions
 
 Classification = Literal["public", "internal", "confidential", "restricted"]
@@ -98,10 +99,12 @@ class Training(_Strict):
 
     A model is trained again after `every_days` days of trade, and before that where data or quality drift; 1 trains with every day's purchases.
     The files of the newest `keep` versions of a model stay, and those of the champion, the one before it and the challenger in any case.
+    `fan_out` says how the independent parts of a training are spread.
     """
 
     every_days: int = Field(default=7, ge=1)
     keep: int = Field(default=5, ge=1)
+    fan_out: FanOut = FanOut()
 
 
 class Source(_Strict):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plinth.fanout import FanOut
 from plinth.promote import learners
 from plinth.promote.belief import Belief, believe, shape_of
 from plinth.promote.choice import Candidate, best_of, folds_by_promotion, qini_of_each, unchosen, unseen
@@ -185,20 +186,25 @@ class Uplift:
         )
 
 
-def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSettings | None = None) -> Uplift:
+def train_uplift(
+    trial: pa.Table,
+    *,
+    seed: int,
+    threads: int,
+    settings: UpliftSettings | None = None,
+    fan_out: FanOut | None = None,
+) -> Uplift:
     """Chooses a learner on unseen promotions, then trains the ensemble on all rows.
 
     Args:
         trial: rows of `trial.trial_rows`.
         threads: how many threads the learners may use.
+        fan_out: how candidates and members are spread; by default one after another.
 
     Raises:
         ExamplesUnusable: there are too few promotions, or too few rows in an arm, to learn from.
     """
-    import sklearn.ensemble  # noqa: F401  # brings OpenMP, whose threads can be limited only once it is loaded
-    from threadpoolctl import threadpool_limits
-
-    settings = settings or UpliftSettings()
+    settings, fan_out = settings or UpliftSettings(), fan_out or FanOut()
     require(trial, _NEEDED)
     everything = trial_effect(numbers(trial, "treated"), numbers(trial, "bought"))
     names = feature_names(trial, without=KEYS)
@@ -207,11 +213,14 @@ def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSe
     arms, few = _arms(trial, names), _arms(judged, names)
     folds = folds_by_promotion(numbers(judged, "promotion_id"), few, settings.folds, settings.smallest_arm, seed)
     scaling = Scaling.of(arms.features)
-    with threadpool_limits(limits=threads):
-        predicted = {each: unseen(each, few, scaling, folds, seed) for each in settings.candidates}
-        tried = qini_of_each(predicted, few, folds)
-        chosen = best_of(predicted, few, folds)
-        members, levels, shape = _members(chosen, arms, scaling, trial, settings.members, seed)
+    tasks = [(each, few, scaling, folds, seed) for each in settings.candidates]
+    predicted = dict(zip(settings.candidates, fan_out.run(unseen, tasks, threads=threads), strict=True))
+    tried = qini_of_each(predicted, few, folds)
+    chosen = best_of(predicted, few, folds)
+    features = scaling(arms.features) if chosen.kind in LINEAR else arms.features
+    ready = Arms(features, arms.treated, arms.bought, arms.orders)
+    weights = enumerate(_bootstrap(trial, settings.members, seed))
+    fitted = fan_out.run(_member, [(chosen, ready, each, seed + number) for number, each in weights], threads=threads)
     honest = unchosen(predicted, few, folds)
     keys = numbers(judged, "customer_no"), numbers(judged, "promotion_id")
     # Rows that were not looked at still say what the level is.
@@ -220,14 +229,14 @@ def train_uplift(trial: pa.Table, *, seed: int, threads: int, settings: UpliftSe
     metrics = measure_uplift(honest[1] - honest[0], few.treated, few.bought, keys[0], seed=seed)
     return Uplift(
         chosen=chosen,
-        members=members,
+        members=tuple(models for models, _, _ in fitted),
         scaling=scaling,
         features=names,
         treated_share=float(arms.treated.mean()),
         redeem=redemption_shares(trial, arms),
         belief=belief,
-        shape_mean=shape,
-        levels=levels,
+        shape_mean=max(float(shape_of(np.mean([chances for _, _, chances in fitted], axis=0)).mean()), 1e-12),
+        levels=np.array([level for _, level, _ in fitted]),
         tried={str(each): value for each, value in tried.items()},
         metrics=metrics,
         seed=seed,
@@ -256,25 +265,20 @@ def _at_most(trial: pa.Table, most: int, seed: int) -> pa.Table:
     return trial.take(np.sort(chosen))
 
 
-def _members(
-    chosen: Candidate, arms: Arms, scaling: Scaling, trial: pa.Table, count: int, seed: int
-) -> tuple[tuple[tuple[Any, ...], ...], Array, float]:
-    """The members, each one's mean uplift over the rows, and the mean shape."""
-    if chosen.kind in LINEAR:
-        arms = Arms(scaling(arms.features), arms.treated, arms.bought, arms.orders)
+def _bootstrap(trial: pa.Table, count: int, seed: int) -> list[Array]:
+    """Weights of the rows for each member of the ensemble."""
     # Both a customer's rows and a promotion's rows are alike: a plan asks about customers and promotions that are new draws of either.
     places = [np.unique(numbers(trial, name), return_inverse=True)[1] for name in ("customer_no", "promotion_id")]
     rng = np.random.default_rng(seed)
-    found, levels, chances = [], [], np.zeros(len(arms.bought))
-    for number in range(count):
-        weights = np.prod([rng.exponential(size=place.max() + 1)[place] for place in places], axis=0)
-        models = learners.fit(chosen.kind, arms, weights, chosen.strength, seed + number)
-        share = float(arms.treated.mean())
-        untreated, treated = learners.chances(chosen.kind, models, arms.features, chosen.strength, share)
-        found.append(tuple(models))
-        levels.append(float((treated - untreated).mean()))
-        chances += untreated / count
-    return tuple(found), np.array(levels), max(float(shape_of(chances).mean()), 1e-12)
+    return [np.prod([rng.exponential(size=place.max() + 1)[place] for place in places], axis=0) for _ in range(count)]
+
+
+def _member(chosen: Candidate, arms: Arms, weights: Array, seed: int) -> tuple[tuple[Any, ...], float, Array]:
+    """One member's estimators, its mean uplift over the rows, and each row's chance without a contact."""
+    models = learners.fit(chosen.kind, arms, weights, chosen.strength, seed)
+    share = float(arms.treated.mean())
+    untreated, treated = learners.chances(chosen.kind, models, arms.features, chosen.strength, share)
+    return tuple(models), float((treated - untreated).mean()), untreated
 
 
 def _belief(about: dict[str, Any]) -> Belief:

@@ -19,7 +19,7 @@ from plinth.recommend.item_item import descriptions_alike
 from plinth.recommend.log import Array, Log, day_of, encode
 from plinth.recommend.recommender import Recommender
 from plinth.recommend.snapshot import learn
-from plinth.recommend.threads import capped
+from plinth.threads import capped
 
 _TEXT_ROWS = 50
 

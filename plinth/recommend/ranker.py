@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from plinth.fanout import FanOut
 from plinth.recommend.candidates import Candidates, candidates_of
 from plinth.recommend.errors import EventsUnusable
 from plinth.recommend.features import features_of
@@ -24,6 +25,8 @@ from plinth.recommend.snapshot import Snapshot, learn, look, scores_of
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
+
+    from plinth.recommend.known import Known
 
 _BLOCK = 3_000_000  # cells of a dense block of customers by items: 12 MB in each of some ten matrices
 _YEAR = 364.0
@@ -58,17 +61,20 @@ def blocks(snapshot: Snapshot, customers: Array) -> Iterator[Ranked]:
         yield Ranked(block, candidates, features_of(snapshot, block, scores, candidates))
 
 
-def examples_of(log: Log, at: float, text: sparse.csr_matrix, seed: int, settings: RecommenderSettings) -> Examples:
-    """The examples of all cut-offs before a moment.
+def examples_of(known: Known, seed: int, settings: RecommenderSettings, fan_out: FanOut, threads: int) -> Examples:
+    """The examples of all cut-offs before a moment; each cut-off is a task of its own.
 
     Raises:
         EventsUnusable: there are too few days of events, or too few customers who came back.
     """
-    found = []
-    for number in cut_numbers(settings):
-        cut = at - number * settings.window_days
-        if len(log) and cut - float(log.day[0]) >= _LEAST_HISTORY:
-            found.append(_at(log, cut, text, np.random.default_rng([seed, number]), settings))
+    log = known.log
+    cuts = {number: known.day - number * settings.window_days for number in cut_numbers(settings)}
+    tasks = [
+        (log, cut, known.text, [seed, number], settings)
+        for number, cut in cuts.items()
+        if len(log) and cut - float(log.day[0]) >= _LEAST_HISTORY
+    ]
+    found = fan_out.run(_at, tasks, threads=threads)
     bought = np.concatenate([each.bought for each in found]) if found else np.empty(0, dtype=bool)
     if not bought.any() or bought.all():
         raise EventsUnusable(
@@ -90,9 +96,8 @@ def cut_numbers(settings: RecommenderSettings) -> list[int]:
     return sorted({*range(1, settings.cutoffs + 1), *range(first, first + settings.seasons)})
 
 
-def _at(
-    log: Log, cut: float, text: sparse.csr_matrix, rng: np.random.Generator, settings: RecommenderSettings
-) -> Examples:
+def _at(log: Log, cut: float, text: sparse.csr_matrix, seed: list[int], settings: RecommenderSettings) -> Examples:
+    rng = np.random.default_rng(seed)
     past, window = log.before(cut), log.between(cut, cut + settings.window_days)
     sold = np.bincount(past.item, minlength=len(log.goods)) > 0
     customers = np.intersect1d(past.customer, window.customer)

@@ -24,7 +24,7 @@ from plinth.recommend.reasons import popular_in, reasons_for
 from plinth.recommend.session import ItemModel, SessionState
 from plinth.recommend.settings import RecommenderSettings
 from plinth.recommend.snapshot import ItemModels, Snapshot, look
-from plinth.recommend.threads import capped
+from plinth.threads import capped
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier

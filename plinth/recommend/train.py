@@ -9,12 +9,13 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from plinth.fanout import FanOut
 from plinth.recommend.known import known_at
 from plinth.recommend.ranker import examples_of, train_ranker
 from plinth.recommend.recommender import Recommender
 from plinth.recommend.settings import RecommenderSettings
 from plinth.recommend.snapshot import learn
-from plinth.recommend.threads import capped
+from plinth.threads import capped
 
 
 def train_recommender(
@@ -25,6 +26,7 @@ def train_recommender(
     threads: int,
     seed: int,
     settings: RecommenderSettings | None = None,
+    fan_out: FanOut | None = None,
 ) -> Recommender:
     """Learns from what was bought before a moment.
 
@@ -35,6 +37,7 @@ def train_recommender(
         threads: cap of every thread pool (OpenMP, BLAS); the same number gives the same bytes.
         seed: of the draws.
         settings: see `RecommenderSettings`.
+        fan_out: how the cut-offs' examples are spread; by default one after another.
 
     Raises:
         EventsUnusable: columns are missing, or there is too little history.
@@ -42,7 +45,7 @@ def train_recommender(
     settings = settings or RecommenderSettings()
     with capped(threads):
         known = known_at(events, items, at)
-        examples = examples_of(known.log, known.day, known.text, seed, settings)
+        examples = examples_of(known, seed, settings, fan_out or FanOut(), threads)
         ranker = train_ranker(examples, seed, settings)
         return Recommender(
             at=known.day,

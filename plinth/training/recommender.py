@@ -131,6 +131,7 @@ class RecommenderTask:
                 threads=self.desk.profile.threads,
                 seed=self.desk.seed,
                 settings=self.settings,
+                fan_out=self.desk.fan_out,
             )
         except EventsUnusable as why:
             raise NotTrainable(

@@ -6,12 +6,13 @@ What belongs here: the shape that `plinth.training.work` asks for, and what it h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from plinth.errors import PlinthError
+from plinth.fanout import FanOut
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.platform import Profile
 
@@ -27,6 +28,7 @@ class Desk:
     Attributes:
         versions: the pinned version of every input, by `<layer>/<name>`.
         scratch: folder for what does not fit into memory.
+        fan_out: how independent parts are spread.
     """
 
     lakehouse: Lakehouse
@@ -34,6 +36,7 @@ class Desk:
     profile: Profile
     scratch: Path
     seed: int
+    fan_out: FanOut = field(default_factory=FanOut)
 
 
 @dataclass(frozen=True)

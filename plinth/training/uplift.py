@@ -131,7 +131,9 @@ class UpliftTask:
         from plinth.promote.uplift import train_uplift
 
         try:
-            made = train_uplift(self.learnt, seed=self.desk.seed, threads=self.desk.profile.threads)
+            made = train_uplift(
+                self.learnt, seed=self.desk.seed, threads=self.desk.profile.threads, fan_out=self.desk.fan_out
+            )
             metrics = self._judge(made)
         except ExamplesUnusable as why:
             raise NotTrainable(why.what, expected=why.expected, found=why.found) from why

@@ -79,7 +79,7 @@ def train(
     """
     versions = {str(table): lakehouse.open(table) for table in target.inputs}
     scratch = lakehouse.platform.path(lakehouse.platform.stores.scratch)
-    desk = Desk(lakehouse, versions, profile, scratch, seed)
+    desk = Desk(lakehouse, versions, profile, scratch, seed, lakehouse.platform.training.fan_out)
     work = _Round(target, registry, desk, code_of(target.packages), {REASON: reason, RUN: run}, time.monotonic())
     known = registry.find(target.name, origin=work.origin)
     if known is not None and known.decision is not None:
@@ -145,6 +145,7 @@ class _Round:
             "code": self.code,
             "seed": self.desk.seed,
             "threads": self.desk.profile.threads,
+            "threads of a task": self.desk.fan_out.threads_each(self.desk.profile.threads),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
