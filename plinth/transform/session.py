@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from plinth.catalogue import strictest
 from plinth.engine import load_extension, quote
 from plinth.errors import ConfigurationError, PlinthError, TableMissing
-from plinth.lakehouse.changes import CHANGE
 from plinth.lakehouse.door import authorise
+from plinth.lakehouse.feed import CHANGE
 from plinth.lakehouse.schema import columns_of
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId
