@@ -7,7 +7,7 @@ which arrive unchanged (the overlap of a lookback window) cost no file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from plinth.lakehouse.changes import difference
 from plinth.lakehouse.feed import CHANGE, stage_feed, worth_writing
 from plinth.lakehouse.files import FILENAME, read_files, require_plain
 from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.scopes import in_scopes, row_column
 from plinth.lakehouse.staging import StagedFile, file_bytes, stage
 from plinth.lakehouse.tables import DataFile, TableVersion
 
@@ -245,6 +246,7 @@ def replace_scope(
     touched: str,
     scope: Sequence[str],
     key: Sequence[str],
+    derived: Mapping[str, str] | None = None,
     changes: str = "plinth_scope_changes",
     feed: bool = False,
 ) -> Rewrite:
@@ -256,6 +258,7 @@ def replace_scope(
             in `rows` is emptied.
         scope: columns that say to which scope a row belongs; nulls equal nulls.
         key: columns that identify a row. A row may move between scopes if both are touched.
+        derived: SQL over the table's columns for scope columns that it does not have.
         changes: SQL name of a table to make of the rows that differ, with `_change` as in `plinth.lakehouse.changes`: who reads on
             need not find them out again from the files.
         feed: whether to write them as the table's feed too.
@@ -264,7 +267,9 @@ def replace_scope(
         StorageFailure: as `merge`.
     """
     require_plain(base)
-    old = f"SELECT t.* FROM ({read_files(base.files, columns)}) t WHERE EXISTS (FROM {quote(touched)} s WHERE {_same_scope(scope)})"
+    expressions = {name: (derived or {}).get(name, row_column(name)) for name in scope}
+    condition = in_scopes(con, quote(touched), expressions)
+    old = f"SELECT t.* FROM ({read_files(base.files, columns)}) t WHERE {condition}"
     con.execute(f"CREATE OR REPLACE TEMP TABLE plinth_old AS {old}")
     changed = difference(f"SELECT * FROM {quote(rows)}", "SELECT * FROM plinth_old", columns)
     con.execute(f"CREATE OR REPLACE TABLE {changes} AS {changed}")
@@ -280,7 +285,3 @@ def replace_scope(
     )
     found = Changes(tuple(key), "plinth_upserts", "plinth_deletes", may_repeat="false", feed=feed, known=changes)
     return merge(con, base, columns, found)
-
-
-def _same_scope(scope: Sequence[str]) -> str:
-    return " AND ".join(f"t.{quote(name)} IS NOT DISTINCT FROM s.{quote(name)}" for name in scope)

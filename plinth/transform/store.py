@@ -84,7 +84,16 @@ def compute_scopes(
     con.execute(f"CREATE OR REPLACE TEMP TABLE {_ROWS} AS {sql}")
     con.execute(f"CREATE OR REPLACE TEMP VIEW {_TOUCHED} AS {touched}")
     rewrite = replace_scope(
-        con, base, columns, rows=_ROWS, touched=_TOUCHED, scope=model.scope, key=model.key, changes=changes, feed=True
+        con,
+        base,
+        columns,
+        rows=_ROWS,
+        touched=_TOUCHED,
+        scope=model.scope,
+        derived=model.derived,
+        key=model.key,
+        changes=changes,
+        feed=True,
     )
     con.execute(f"DROP TABLE {_ROWS}")
     return rewrite
