@@ -18,7 +18,8 @@ from plinth.engine import quote
 from plinth.features.declare import SNAPSHOT, FeatureSource, FeatureView, FeatureViews
 from plinth.features.query import instant, source_rows
 from plinth.features.rows import Inputs, end_of, explained, session
-from plinth.lakehouse.changes import CHANGE, changes_since
+from plinth.lakehouse.changes import changes_since
+from plinth.lakehouse.feed import CHANGE
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableVersion
 

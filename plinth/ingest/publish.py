@@ -93,7 +93,7 @@ def _snapshot(
     if found.reshapes:
         return Rewrite(staged, base.files), count_difference(con, base, found.columns, new, target.table.key)
     if target.table.key:
-        rewrite = merge_difference(con, base, found.columns, new, target.table.key)
+        rewrite = merge_difference(con, base, found.columns, new, target.table.key, feed=True)
     else:
         rewrite = Rewrite() if rows == base.rows and same_rows(con, base, found.columns, new) else None
     if rewrite is not None:
@@ -109,7 +109,8 @@ def _increment(con: duckdb.DuckDBPyConnection, target: Target, found: Read, good
     _keep_history(con, target, found.columns)
     deletes = _deletes(con, target, found) if found.keys is not None else None
     repeat = overlap(target.table, found.columns, target.base.state.watermark)
-    return merge(con, target.base, found.columns, Changes(target.table.key, UPSERTS, deletes, may_repeat=repeat))
+    changes = Changes(target.table.key, UPSERTS, deletes, may_repeat=repeat, feed=True)
+    return merge(con, target.base, found.columns, changes)
 
 
 def _absent(target: Target) -> list[str]:
@@ -177,9 +178,8 @@ def _commit(target: Target, found: Read, rewrite: Rewrite, marks: Marks, held_ba
     )
     if base is not None and not changed and found.keys is None and _says_the_same(target, state, found.columns):
         return base
-    write = Write(
-        base, found.columns, state, rewrite.add, rewrite.remove, target.table.partition_by, data_change=changed
-    )
+    by = target.table.partition_by
+    write = Write(base, found.columns, state, rewrite.add, rewrite.remove, by, data_change=changed, feed=rewrite.feed)
     return commit(target.lakehouse, target.id, write, zone=target.table.zone)
 
 

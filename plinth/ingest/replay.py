@@ -207,7 +207,8 @@ class _Attempt:
             f"CREATE TEMP TABLE plinth_put_back AS SELECT {values} FROM plinth_good g "
             f"LEFT JOIN {rows_of(base)} t ON {self._same_key()}"
         )
-        return merge(self.con, base, base.columns, Changes(self.table.key, "plinth_put_back", may_repeat="false"))
+        changes = Changes(self.table.key, "plinth_put_back", may_repeat="false", feed=True)
+        return merge(self.con, base, base.columns, changes)
 
     def _publish(self, columns: tuple[DeltaColumn, ...], once: str, count: int) -> None:
         base, rewrite = self.base, self._rewrite(columns)
@@ -216,7 +217,9 @@ class _Attempt:
         state = base.state.next(changed=True, run=self.run, notes=notes)
         # A contract that was raised since the last load counts already.
         columns = stricter(base.columns, {column.name: column.classification for column in self.table.columns})
-        write = Write(base, columns, state, rewrite.add, rewrite.remove, base.partition_by, once=once)
+        write = Write(
+            base, columns, state, rewrite.add, rewrite.remove, base.partition_by, once=once, feed=rewrite.feed
+        )
         commit(self.lakehouse, base.id, write, zone=base.zone)
 
 

@@ -26,13 +26,20 @@ _REPLACE_SHARE = 0.3
 
 
 def merge_difference(
-    con: duckdb.DuckDBPyConnection, base: TableVersion, columns: Sequence[DeltaColumn], rows: str, key: Sequence[str]
+    con: duckdb.DuckDBPyConnection,
+    base: TableVersion,
+    columns: Sequence[DeltaColumn],
+    rows: str,
+    key: Sequence[str],
+    *,
+    feed: bool = False,
 ) -> Rewrite | None:
     """Stages the merge that turns a table into `rows`; None where so much differs that new files are better.
 
     Args:
         rows: SQL that yields all rows of the new version, as often as wanted.
         key: columns that identify a row.
+        feed: whether others ask what changed in the table, see `plinth.lakehouse.feed`.
 
     Raises:
         StorageFailure: as `merge`.
@@ -48,7 +55,7 @@ def merge_difference(
     found = con.execute(f"SELECT (SELECT count(*) FROM {_UPSERTS}) + (SELECT count(*) FROM {_DELETES})").fetchone()
     if found is not None and found[0] > _REPLACE_SHARE * max(base.rows, 1):
         return None
-    return merge(con, base, columns, Changes(tuple(key), _UPSERTS, _DELETES, may_repeat="false"))
+    return merge(con, base, columns, Changes(tuple(key), _UPSERTS, _DELETES, may_repeat="false", feed=feed))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from plinth.errors import CommitConflict, ResidencyViolation, StorageFailure
 from plinth.lakehouse.schema import DeltaColumn, delta_schema, restated
 from plinth.lakehouse.staging import StagedFile
-from plinth.lakehouse.state import State
+from plinth.lakehouse.state import Feed, State
 from plinth.lakehouse.tables import WRITER, DataFile, Lakehouse, TableId, TableVersion
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Write:
         state: the state to carry; see `State.next`.
         data_change: False for maintenance, which moves rows without changing any.
         once: name of a write that must not happen twice, e.g. a replay; a table that has seen it stays as it is.
+        feed: staged files with the rows that differ from those of `base`, where the writer knows them; see `plinth.lakehouse.feed`.
     """
 
     base: TableVersion | None
@@ -48,6 +49,7 @@ class Write:
     partition_by: tuple[str, ...] = ()
     data_change: bool = True
     once: str | None = None
+    feed: tuple[StagedFile, ...] = ()
 
 
 def commit(lakehouse: Lakehouse, table: TableId, write: Write, *, zone: str | None = None) -> TableVersion:
@@ -62,9 +64,9 @@ def commit(lakehouse: Lakehouse, table: TableId, write: Write, *, zone: str | No
     if write.once and write.base is not None and write.base.delta.transaction_version(write.once) is not None:
         # The log itself accepts a repeated transaction (tried), so it is looked up first.
         return lakehouse.open(table, zone=zone)
-    for file in write.add:
+    for file in (*write.add, *write.feed):
         _verify(file)
-    write = replace(write, state=replace(write.state, rows=_rows_after(write)))
+    write = replace(write, state=_completed(write))
     with _storage_faults(lakehouse.uri_of(table, zone)):
         if write.base is None:
             _create(lakehouse, table, write, zone, mode="error")
@@ -124,6 +126,14 @@ def _verify(file: StagedFile) -> None:
             where=file.uri,
             remedy="run again",
         )
+
+
+def _completed(write: Write) -> State:
+    state = replace(write.state, rows=_rows_after(write))
+    if not write.feed or write.base is None:
+        return state
+    files = tuple(file.path for file in write.feed)
+    return replace(state, feed=Feed(write.base.content, files, sum(file.rows for file in write.feed)))
 
 
 def _rows_after(write: Write) -> int:

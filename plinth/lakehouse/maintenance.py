@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plinth.lakehouse.door import Write, commit
+from plinth.lakehouse.feed import remove_feeds
 from plinth.lakehouse.files import read_files, require_plain
 from plinth.lakehouse.staging import file_bytes, stage
 from plinth.lakehouse.tables import DataFile, Lakehouse, TableVersion
@@ -40,7 +41,7 @@ def maintain(
     *,
     retention_hours: float = RETENTION_HOURS,
 ) -> Maintained:
-    """Folds small files and removes files that no version of the last `retention_hours` names.
+    """Folds small files and removes files that no version of the last `retention_hours` names, and feeds that are older.
 
     Files of killed writes, which no version ever named, go too once they are older than the retention.
 
@@ -56,7 +57,8 @@ def maintain(
         enforce_retention_duration=retention_hours >= RETENTION_HOURS,
         full=True,
     )
-    return Maintained(str(version.id), folded, into, len(removed))
+    feeds = remove_feeds(version.uri, older_than=retention_hours * 3600)
+    return Maintained(str(version.id), folded, into, len(removed) + feeds)
 
 
 def remove_abandoned_scratch(scratch: Path, *, older_than: float = _ABANDONED_SECONDS) -> int:

@@ -7,14 +7,16 @@ which arrive unchanged (the overlap of a lookback window) cost no file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from plinth.engine import quote
-from plinth.lakehouse.changes import CHANGE, difference
+from plinth.lakehouse.changes import difference
+from plinth.lakehouse.feed import CHANGE, stage_feed, worth_writing
 from plinth.lakehouse.files import FILENAME, read_files, require_plain
 from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.scopes import in_scopes, row_column
 from plinth.lakehouse.staging import StagedFile, file_bytes, stage
 from plinth.lakehouse.tables import DataFile, TableVersion
 
@@ -28,18 +30,27 @@ _SMALL_FILES = 12
 
 @dataclass(frozen=True)
 class Rewrite:
-    """What a merge would publish: staged files, the files that they replace, and the rows that differ."""
+    """What a merge would publish: staged files, the files that they replace, and how many rows differ.
+
+    `feed` are staged files with those rows themselves, where they are few (`plinth.lakehouse.feed`).
+    """
 
     add: tuple[StagedFile, ...] = ()
     remove: tuple[DataFile, ...] = ()
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
+    feed: tuple[StagedFile, ...] = ()
 
     @property
     def changed(self) -> bool:
         """Whether any row differs."""
         return self.inserted + self.updated + self.deleted > 0
+
+    @property
+    def staged(self) -> tuple[StagedFile, ...]:
+        """All files that were written for it."""
+        return (*self.add, *self.feed)
 
 
 @dataclass(frozen=True)
@@ -51,12 +62,16 @@ class Changes:
         upserts: name of a table or view with all columns, unique by key.
         deletes: name of a table or view with the key columns of rows to take out, or None.
         may_repeat: SQL predicate over `upserts` for rows that may stand in the table unchanged; only these are compared. None: all.
+        feed: whether to write a feed, for tables of which others ask what changed.
+        known: name of a table with the rows that differ and `_change`, where that is known already; for the feed.
     """
 
     key: tuple[str, ...]
     upserts: str
     deletes: str | None = None
     may_repeat: str | None = None
+    feed: bool = False
+    known: str | None = None
 
 
 def merge(
@@ -83,7 +98,11 @@ def merge(
         rows = f"SELECT u.* FROM {quote(changes.upserts)} u ANTI JOIN plinth_matched m USING ({_names(changes.key)})"
         add += stage(con, rows, base.uri, columns, base.partition_by, table_bytes=base.size)
     removed = tuple(file for group in groups for file in group)
-    return Rewrite(tuple(add), removed, inserted, updated, deleted)
+    feed: tuple[StagedFile, ...] = ()
+    if changes.feed and worth_writing(base, columns, inserted + updated + deleted):
+        rows = f"SELECT * FROM {changes.known}" if changes.known else _differing(base, columns, changes, touched)
+        feed = stage_feed(con, rows, base.uri, columns)
+    return Rewrite(tuple(add), removed, inserted, updated, deleted, feed)
 
 
 def _names(columns: Sequence[str]) -> str:
@@ -138,6 +157,23 @@ def _locate(
         deleted = _number(con, "SELECT count(*) FROM plinth_deleted")
         touched |= _texts(con, f"SELECT DISTINCT {FILENAME} FROM plinth_deleted")
     return total - updated, updated, deleted, touched
+
+
+def _differing(base: TableVersion, columns: Sequence[DeltaColumn], changes: Changes, touched: set[str]) -> str:
+    """SQL for the rows that a merge takes out of the files and puts in, with `_change`; as often as they stand in the files."""
+    names, gone = _names(changes.key), f"SELECT {_names(changes.key)} FROM plinth_matched"
+    values = _names([column.name for column in columns])
+    kept = ""
+    if changes.deletes is not None:
+        gone += f" UNION ALL SELECT {names} FROM plinth_deleted"
+        kept = f"ANTI JOIN plinth_deleted d USING ({names})"
+    old = read_files([file for file in base.files if file.uri in touched], columns)
+    updates = f"SELECT u.* FROM {quote(changes.upserts)} u JOIN plinth_matched m ON {_equal('u', 'm', changes.key)}"
+    inserts = f"SELECT u.* FROM {quote(changes.upserts)} u ANTI JOIN plinth_matched m USING ({names})"
+    return (
+        f"SELECT {values}, 'delete' AS {CHANGE} FROM ({old}) SEMI JOIN ({gone}) USING ({names}) "
+        f"UNION ALL SELECT {values}, 'insert' FROM ({updates}) {kept} UNION ALL SELECT {values}, 'insert' FROM ({inserts})"
+    )
 
 
 def _rewritten_rows(files: Sequence[DataFile], columns: Sequence[DeltaColumn], changes: Changes) -> str:
@@ -210,7 +246,9 @@ def replace_scope(
     touched: str,
     scope: Sequence[str],
     key: Sequence[str],
+    derived: Mapping[str, str] | None = None,
     changes: str = "plinth_scope_changes",
+    feed: bool = False,
 ) -> Rewrite:
     """Replaces all rows of the touched scopes (partitions, customers, days) by newly computed ones; rows that stay the same cost nothing.
 
@@ -220,14 +258,18 @@ def replace_scope(
             in `rows` is emptied.
         scope: columns that say to which scope a row belongs; nulls equal nulls.
         key: columns that identify a row. A row may move between scopes if both are touched.
+        derived: SQL over the table's columns for scope columns that it does not have.
         changes: SQL name of a table to make of the rows that differ, with `_change` as in `plinth.lakehouse.changes`: who reads on
             need not find them out again from the files.
+        feed: whether to write them as the table's feed too.
 
     Raises:
         StorageFailure: as `merge`.
     """
     require_plain(base)
-    old = f"SELECT t.* FROM ({read_files(base.files, columns)}) t WHERE EXISTS (FROM {quote(touched)} s WHERE {_same_scope(scope)})"
+    expressions = {name: (derived or {}).get(name, row_column(name)) for name in scope}
+    condition = in_scopes(con, quote(touched), expressions)
+    old = f"SELECT t.* FROM ({read_files(base.files, columns)}) t WHERE {condition}"
     con.execute(f"CREATE OR REPLACE TEMP TABLE plinth_old AS {old}")
     changed = difference(f"SELECT * FROM {quote(rows)}", "SELECT * FROM plinth_old", columns)
     con.execute(f"CREATE OR REPLACE TABLE {changes} AS {changed}")
@@ -241,8 +283,5 @@ def replace_scope(
         f"CREATE OR REPLACE TEMP TABLE plinth_deletes AS "
         f"SELECT {names} FROM {changes} ANTI JOIN plinth_upserts USING ({names}) WHERE {CHANGE} = 'delete'"
     )
-    return merge(con, base, columns, Changes(tuple(key), "plinth_upserts", "plinth_deletes", may_repeat="false"))
-
-
-def _same_scope(scope: Sequence[str]) -> str:
-    return " AND ".join(f"t.{quote(name)} IS NOT DISTINCT FROM s.{quote(name)}" for name in scope)
+    found = Changes(tuple(key), "plinth_upserts", "plinth_deletes", may_repeat="false", feed=feed, known=changes)
+    return merge(con, base, columns, found)

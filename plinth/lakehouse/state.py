@@ -14,6 +14,21 @@ METADATA_KEY = "plinth"
 
 
 @dataclass(frozen=True)
+class Feed:
+    """Where the rows are that a commit gained and lost, see `plinth.lakehouse.feed`.
+
+    Attributes:
+        since: the content of the table before the commit.
+        files: their names, below the folder of the table's feeds.
+        rows: rows in them; a changed row counts twice.
+    """
+
+    since: str
+    files: tuple[str, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
 class State:
     """The metadata of a commit.
 
@@ -31,6 +46,7 @@ class State:
         inputs: the `content` of each input table that the rows were made from.
         code: fingerprint of the code or query that made the rows.
         notes: counts worth keeping, e.g. zero dates that became null.
+        feed: how the rows came about from those before, where the writer knew; it belongs to `content`, and stays with it.
     """
 
     data_version: int = 0
@@ -45,6 +61,7 @@ class State:
     inputs: Mapping[str, str] = field(default_factory=dict)
     code: str | None = None
     notes: Mapping[str, int] = field(default_factory=dict)
+    feed: Feed | None = None
 
     def next(self, *, changed: bool, **changes: Any) -> State:
         """The state after one more commit: what is not given is carried forward."""
@@ -52,7 +69,8 @@ class State:
             return replace(self, **changes)
         number = self.data_version + 1
         named = f"{number}-{uuid.uuid4().hex[:12]}"
-        return replace(self, data_version=number, content=named, changed_by=changes.get("run", self.run), **changes)
+        by = changes.get("run", self.run)
+        return replace(self, data_version=number, content=named, changed_by=by, feed=None, **changes)
 
     @property
     def content_name(self) -> str:
@@ -70,4 +88,6 @@ class State:
         if not isinstance(values, Mapping):
             return None
         known = {entry.name for entry in fields(cls)}
-        return cls(**{key: value for key, value in values.items() if key in known})
+        state = cls(**{key: value for key, value in values.items() if key in known and key != "feed"})
+        feed = values.get("feed")
+        return replace(state, feed=Feed(feed["since"], tuple(feed["files"]), feed["rows"])) if feed else state

@@ -50,10 +50,11 @@ def erase(lakehouse: Lakehouse, store: OnlineStore, customer: str) -> Erased:
     try:
         con.execute(_WHOSE.format(rows=rows_of(base), customer=literal(customer)))
         con.execute(f"CREATE TEMP TABLE plinth_none AS SELECT * FROM {rows_of(base)} WHERE false")
-        found = merge(con, base, COLUMNS, Changes(("event_id",), "plinth_none", "plinth_erased"))
+        found = merge(con, base, COLUMNS, Changes(("event_id",), "plinth_none", "plinth_erased", feed=True))
         if found.changed:
             state = base.state.next(changed=True, run=None)
-            commit(lakehouse, TABLE, Write(base, COLUMNS, state, found.add, found.remove, partition_by=(PARTITION,)))
+            write = Write(base, COLUMNS, state, found.add, found.remove, (PARTITION,), feed=found.feed)
+            commit(lakehouse, TABLE, write)
     finally:
         con.close()
     return Erased(in_store, found.deleted)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from plinth.engine import quote
-from plinth.lakehouse.changes import CHANGE, changes_since, difference
+from plinth.lakehouse.changes import changes_since, difference
+from plinth.lakehouse.feed import CHANGE, read_feeds
 from plinth.lakehouse.files import read_files, require_plain
 from plinth.lakehouse.tables import Lakehouse
 from plinth.transform.pending import Held
@@ -28,8 +29,11 @@ def changed_rows(lakehouse: Lakehouse, held: Held, content: str) -> str | None:
     published_rows = f"SELECT {names}, {CHANGE} FROM ({published.sql})"
     if held.pending.changes is not None:
         return f"{published_rows} UNION ALL SELECT {names}, {CHANGE} FROM {held.pending.changes}"
-    require_plain(held.base)
     rewrite = held.pending.rewrite
+    if rewrite.feed:
+        staged = read_feeds([file.uri for file in rewrite.feed], held.pending.columns)
+        return f"{published_rows} UNION ALL SELECT {names}, {CHANGE} FROM ({staged})"
+    require_plain(held.base)
     gained = read_files([file.uri for file in rewrite.add], held.pending.columns)
     lost = read_files([file.uri for file in rewrite.remove], held.pending.columns)
     staged = difference(gained, lost, held.pending.columns)

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-STORED_AS = ("materialized", "strategy", "scope", "key", "partition_by")
+STORED_AS = ("materialized", "strategy", "scope", "scope_of", "key", "partition_by")
 _FOREIGN_PACKAGES = ("dbt", "dbt_duckdb")
 
 

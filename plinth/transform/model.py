@@ -7,7 +7,7 @@ scopes (customers, days, partitions) that a change of its inputs touched.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from plinth.errors import ConfigurationError
@@ -30,6 +30,7 @@ class Model:
         table: the Delta table that it makes.
         strategy: `full` or `scope`.
         scope: columns that say to which scope a row belongs.
+        derived: SQL over the table's columns for columns of `scope` that it does not have.
         key: columns that identify a row; without them a changed table is replaced as a whole.
         partition_by: columns by whose values the table's files are split.
         columns: what the YAML says of the columns: name, Delta type (empty where it does not say), classification and description.
@@ -46,6 +47,7 @@ class Model:
     columns: tuple[DeltaColumn, ...]
     inputs: tuple[TableId, ...]
     code: str
+    derived: Mapping[str, str] = field(default_factory=dict)
 
 
 def table_id(text: str) -> TableId:
@@ -84,6 +86,9 @@ def model_of(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]], ma
         raise _wrong(node, "strategy", f"{FULL} or {SCOPE}", strategy)
     if strategy == SCOPE and not (scope and key):
         raise _wrong(node, "strategy scope", "scope=[…] and key=[…] beside it", f"scope={scope}, key={key}")
+    strange = set(config.get("scope_of") or {}) - set(scope)
+    if strange:
+        raise _wrong(node, "scope_of", f"SQL for columns of scope ({', '.join(scope)})", ", ".join(sorted(strange)))
     return Model(
         unique_id=node["unique_id"],
         table=table_of(node),
@@ -94,6 +99,7 @@ def model_of(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]], ma
         columns=tuple(_column(entry) for entry in node["columns"].values()),
         inputs=tuple(dict.fromkeys(table_of(nodes[name]) for name in node["depends_on"]["nodes"] if name in nodes)),
         code=fingerprint(node, tests, macros),
+        derived=dict(config.get("scope_of") or {}),
     )
 
 

@@ -80,7 +80,7 @@ def _settle(session: Session, work: Work, reason: str | None, seconds: float) ->
     decision = work.decision or _UNDECIDED
     if reason is not None or held.pending is None:
         if held.pending is not None:
-            discard(held.pending.rewrite.add)
+            discard(held.pending.rewrite.staged)
         failed = work.model.unique_id in session.failures
         status = Status.UNCHANGED if reason is None else Status.FAILED if failed else Status.WITHHELD
         return _outcome(work, status, decision, reason or decision.reason, held.base, seconds)
@@ -104,6 +104,7 @@ def _commit(session: Session, held: Held) -> TableVersion:
         pending.rewrite.add,
         pending.rewrite.remove,
         pending.partition_by,
+        feed=pending.rewrite.feed,
     )
     return commit(session.lakehouse, held.table, write)
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from plinth.catalogue import strictest
 from plinth.engine import load_extension, quote
 from plinth.errors import ConfigurationError, PlinthError, TableMissing
-from plinth.lakehouse.changes import CHANGE
 from plinth.lakehouse.door import authorise
+from plinth.lakehouse.feed import CHANGE
 from plinth.lakehouse.schema import columns_of
+from plinth.lakehouse.scopes import in_scopes, row_column
 from plinth.lakehouse.state import State
-from plinth.lakehouse.tables import Lakehouse, TableId
+from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.transform.changes import changed_rows
 from plinth.transform.descent import Lineage, check_descent
 from plinth.transform.model import SCOPE, Model, model_of, relations_of, settle_columns, table_of
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 # Where more rows than this share of an input changed, or more scopes than this share of the rows are touched, computing everything costs less
 # than picking it out: of 10 million lines the 86 % that belong to touched items take five times as long to pick as all take to read.
 _ALL_SHARE = 0.3
+# A table of few rows made from many (days, items) may have several rows a scope, so its scopes are counted before many rows are picked out.
+_COUNTED_ROWS, _MANY_ROWS = 200_000, 1_000_000
 
 
 class Session:
@@ -126,13 +129,8 @@ class Session:
         if not self.started or self.decide(model).mode is not Mode.SCOPES:
             return relation
         work = self.works[model]
-        # Renamed, so that no column of the touched scopes hides one of the input in an expression.
-        named = ", ".join(f"{quote(name)} AS plinth_scope_{place}" for place, name in enumerate(work.model.scope))
-        same = " AND ".join(
-            f"plinth_scope_{place} IS NOT DISTINCT FROM {expressions.get(name, f't.{quote(name)}')}"
-            for place, name in enumerate(work.model.scope)
-        )
-        rows = f"SELECT t.* FROM {relation} t WHERE EXISTS (SELECT 1 FROM (SELECT {named} FROM {touched_name(model)}) WHERE {same})"
+        wanted = {name: expressions.get(name, row_column(name)) for name in work.model.scope}
+        rows = f"SELECT t.* FROM {relation} t WHERE {in_scopes(self._cursor(), touched_name(model), wanted)}"
         name = f"{OWN_SCHEMA}.{quote(f'rows of {table} for {model}, {len(work.scoped)}')}"
         work.scoped[name] = rows
         return name
@@ -248,10 +246,19 @@ class Session:
         name = touched_name(work.model.unique_id)
         con.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT DISTINCT {scope} FROM ({work.touched_sql})")
         count = int((con.execute(f"SELECT count(*) FROM {name}").fetchone() or (0,))[0])
-        # Never more scopes than rows: where each row is a scope of its own this is their share, elsewhere it errs towards following them.
-        if count > _ALL_SHARE * max(base.rows, 1):
-            return Mode.ALL, f"{names} changed; {count:,} scopes touched, too many of {base.rows:,} rows to pick out"
+        there = self._scopes_there(work, base)
+        if count > _ALL_SHARE * max(there, 1):
+            return Mode.ALL, f"{names} changed; {count:,} scopes touched, too many of {there:,} to pick out"
         return Mode.SCOPES, f"{names} changed; {count:,} scopes touched"
+
+    def _scopes_there(self, work: Work, base: TableVersion) -> int:
+        """About how many scopes the published table has: its rows, which are never fewer, unless a count is worth its while."""
+        read = sum(self.held[table].rows for table in work.model.inputs)
+        if base.rows > _COUNTED_ROWS or read < _MANY_ROWS:
+            return base.rows
+        scope = ", ".join(f"{work.model.derived.get(name, quote(name))} AS {quote(name)}" for name in work.model.scope)
+        found = self._cursor().execute(f"SELECT count(*) FROM (SELECT DISTINCT {scope} FROM {base.scan})").fetchone()
+        return int((found or (0,))[0])
 
     def _changed(self, table: TableId, since: str | None) -> tuple[str, int] | None:
         """A query for the changed rows of an input and their number; read once a run, however many models ask."""

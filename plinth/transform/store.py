@@ -38,7 +38,7 @@ def compute_all(
     """
     if base is not None and model.key and not model.partition_by and _same_shape(model, columns, base):
         con.execute(f"CREATE OR REPLACE TEMP TABLE {_ROWS} AS {sql}")
-        difference = merge_difference(con, base, columns, f"SELECT * FROM {_ROWS}", model.key)
+        difference = merge_difference(con, base, columns, f"SELECT * FROM {_ROWS}", model.key, feed=True)
         if difference is not None:
             return difference
         sql = f"SELECT * FROM {_ROWS}"
@@ -84,7 +84,16 @@ def compute_scopes(
     con.execute(f"CREATE OR REPLACE TEMP TABLE {_ROWS} AS {sql}")
     con.execute(f"CREATE OR REPLACE TEMP VIEW {_TOUCHED} AS {touched}")
     rewrite = replace_scope(
-        con, base, columns, rows=_ROWS, touched=_TOUCHED, scope=model.scope, key=model.key, changes=changes
+        con,
+        base,
+        columns,
+        rows=_ROWS,
+        touched=_TOUCHED,
+        scope=model.scope,
+        derived=model.derived,
+        key=model.key,
+        changes=changes,
+        feed=True,
     )
     con.execute(f"DROP TABLE {_ROWS}")
     return rewrite

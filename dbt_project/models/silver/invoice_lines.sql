@@ -1,12 +1,22 @@
-{{ config(strategy='scope', scope=['customer_no', 'item_code'], key=['line_id']) }}
-{#- Doubled lines share customer and item, and so do a cancellation and its sale: these are the scopes. Bronze is read
-    several times, mostly few of its columns, and never grouped whole: so its rows pass in their order, and memory stays
-    small. -#}
+{%- set lone_invoice = "case when customer_no is null then upper(trim(invoice_no)) end" -%}
+{{ config(
+    strategy='scope', scope=['customer_no', 'item_code', 'lone_invoice'], key=['line_id'],
+    scope_of={'lone_invoice': lone_invoice}
+) }}
+{#- Doubled lines share invoice, customer and item, and a cancellation and its sale customer and item: these are the scopes.
+    A fifth of all lines has no customer, and without one nothing is matched: there the invoice tells them apart, or a
+    day would touch them all. Bronze is read several times, mostly few of its columns, and never grouped whole: so its
+    rows pass in their order, and memory stays small. -#}
 {% call touched() %}
-    select customer_no, {{ item_code('item_no') }} as item_code
+    select
+        customer_no,
+        {{ item_code('item_no') }} as item_code,
+        {{ lone_invoice }} as lone_invoice
     from {{ changed(source('bronze', 'invoice_line')) }}
 {% endcall %}
-{% set lines = scoped(source('bronze', 'invoice_line'), item_code=item_code('item_no')) %}
+{% set lines = scoped(
+    source('bronze', 'invoice_line'), item_code=item_code('item_no'), lone_invoice=lone_invoice
+) %}
 {% set accepted = reject_reason('l') ~ ' is null' %}
 
 with codes as (

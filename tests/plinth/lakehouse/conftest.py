@@ -19,6 +19,11 @@ from plinth.platform import Platform, Profile, Zone
 
 @pytest.fixture
 def lakehouse(tmp_path: Path) -> Lakehouse:
+    return make_lakehouse(tmp_path)
+
+
+def make_lakehouse(home: Path) -> Lakehouse:
+    """One below a folder, with two zones and a small profile."""
     zones = {
         "on_prem": Zone(root="on_prem", clearance=("public", "internal", "confidential", "restricted")),
         "cloud": Zone(root="cloud", clearance=("public", "internal")),
@@ -26,7 +31,7 @@ def lakehouse(tmp_path: Path) -> Lakehouse:
     layers = {"bronze": "on_prem", "silver": "cloud", "gold": "cloud", "ops": "on_prem"}
     profiles = {"small": Profile(cpu=1, memory=256 * 2**20, threads=1)}
     return Lakehouse(
-        Platform(zones=zones, layers=layers, profiles=profiles, default_profile="small", home=tmp_path)  # type: ignore[arg-type]
+        Platform(zones=zones, layers=layers, profiles=profiles, default_profile="small", home=home)  # type: ignore[arg-type]
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from plinth.lakehouse.changes import CHANGE, changes_since
+from plinth.lakehouse.changes import changes_since
 from plinth.lakehouse.door import Write, commit
+from plinth.lakehouse.feed import CHANGE
 from plinth.lakehouse.merge import Changes, Rewrite, merge, replace_scope
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.staging import stage
