@@ -6,7 +6,6 @@ they cancel out here. So what comes downstream of a table needs no update time s
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from plinth.lakehouse.files import read_files, require_plain
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableVersion
+from plinth.objects.files import size_of
 
 CHANGE = "_change"
 
@@ -47,7 +47,7 @@ def changes_since(lakehouse: Lakehouse, now: TableVersion, content: str) -> Chan
     before, after = {file.path: file for file in old.files}, {file.path: file for file in now.files}
     gained = [after[path] for path in after if path not in before]
     lost = [before[path] for path in before if path not in after]
-    if any("://" not in file.uri and not os.path.exists(file.uri) for file in lost):
+    if any(size_of(file.uri) is None for file in lost):
         return None
     sql = _both(now, [file.uri for file in gained], [file.uri for file in lost])
     return ChangeSet(sql, len(gained) + len(lost), sum(file.rows for file in (*gained, *lost)))
