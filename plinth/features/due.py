@@ -111,18 +111,19 @@ def last_told(lakehouse: Lakehouse, views: FeatureViews) -> date | None:
     object store in which it lies does not answer: definitions have to load then too.
     """
     said = (_watermark(f"{lakehouse.uri_of(view.table)}/_delta_log") for view in views.views.values())
-    return max((date.fromisoformat(text) for text in said if text is not None), default=None)
+    try:
+        return max((date.fromisoformat(text) for text in said if text is not None), default=None)
+    except StorageFailure as fault:
+        _logger.warning("The last week of the features is not known: %s", fault)
+        return None
 
 
 def _watermark(log: str) -> str | None:
-    try:
-        for file in sorted((file for file in files_below(log) if _COMMIT.search(file)), reverse=True):
-            for line in read_text(file).splitlines():
-                state = State.from_metadata(json.loads(line).get("commitInfo", {}))
-                if state is not None:
-                    return state.watermark
-    except StorageFailure as fault:
-        _logger.warning("The last week of the features is not known: %s", fault)
+    for file in sorted((file for file in files_below(log) if _COMMIT.search(file)), reverse=True):
+        for line in read_text(file).splitlines():
+            state = State.from_metadata(json.loads(line).get("commitInfo", {}))
+            if state is not None:
+                return state.watermark
     return None
 
 

@@ -12,6 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from plinth.features import load_views
+from plinth.features.due import last_told
+from plinth.lakehouse.tables import Lakehouse
+from plinth.platform import load_platform
 from tests.frame.shop import PROJECT
 from tests.servers import PostgresServer, S3Server
 
@@ -42,7 +46,11 @@ def _overlay(folder: Path, bucket: str, endpoint: str) -> dict[str, str]:
 
 
 def test_a_whole_refresh_with_its_state_in_an_object_store_and_in_postgresql(
-    tmp_path: Path, bucket: str, s3_server: S3Server, postgres_server: PostgresServer
+    tmp_path: Path,
+    bucket: str,
+    s3_server: S3Server,
+    postgres_server: PostgresServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     history, online = postgres_server.new_database("history"), postgres_server.new_database("online")
     dagster = history.replace("postgresql:", "postgresql+psycopg2:")
@@ -69,6 +77,11 @@ def test_a_whole_refresh_with_its_state_in_an_object_store_and_in_postgresql(
     assert not (tmp_path / "instance" / "history").exists(), "nothing of the history is left in files"
     secret = postgres_server.folder.joinpath("password").read_text()
     assert secret not in (tmp_path / "instance" / "dagster.yaml").read_text()
+
+    # Definitions learn from the log in the bucket which weeks there are.
+    monkeypatch.setenv("LAKE_ENDPOINT", s3_server.endpoint)
+    platform = load_platform(PROJECT / "platform.yaml", tmp_path / "platform.yaml")
+    assert last_told(Lakehouse(platform), load_views(platform)) is not None
 
     # A day later only what changed is read and written, by merges in the bucket.
     before = set(s3_server.keys(bucket))
