@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from plinth.errors import PlinthError
+from plinth.objects.faults import reading_faults
 
 RETRIES = 3
 FIRST_WAIT = 5.0
@@ -29,7 +30,8 @@ def dagster_faults(context: dg.AssetExecutionContext | dg.AssetCheckExecutionCon
     """
     op = context.op_execution_context
     try:
-        yield
+        with reading_faults():
+            yield
     except PlinthError as error:
         if error.transient and op.retry_number < RETRIES:
             wait = FIRST_WAIT * 4**op.retry_number

@@ -128,10 +128,10 @@ def make_site(folder: Path, *, customers: int, items: int) -> Site:
 
 
 @contextmanager
-def running_api(site: Site) -> Iterator[int]:
-    """The API as `plinth serve` starts it, pinned to a core; gives its process id."""
-    command = [sys.executable, "-m", "plinth.cli", "serve", "--port", str(site.port)]
-    with _running(command, site.folder, f"{site.base}/health/ready") as process:
+def running_api(site: Site, *, workers: int = 1) -> Iterator[int]:
+    """The API as `plinth serve` starts it, gives its process id; one worker is pinned to a core, several have all of them."""
+    command = [sys.executable, "-m", "plinth.cli", "serve", "--port", str(site.port), "--workers", str(workers)]
+    with _running(command, site.folder, f"{site.base}/health/ready", pinned=workers == 1) as process:
         yield process
 
 
@@ -147,12 +147,12 @@ def running_hello(site: Site) -> Iterator[int]:
 
 
 @contextmanager
-def _running(command: Sequence[str], folder: Path, address: str) -> Iterator[int]:
+def _running(command: Sequence[str], folder: Path, address: str, *, pinned: bool = True) -> Iterator[int]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("PLINTH_PLATFORM", None)
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen(
-            [*_pinned(SERVER_CORE), *command], cwd=folder, env=environment, stdout=log, stderr=log
+            [*(_pinned(SERVER_CORE) if pinned else ()), *command], cwd=folder, env=environment, stdout=log, stderr=log
         )
     try:
         limit = time.monotonic() + 120

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from plinth.errors import PlinthError
+from plinth.objects.faults import reading_faults
 
 # Modules above this library are named, not imported: arrows run one way, and Dagster alone takes more than a second to load.
 _ELSEWHERE = {
@@ -59,7 +60,8 @@ class LazyGroup(TyperGroup):
     def invoke(self, context: Any) -> Any:
         """Runs the subcommand; an error of the platform is printed in full and without a traceback."""
         try:
-            return super().invoke(context)
+            with reading_faults():
+                return super().invoke(context)
         except PlinthError as error:
             typer.echo(f"{type(error).__name__}: {error}", err=True)
             raise typer.Exit(1) from None

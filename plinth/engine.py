@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plinth.errors import ConfigurationError
+from plinth.objects.stores import known_stores
 from plinth.platform import Profile
 from plinth.scratch import spill_folder
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # Python, the Arrow buffers of a reader and the Parquet writer's row groups live outside DuckDB's own limit.
 _DUCKDB_SHARE = 0.75
+_LOCKS = dict.fromkeys(("httpfs", "aws", "azure"), "requirements/objects.lock")
 
 
 def connect(
@@ -48,7 +50,28 @@ def connect(
     con.execute("SET TimeZone = 'UTC'")
     for name in extensions:
         load_extension(con, name)
+    reach_stores(con)
     return con
+
+
+def reach_stores(con: duckdb.DuckDBPyConnection) -> None:
+    """Lets a connection read and write the zones that lie in object stores; nothing to do where none does.
+
+    A zone whose variables are not set is left out: whoever opens a table of it is told so, and work in other zones goes on.
+
+    Raises:
+        ConfigurationError: an extension is not installed.
+    """
+    stores = known_stores()
+    if not stores:
+        return
+    from plinth.objects.duckdb_secrets import EXTENSIONS, attach
+
+    for name in sorted({name for store in stores for name in EXTENSIONS[store.scheme]}):
+        load_extension(con, name)
+    for number, store in enumerate(stores):
+        if store.is_told:
+            attach(con, store, f"plinth_zone_{number}")
 
 
 def duckdb_memory(profile: Profile) -> str:
@@ -78,7 +101,7 @@ def load_extension(con: duckdb.DuckDBPyConnection, name: str) -> None:
             f"the DuckDB extension {name} is not installed",
             expected=f"the wheel duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}",
             found=file or "no such package",
-            remedy="install requirements.lock into this environment",
+            remedy=f"install {_LOCKS.get(name, 'requirements.lock')} into this environment",
         )
     con.execute(f"LOAD {literal(str(file))}")
 

@@ -85,8 +85,20 @@ class ClusterUnavailable(PlinthError):
     transient = True
 
 
+class HistoryUnavailable(PlinthError):
+    """The database of Dagster's history did not answer, or refused the user; nothing was started."""
+
+    transient = True
+
+
 class StorageFailure(PlinthError):
     """A zone could not be written: disk full, no permission. The table is as it was."""
+
+
+class StorageUnavailable(StorageFailure):
+    """An object store did not answer. A table that was to be written is as it was."""
+
+    transient = True
 
 
 class CommitConflict(PlinthError):

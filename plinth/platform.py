@@ -20,6 +20,8 @@ from pydantic_core import ErrorDetails
 from plinth.api_settings import Api
 from plinth.errors import ConfigurationError
 from plinth.fanout import FanOut
+from plinth.objects.settings import StoreOptions, check_root
+from plinth.objects.stores import know
 from plinth.promotion_settings import Promotions
 
 Classification = Literal["public", "internal", "confidential", "restricted"]
@@ -34,10 +36,19 @@ class _Strict(BaseModel):
 
 
 class Zone(_Strict):
-    """A place where tables may live: its storage root and the classifications that it is cleared for."""
+    """A place where tables may live: its storage root and the classifications that it is cleared for.
+
+    The root is a folder, or an address in an object store (`s3://bucket/prefix`) that `options` say how to reach.
+    """
 
     root: str
     clearance: tuple[Classification, ...] = Field(min_length=1)
+    options: StoreOptions | None = None
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Zone:
+        check_root(self.root, self.options)
+        return self
 
 
 class Profile(_Strict):
@@ -70,7 +81,7 @@ class Stores(_Strict):
 
     `registry` is the folder of the models; `tracking` is the URL of an MLflow server that keeps them instead, or `tracking_env` names the
     environment variable that holds it. `online` is the URL of the store that the API reads, or `online_env` names the variable that holds it
-    (with its password).
+    (with its password). `history_env` names the variable with the PostgreSQL URL of Dagster's history; without it that is in SQLite.
     """
 
     report: str = "data/report.json"
@@ -80,6 +91,7 @@ class Stores(_Strict):
     tracking_env: str | None = None
     online: str = "sqlite:///data/online/online.db"
     online_env: str | None = None
+    history_env: str | None = None
 
     @model_validator(mode="after")
     def _one_tracking(self) -> Stores:
@@ -162,6 +174,8 @@ class Platform(_Strict):
         missing = [layer for layer in ("bronze", "silver", "gold", "ops") if layer not in self.layers]
         if missing:
             raise ValueError(f"layers: a zone for {', '.join(missing)} is expected")
+        for name, place in self.zones.items():
+            know(place.root, place.options, name)
         return self
 
     def path(self, relative: str) -> Path:
@@ -209,6 +223,15 @@ class Platform(_Strict):
         if self.stores.online_env is not None:
             url = _variable(self.stores.online_env, "stores.online_env")
         return self._resolved(url)
+
+    def history_url(self) -> str | None:
+        """The PostgreSQL URL of Dagster's history; None where it is in the instance's folder.
+
+        Raises:
+            ConfigurationError: the environment variable that it names is not set.
+        """
+        name = self.stores.history_env
+        return _variable(name, "stores.history_env") if name is not None else None
 
     def source(self, name: str) -> Source:
         """The source `name`.
@@ -325,6 +348,8 @@ def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
         **{"stores": Stores, "api": Api, "promotions": Promotions, "training": Training},
     }
     model = models.get(str(location[0]), Platform) if len(location) > 1 else Platform
+    if model is Zone and "options" in location[2:-1]:
+        model = StoreOptions
     return [name for name in model.model_fields if name != "home"]
 
 

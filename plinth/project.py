@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 
 from plinth.errors import ConfigurationError
-from plinth.platform import OVERLAY_VARIABLE, Platform, find_overlay, load_platform
+from plinth.history import history_settings
+from plinth.platform import OVERLAY_VARIABLE, Platform, Zone, find_overlay, load_platform
 
 INSTANCE_VARIABLE = "DAGSTER_HOME"
 SAMPLE_SOURCE = "erp"
@@ -68,11 +69,15 @@ class Project:
         return {INSTANCE_VARIABLE: str(self.instance), **overlay}
 
     def prepare(self) -> None:
-        """Puts the instance's settings in place and this process into the project, before anything of Dagster is loaded."""
+        """Puts the instance's settings in place and this process into the project, before anything of Dagster is loaded.
+
+        Raises:
+            ConfigurationError, HistoryUnavailable: Dagster's history is to be in PostgreSQL, and cannot be there.
+        """
         self.instance.mkdir(parents=True, exist_ok=True)
         settings, copy = self.home / "dagster.yaml", self.instance / "dagster.yaml"
         settings = settings if settings.is_file() else _OWN_HOME / "dagster.yaml"
-        text = settings.read_text(encoding="utf-8")
+        text = settings.read_text(encoding="utf-8") + history_settings(self.platform)
         if not copy.exists() or copy.read_text(encoding="utf-8") != text:
             copy.write_text(text, encoding="utf-8")
         os.environ.update(self.environment())
@@ -147,6 +152,11 @@ def _instance_of(home: Path, platform: Platform, shared: Path) -> Path:
     return shared / f"{common.name or 'lakehouse'}-{digest}"
 
 
+def _moved(zone: Zone, root: str) -> dict[str, Any]:
+    """A zone of an overlay, in a folder: options of an object store do not go with it."""
+    return {"root": root} if zone.options is None else {"root": root, "options": None}
+
+
 def _write_overlay(path: Path, base: Platform, name: str) -> None:
     """An overlay that moves all that a run writes into a folder of its own, so that real and generated rows never meet."""
     if SAMPLE_SOURCE not in base.sources:
@@ -157,7 +167,7 @@ def _write_overlay(path: Path, base: Platform, name: str) -> None:
             where="platform.yaml, sources",
         )
     values: dict[str, Any] = {
-        "zones": {zone: {"root": f"data/{name}/{zone}"} for zone in base.zones},
+        "zones": {zone: _moved(settings, f"data/{name}/{zone}") for zone, settings in base.zones.items()},
         "stores": {
             "scratch": f"data/{name}/scratch",
             # Models of one dataset must not meet those of another, so a tracking server is left aside too.
@@ -166,6 +176,7 @@ def _write_overlay(path: Path, base: Platform, name: str) -> None:
             "tracking_env": None,
             "online": f"sqlite:///data/{name}/online/online.db",
             "online_env": None,
+            **({"history_env": None} if base.stores.history_env is not None else {}),
         },
         "sources": {SAMPLE_SOURCE: {"url": f"sqlite:///data/{name}/erp.sqlite", "url_env": None, "password_env": None}},
     }

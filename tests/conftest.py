@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import plinth  # noqa: F401  # before a test imports scikit-learn: threads that wait must not spin
-from tests.servers import MariaDBServer, PostgresServer, ServerMissing
+from tests.servers import MariaDBServer, PostgresServer, S3Server, ServerMissing
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +36,30 @@ def mariadb_server() -> Iterator[MariaDBServer]:
         pytest.skip(str(missing))
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server that can be killed and restarted; whoever kills it restarts it."""
+    pytest.importorskip("obstore", reason="the extra objects is not installed: requirements/objects.lock")
+    try:
+        server = S3Server()
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty bucket of this test's own, and the credentials for it in the environment."""
+    # What a platform makes known stays known to its process; the next test's connections shall not ask this bucket's server.
+    monkeypatch.setattr("plinth.objects.stores._KNOWN", {})
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server.new_bucket()
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,21 @@
 #!/bin/sh
-# Brings what the tests talk to and with: PostgreSQL, MariaDB, Chromium, sqlite3 and wrk. Never fails: tests without them are skipped and say so.
+# Brings what the tests talk to and with: PostgreSQL, MariaDB, Chromium, sqlite3, wrk and an S3 server. Never fails: tests without them are skipped and say so.
 missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || missing="$missing postgresql"
 PATH="$PATH:/usr/sbin:/sbin" command -v mariadbd >/dev/null 2>&1 || missing="$missing mariadb-server"
 command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || missing="$missing chromium"
 command -v sqlite3 >/dev/null 2>&1 || missing="$missing sqlite3"
 command -v wrk >/dev/null 2>&1 || missing="$missing wrk"
+# The S3 server is a Go program that no distribution packs; its sums are held by the Go tool against the public checksum database.
+s3_server=github.com/versity/versitygw/cmd/versitygw@v1.8.0
+if ! command -v versitygw >/dev/null 2>&1; then
+    if [ "$(id -u)" = 0 ] && command -v go >/dev/null 2>&1; then
+        echo "building the S3 server for the tests: $s3_server"
+        GOBIN=/usr/local/bin go install "$s3_server" >/dev/null 2>&1 || echo "could not build versitygw; the tests of object stores will be skipped"
+    else
+        echo "not installed: versitygw; the tests of object stores will be skipped. To have it: go install $s3_server"
+    fi
+fi
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

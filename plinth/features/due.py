@@ -8,13 +8,15 @@ rewritten because of a later cancellation reaches none.
 from __future__ import annotations
 
 import json
+import logging
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plinth.engine import quote
+from plinth.errors import StorageFailure
 from plinth.features.declare import SNAPSHOT, FeatureSource, FeatureView, FeatureViews
 from plinth.features.query import instant, source_rows
 from plinth.features.rows import Inputs, end_of, explained, session
@@ -22,11 +24,14 @@ from plinth.lakehouse.changes import changes_since
 from plinth.lakehouse.feed import CHANGE
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableVersion
+from plinth.objects.files import files_below, read_text
 
 if TYPE_CHECKING:
     import duckdb
 
 WEEK = timedelta(weeks=1)
+_COMMIT = re.compile(r"/\d{20}\.json$")
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,16 +108,20 @@ def last_reached(lakehouse: Lakehouse, view: FeatureView) -> date | None:
 def last_told(lakehouse: Lakehouse, views: FeatureViews) -> date | None:
     """The last Monday that the data of any view reached when its table was written, as the newest commit says.
 
-    Definitions ask at each load, and load no engine: so this reads the files of the log itself. None where there is no table, and where tables
-    lie in no file system.
+    Definitions ask at each load, and load no engine: so this reads the files of the log itself. None where there is no table, and where the
+    object store in which it lies does not answer: definitions have to load then too.
     """
-    said = (_watermark(Path(lakehouse.uri_of(view.table)) / "_delta_log") for view in views.views.values())
-    return max((date.fromisoformat(text) for text in said if text is not None), default=None)
+    said = (_watermark(f"{lakehouse.uri_of(view.table)}/_delta_log") for view in views.views.values())
+    try:
+        return max((date.fromisoformat(text) for text in said if text is not None), default=None)
+    except StorageFailure as fault:
+        _logger.warning("The last week of the features is not known: %s", fault)
+        return None
 
 
-def _watermark(log: Path) -> str | None:
-    for file in sorted(log.glob("*.json"), reverse=True):
-        for line in file.read_text(encoding="utf-8").splitlines():
+def _watermark(log: str) -> str | None:
+    for file in sorted((file for file in files_below(log) if _COMMIT.search(file)), reverse=True):
+        for line in read_text(file).splitlines():
             state = State.from_metadata(json.loads(line).get("commitInfo", {}))
             if state is not None:
                 return state.watermark

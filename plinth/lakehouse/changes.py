@@ -7,7 +7,6 @@ So what comes downstream of a table needs no update time stamp to work increment
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from plinth.lakehouse.files import read_files, require_plain
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.state import Feed, State
 from plinth.lakehouse.tables import Lakehouse, TableVersion
+from plinth.objects.files import size_of
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def changes_since(lakehouse: Lakehouse, now: TableVersion, content: str) -> Chan
     # Of many commits the feeds may hold more rows than the files that are left.
     if fed is not None and fed.rows_read <= rows:
         return fed
-    if any("://" not in file.uri and not os.path.exists(file.uri) for file in lost):
+    if any(size_of(file.uri) is None for file in lost):
         return fed
     return ChangeSet(
         _both(now, [file.uri for file in gained], [file.uri for file in lost]), len(gained) + len(lost), rows
@@ -75,7 +75,7 @@ def _fed(now: TableVersion, content: str, states: Sequence[State]) -> ChangeSet 
             return None
         addresses += [f"{now.uri}/{FOLDER}/{name}" for name in feed.files]
         rows, at = rows + feed.rows, feed.since
-    if not all(os.path.exists(address) for address in addresses):
+    if any(size_of(address) is None for address in addresses):
         return None
     return ChangeSet(read_feeds(addresses, now.columns), len(addresses), rows, fed=True)
 

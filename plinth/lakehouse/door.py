@@ -8,7 +8,6 @@ races an append is accepted and both survive).
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,9 @@ from plinth.lakehouse.schema import DeltaColumn, delta_schema, restated
 from plinth.lakehouse.staging import StagedFile
 from plinth.lakehouse.state import Feed, State
 from plinth.lakehouse.tables import WRITER, DataFile, Lakehouse, TableId, TableVersion
+from plinth.objects.faults import storage_fault
+from plinth.objects.files import require_conditional_puts, size_of
+from plinth.objects.stores import client_options, is_object
 
 if TYPE_CHECKING:
     from deltalake.transaction import AddAction, CommitProperties, RemoveAction
@@ -106,6 +108,8 @@ def _storage_faults(uri: str) -> Iterator[None]:
     try:
         yield
     except (OSError, DeltaError) as error:
+        if is_object(uri):
+            raise storage_fault(error, uri, "the commit could not be written") from error
         if isinstance(error, OSError) or "No space left" in str(error) or "os error" in str(error):
             raise StorageFailure(
                 "the commit could not be written", found=error, where=uri, remedy="mend the storage and run again"
@@ -115,9 +119,7 @@ def _storage_faults(uri: str) -> Iterator[None]:
 
 def _verify(file: StagedFile) -> None:
     # delta-rs accepts add actions for files that do not exist (tried), and readers would then fail.
-    if "://" in file.uri:
-        return
-    size = os.path.getsize(file.uri) if os.path.exists(file.uri) else None
+    size = size_of(file.uri)
     if size != file.size:
         raise StorageFailure(
             "a staged file is not as it was written",
@@ -192,6 +194,7 @@ def _create(lakehouse: Lakehouse, table: TableId, write: Write, zone: str | None
     from deltalake.transaction import create_table_with_add_actions
 
     uri = lakehouse.uri_of(table, zone)
+    require_conditional_puts(uri)
     number = (write.base.writer if write.base is not None else 0) + 1
     try:
         create_table_with_add_actions(
@@ -200,6 +203,7 @@ def _create(lakehouse: Lakehouse, table: TableId, write: Write, zone: str | None
             _adds(write),
             mode=mode,  # type: ignore[arg-type]
             partition_by=list(write.partition_by),
+            storage_options=client_options(uri) or None,
             # Of two that create a table at once both find none; a retry would let the second in as a version after the first, with the rows
             # of both (tried: one in twenty).
             commit_properties=_properties(write.state, number, max_retries=0),

@@ -9,6 +9,7 @@ fifths fewer.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -21,6 +22,9 @@ from typing import TYPE_CHECKING, Any
 from plinth.engine import literal, quote
 from plinth.errors import ContractViolation, StorageFailure
 from plinth.lakehouse.schema import DeltaColumn
+from plinth.objects.faults import storage_fault
+from plinth.objects.files import files_below, remove
+from plinth.objects.stores import is_object
 
 if TYPE_CHECKING:
     import duckdb
@@ -104,13 +108,11 @@ def stage(
 
 def discard(files: Iterable[StagedFile]) -> None:
     """Removes staged files of which no commit was tried. Never call it after a commit call: a failed one may have landed."""
-    for file in files:
-        if "://" not in file.uri and os.path.exists(file.uri):
-            os.unlink(file.uri)
+    remove(file.uri for file in files)
 
 
 def _make_folder(uri: str) -> None:
-    if "://" in uri:
+    if is_object(uri):
         return
     try:
         os.makedirs(uri, exist_ok=True)
@@ -133,6 +135,8 @@ def _copy(con: duckdb.DuckDBPyConnection, command: str, uri: str, batch: str) ->
         return con.execute(command).fetchall()
     except (duckdb.Error, OSError) as error:
         _remove_batch(uri, batch)
+        if is_object(uri) and isinstance(error, (duckdb.IOException, duckdb.HTTPException)) and "://" in str(error):
+            raise storage_fault(error, uri, "the table could not be written; it is as it was") from error
         if isinstance(error, (duckdb.IOException, OSError)) and _is_storage(str(error), uri):
             raise _storage_failure(uri, error) from error
         raise
@@ -153,12 +157,9 @@ def _storage_failure(uri: str, error: Exception) -> StorageFailure:
 
 
 def _remove_batch(uri: str, batch: str) -> None:
-    if "://" in uri or not os.path.isdir(uri):
-        return
-    for folder, _, names in os.walk(uri):
-        for name in names:
-            if name.startswith(f"part-{batch}"):
-                os.unlink(os.path.join(folder, name))
+    # A store that is away keeps what was written until maintenance finds it; the fault that ended the write is the one to tell.
+    with contextlib.suppress(StorageFailure):
+        remove([file for file in files_below(uri) if file.rpartition("/")[2].startswith(f"part-{batch}")])
 
 
 def _staged(uri: str, row: Any, columns: Sequence[DeltaColumn], partition_by: Sequence[str]) -> StagedFile:

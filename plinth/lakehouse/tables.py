@@ -15,6 +15,9 @@ from plinth.engine import literal
 from plinth.errors import ConfigurationError, TableMissing
 from plinth.lakehouse.schema import DeltaColumn, columns_from
 from plinth.lakehouse.state import State
+from plinth.objects.faults import storage_fault
+from plinth.objects.files import folders_in
+from plinth.objects.stores import client_options, is_object
 from plinth.platform import Layer, Platform
 
 if TYPE_CHECKING:
@@ -136,16 +139,22 @@ class Lakehouse:
     def find(self, table: TableId, *, version: int | None = None, zone: str | None = None) -> TableVersion | None:
         """The newest (or the given) version of a table; None where no run has made it yet."""
         from deltalake import DeltaTable
-        from deltalake.exceptions import TableNotFoundError
+        from deltalake.exceptions import DeltaError, TableNotFoundError
 
         uri = self.uri_of(table, zone)
-        if "://" not in uri and not os.path.isdir(f"{uri}/_delta_log"):
+        if not is_object(uri) and not os.path.isdir(f"{uri}/_delta_log"):
             return None
+        options = client_options(uri) or None
         try:
-            delta = DeltaTable(uri, version=version)
+            delta = DeltaTable(uri, version=version, storage_options=options)
+            newest = delta if version is None else DeltaTable(uri, storage_options=options)
+            state, foreign = _last_state(delta, newest)
         except TableNotFoundError:
             return None
-        state, foreign = _last_state(delta, delta if version is None else DeltaTable(uri))
+        except (DeltaError, OSError) as error:
+            if not is_object(uri):
+                raise
+            raise storage_fault(error, uri, f"the table {table} could not be read") from error
         return TableVersion(
             id=table,
             uri=uri,
@@ -175,12 +184,14 @@ class Lakehouse:
         return found
 
     def tables(self, layer: Layer) -> tuple[TableId, ...]:
-        """The tables of a layer that exist in its zone's local folder, by name."""
+        """The tables of a layer that exist in its zone, by name.
+
+        Raises:
+            StorageFailure: the zone's object store refused or did not answer.
+        """
         root = f"{self.platform.root_of(self.zone_of(TableId(layer, '')))}/{layer}"
-        if not os.path.isdir(root):
-            return ()
-        names = sorted(entry.name for entry in os.scandir(root) if os.path.isdir(f"{entry.path}/_delta_log"))
-        return tuple(TableId(layer, name) for name in names)
+        tables = (name for name in folders_in(root) if "_delta_log" in folders_in(f"{root}/{name}"))
+        return tuple(TableId(layer, name) for name in tables)
 
 
 def _last_state(delta: DeltaTable, newest: DeltaTable) -> tuple[State, bool]:

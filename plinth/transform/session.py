@@ -13,7 +13,7 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from plinth.catalogue import strictest
-from plinth.engine import load_extension, quote
+from plinth.engine import load_extension, quote, reach_stores
 from plinth.errors import ConfigurationError, PlinthError, TableMissing
 from plinth.lakehouse.door import authorise
 from plinth.lakehouse.feed import CHANGE
@@ -72,6 +72,7 @@ class Session:
     def connect(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Takes over the in-memory DuckDB of the run."""
         load_extension(connection, "delta")
+        reach_stores(connection)
         connection.execute(f"SET TimeZone = 'UTC'; CREATE SCHEMA IF NOT EXISTS {OWN_SCHEMA}")
         self._connection = connection
 

@@ -31,10 +31,10 @@ class Server:
     """Base of the servers: a subclass says how to initialise the folder, how to start, and how to ask for a database.
 
     Args:
-        account: the system account that the server runs under when the tests run as root (both servers refuse root).
+        account: the system account that the server runs under when the tests run as root (PostgreSQL and MariaDB refuse root); None for one that may.
     """
 
-    def __init__(self, account: str) -> None:
+    def __init__(self, account: str | None) -> None:
         self.account = account if os.geteuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix=f"plinth-{type(self).__name__.lower()}-"))
         self.port = _free_port()
