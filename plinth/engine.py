@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from plinth.errors import ConfigurationError
 from plinth.objects.stores import known_stores
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.scratch import spill_folder
 
 if TYPE_CHECKING:
