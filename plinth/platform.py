@@ -1,4 +1,4 @@
-"""`platform.yaml` as one typed object: zones, layers, stores, profiles, sources, and the settings of API and promotions.
+"""`platform.yaml` as one typed object: zones, layers, stores, profiles, sources, and the settings of API, promotions and Spark.
 
 What belongs here: the shape of the file, its validation, and the resolution of paths and secrets. What does not: opening a source
 (`plinth.sources`) or a table (`plinth.lakehouse`). Errors name the file, the key and the values that are allowed.
@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from plinth.api_settings import Api
 from plinth.errors import ConfigurationError
 from plinth.promotion_settings import Promotions
+from plinth.spark_settings import Spark
 
 Classification = Literal["public", "internal", "confidential", "restricted"]
 Layer = Literal["bronze", "silver", "gold", "features", "serving", "ops"]
@@ -144,6 +145,7 @@ class Platform(_Strict):
     api: Api = Api()
     promotions: Promotions = Promotions()
     training: Training = Training()
+    spark: Spark = Spark()
     home: Path = Field(default=Path("."), exclude=True)
 
     @model_validator(mode="after")
@@ -195,6 +197,16 @@ class Platform(_Strict):
         if self.stores.tracking_env is not None:
             return _variable(self.stores.tracking_env, "stores.tracking_env")
         return self.stores.tracking
+
+    def spark_remote(self) -> str | None:
+        """The address of the Spark Connect server; None where sessions run on `spark.master`.
+
+        Raises:
+            ConfigurationError: the environment variable that it names is not set.
+        """
+        if self.spark.remote_env is not None:
+            return _variable(self.spark.remote_env, "spark.remote_env")
+        return self.spark.remote
 
     def online_url(self) -> str:
         """The URL of the online store; a relative SQLite path is resolved against `home`.
@@ -319,7 +331,7 @@ def _line(detail: ErrorDetails) -> str:
 def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
     models: dict[str, type[BaseModel]] = {
         **{"zones": Zone, "profiles": Profile, "sources": Source},
-        **{"stores": Stores, "api": Api, "promotions": Promotions, "training": Training},
+        **{"stores": Stores, "api": Api, "promotions": Promotions, "training": Training, "spark": Spark},
     }
     model = models.get(str(location[0]), Platform) if len(location) > 1 else Platform
     return [name for name in model.model_fields if name != "home"]
