@@ -75,7 +75,7 @@ def _assemble(
     return dg.Definitions(
         assets=[*(spec for contract in contracts for spec in legacy_specs(contract, platform)), *assets],
         asset_checks=[
-            *(checks for contract in contracts for checks in bronze_checks(contract)),
+            *(checks for contract in contracts for checks in bronze_checks(contract, platform)),
             *feature_views_checks(platform),
             *model_checks(targets),
             *(serving_checks(platform) if serves else ()),

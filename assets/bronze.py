@@ -14,6 +14,7 @@ from dagster._core.definitions.metadata import RawMetadataValue
 from assets.columns import CLASSIFICATION_TAG, column_lineage, column_schema, highest_classification, tag_key
 from assets.faults import dagster_faults
 from assets.legacy import legacy_key, source_kind
+from assets.profiles import profile_tags
 from plinth.contracts.document import read_document
 from plinth.contracts.model import Contract, Table
 from plinth.ingest import Outcome, bronze_id, ingest
@@ -23,7 +24,6 @@ from plinth.platform import Platform
 from resources import LakehouseResource, SourcesResource
 
 LAYER = "bronze"
-PROFILE_TAG = "plinth/profile"
 
 
 class LoadConfig(dg.Config):
@@ -36,6 +36,11 @@ class LoadConfig(dg.Config):
 def bronze_key(table: Table | str) -> dg.AssetKey:
     """The asset key of a contract table's bronze table."""
     return dg.AssetKey([LAYER, table if isinstance(table, str) else table.name])
+
+
+def profile_of(table: Table, platform: Platform) -> str | None:
+    """The profile that a table's load and checks ask for: its own, else its source's; None is the default one."""
+    return table.profile or platform.source(table.source).profile
 
 
 def bronze_assets(contract: Contract, platform: Platform) -> Sequence[dg.AssetsDefinition]:
@@ -60,7 +65,7 @@ def _asset(table: Table, contract: Contract, platform: Platform, line: int) -> d
         metadata=_metadata(table, contract, platform, line),
         # One writer per table, whatever started it: dagster.yaml gives every pool one slot.
         pool=f"{LAYER}/{table.name}",
-        op_tags={PROFILE_TAG: table.profile or platform.source(table.source).profile or platform.default_profile},
+        op_tags=profile_tags(platform, profile_of(table, platform)),
     )
     def load(
         context: dg.AssetExecutionContext, config: LoadConfig, lakehouse: LakehouseResource, sources: SourcesResource

@@ -13,26 +13,28 @@ import dagster as dg
 from dagster._core.definitions.metadata import RawMetadataValue
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from assets.bronze import bronze_key
+from assets.bronze import bronze_key, profile_of
 from assets.faults import dagster_faults
+from assets.profiles import profile_tags
 from plinth.checks import Check, Finding, Load, checks_of, evidence, examine
 from plinth.contracts.model import Contract, Severity, Table
 from plinth.engine import connect
 from plinth.ingest import bronze_id
 from plinth.ingest.read import HELD_BACK
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
+from plinth.platform import Platform
 from resources import LakehouseResource
 
 EVIDENCE, _RUN = "evidence", "computed_in_run"
 COMPUTED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
-def bronze_checks(contract: Contract) -> Sequence[dg.AssetChecksDefinition]:
+def bronze_checks(contract: Contract, platform: Platform) -> Sequence[dg.AssetChecksDefinition]:
     """The checks of each table of a contract."""
-    return [_checks(table) for table in contract.tables]
+    return [_checks(table, platform) for table in contract.tables]
 
 
-def _checks(table: Table) -> dg.AssetChecksDefinition:
+def _checks(table: Table, platform: Platform) -> dg.AssetChecksDefinition:
     checks = {check.name: check for check in checks_of(table)}
 
     @dg.multi_asset_check(
@@ -40,6 +42,7 @@ def _checks(table: Table) -> dg.AssetChecksDefinition:
         specs=[_spec(table, check) for check in checks.values()],
         can_subset=True,
         description=f"Looks at bronze/{table.name} as its contract asks.",
+        op_tags=profile_tags(platform, profile_of(table, platform)),
     )
     def look(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
         wanted = [check for check in checks.values() if _key(table, check) in context.selected_asset_check_keys]
@@ -101,7 +104,7 @@ def _examine(
     if not any(check.kind.reads_rows for check in checks):
         return examine(None, table, checks, version, others=others, load=load)
     platform = context.resources.lakehouse.platform.load()
-    profile = platform.profile(table.profile or platform.source(table.source).profile)
+    profile = platform.profile(profile_of(table, platform))
     con = connect(profile, extensions=("delta",), scratch=platform.path(platform.stores.scratch))
     try:
         return examine(con, table, checks, version, others=others, load=load)

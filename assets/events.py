@@ -11,6 +11,7 @@ import dagster as dg
 
 from assets.columns import CLASSIFICATION_TAG
 from assets.faults import dagster_faults
+from assets.profiles import profile_tags
 from plinth.lakehouse.tables import Lakehouse
 from plinth.online.archive import COLUMNS, DESCRIPTION, PARTITION, TABLE, archive
 from plinth.platform import Platform
@@ -57,6 +58,7 @@ def event_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
             "partitioned_by": PARTITION,
         },
         pool=str(TABLE),
+        op_tags=profile_tags(platform),
     )
     def copied(
         context: dg.AssetExecutionContext, config: CopyConfig, lakehouse: LakehouseResource, online: OnlineStoreResource

@@ -16,6 +16,7 @@ from dagster._core.definitions.metadata import RawMetadataValue
 from assets.automation import downstream_condition
 from assets.differences import difference_metadata
 from assets.faults import dagster_faults
+from assets.profiles import profile_tags
 from plinth.features import FeatureViews, load_views
 from plinth.features.declare import FILE, FeatureView
 from plinth.features.due import WEEK, last_reached, last_told
@@ -76,7 +77,7 @@ def feature_views_checks(platform: Platform) -> Sequence[dg.AssetChecksDefinitio
     Raises:
         FeatureViewError: a declaration is wrong.
     """
-    return [_checks(view) for view in load_views(platform).views.values()]
+    return [_checks(view, platform) for view in load_views(platform).views.values()]
 
 
 def _asset(
@@ -102,6 +103,7 @@ def _asset(
             automation_condition=dg.AutomationCondition.in_latest_time_window() & downstream_condition(),
             # One writer per table, whatever started it: dagster.yaml gives every pool one slot.
             pool=f"{LAYER}/{view.name}",
+            op_tags=profile_tags(platform),
         )
         def make_snapshots(
             context: dg.AssetExecutionContext, lakehouse: LakehouseResource
@@ -229,7 +231,7 @@ def _made_metadata(made: Materialised) -> dict[str, RawMetadataValue]:
     }
 
 
-def _checks(view: FeatureView) -> dg.AssetChecksDefinition:
+def _checks(view: FeatureView, platform: Platform) -> dg.AssetChecksDefinition:
     specs = [
         dg.AssetCheckSpec(part.value, asset=feature_key(view), description=text, blocking=True)
         for part, text in _PART_CHECKS.items()
@@ -248,6 +250,7 @@ def _checks(view: FeatureView) -> dg.AssetChecksDefinition:
         specs=specs,
         can_subset=True,
         description=f"Looks at features/{view.name}.",
+        op_tags=profile_tags(platform),
     )
     def look(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
         wanted = {key.name for key in context.selected_asset_check_keys}

@@ -17,6 +17,7 @@ import dagster as dg
 from dagster._core.definitions.metadata import RawMetadataValue
 
 from assets.faults import dagster_faults
+from assets.profiles import heavy_profile, profile_tags
 from plinth.platform import Platform
 from plinth.training.code import code_of
 from plinth.training.target import Target
@@ -28,7 +29,6 @@ GROUP = "models"
 POOL = "training"
 """One training at a time: each uses all threads of its profile, and gradient boosting on oversubscribed threads takes ten times as long."""
 OWNER = "team:data-science"
-PROFILE_TAG, PROFILE = "plinth/profile", "memory"
 REASON_TAG = "plinth/reason"
 WHEN_TAG, WHEN_DUE = "plinth/train", "when due"
 """Of runs that refresh everything: models that are not due stay as they are."""
@@ -54,7 +54,7 @@ def model_assets(platform: Platform, targets: Sequence[Target] = TARGETS) -> Seq
 
 
 def _asset(target: Target, platform: Platform) -> dg.AssetsDefinition:
-    profile = PROFILE if PROFILE in platform.profiles else platform.default_profile
+    profile = heavy_profile(platform)
 
     @dg.asset(
         key=model_key(target.name),
@@ -68,7 +68,7 @@ def _asset(target: Target, platform: Platform) -> dg.AssetsDefinition:
         code_version=code_of(target.packages),
         metadata=_metadata(target, platform),
         pool=POOL,
-        op_tags={PROFILE_TAG: profile},
+        op_tags=profile_tags(platform, profile),
     )
     def trained(
         context: dg.AssetExecutionContext,

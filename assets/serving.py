@@ -14,6 +14,7 @@ import dagster as dg
 from assets.automation import downstream_condition
 from assets.columns import CLASSIFICATION_TAG
 from assets.faults import dagster_faults
+from assets.profiles import heavy_profile, profile_tags
 from assets.serving_metadata import published_metadata, served_metadata, table_metadata
 from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
@@ -39,7 +40,6 @@ from plinth.serving.write import Served
 from resources import LakehouseResource, OnlineStoreResource, RegistryResource
 
 GROUP = "serving"
-PROFILE_TAG, PROFILE = "plinth/profile", "memory"
 RECOMMENDER, UPLIFT = dg.AssetKey(["models", "recommender"]), dg.AssetKey(["models", "uplift"])
 ONLINE, WITHHELD = dg.AssetKey([GROUP, "online"]), dg.AssetKey([GROUP, "withheld_offers"])
 
@@ -74,11 +74,6 @@ MADE = (
 def serving_key(table: ServingTable) -> dg.AssetKey:
     """The asset key of a serving table."""
     return dg.AssetKey([GROUP, table.name])
-
-
-def profile_of(platform: Platform) -> str:
-    """The profile of the serving steps."""
-    return PROFILE if PROFILE in platform.profiles else platform.default_profile
 
 
 def serving_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
@@ -168,7 +163,7 @@ def _propensity(platform: Platform) -> dg.AssetsDefinition:
 
 
 def _setting(platform: Platform, lakehouse: LakehouseResource, registry: RegistryResource, run: str) -> Setting:
-    return Setting(lakehouse.tables(), registry.models(), platform.profile(profile_of(platform)), run)
+    return Setting(lakehouse.tables(), registry.models(), platform.profile(heavy_profile(platform)), run)
 
 
 def _told(table: ServingTable, platform: Platform) -> dict[str, Any]:
@@ -180,7 +175,7 @@ def _told(table: ServingTable, platform: Platform) -> dict[str, Any]:
         "tags": {"plinth/zone": platform.layers[table.id.layer], CLASSIFICATION_TAG: "internal"},
         "metadata": table_metadata(table, platform),
         "pool": f"{GROUP}/{table.name}",
-        "op_tags": {PROFILE_TAG: profile_of(platform)},
+        "op_tags": profile_tags(platform, heavy_profile(platform)),
         "automation_condition": downstream_condition(),
     }
 
@@ -196,7 +191,7 @@ def _withheld(platform: Platform) -> dg.AssetsDefinition:
         owners=[OWNER],
         kinds={_store_kind(platform)},
         pool=f"{GROUP}/online",
-        op_tags={PROFILE_TAG: profile_of(platform)},
+        op_tags=profile_tags(platform, heavy_profile(platform)),
         automation_condition=downstream_condition(),
     )
     def withheld(
@@ -204,7 +199,7 @@ def _withheld(platform: Platform) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         with dagster_faults(context), online.store() as store:
             store.set_up()
-            found = withhold_offers(lakehouse.tables(), platform.profile(profile_of(platform)), store)
+            found = withhold_offers(lakehouse.tables(), platform.profile(heavy_profile(platform)), store)
         return dg.MaterializeResult(metadata={"customers": found.customers, "changed": found.changed})
 
     return withheld
@@ -230,7 +225,7 @@ def _online(platform: Platform) -> dg.AssetsDefinition:
         owners=[OWNER],
         kinds={_store_kind(platform)},
         pool=f"{GROUP}/online",
-        op_tags={PROFILE_TAG: profile_of(platform)},
+        op_tags=profile_tags(platform, heavy_profile(platform)),
         automation_condition=_published_condition(features),
     )
     def published(

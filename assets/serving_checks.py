@@ -10,7 +10,8 @@ import dagster as dg
 
 from assets.differences import difference_metadata
 from assets.faults import dagster_faults
-from assets.serving import MADE, ONLINE, profile_of, serving_key
+from assets.profiles import heavy_profile, profile_tags
+from assets.serving import MADE, ONLINE, serving_key
 from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
 from plinth.serving.champion import UPLIFT
@@ -41,10 +42,11 @@ def _lists(table: ServingTable, platform: Platform) -> dg.AssetChecksDefinition:
         description="Ranks begin at 1 and have no gaps, no item comes twice in a list, and each is in the catalogue.",
         blocking=True,
         additional_deps=[dg.AssetKey(["gold", "item_catalog"])],
+        op_tags=profile_tags(platform, heavy_profile(platform)),
     )
     def look(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> dg.AssetCheckResult:
         with dagster_faults(context):
-            return result_of(broken_lists(lakehouse.tables(), platform.profile(profile_of(platform)), table))
+            return result_of(broken_lists(lakehouse.tables(), platform.profile(heavy_profile(platform)), table))
 
     return look
 
@@ -107,10 +109,11 @@ def _probabilities(platform: Platform) -> dg.AssetChecksDefinition:
         asset=serving_key(PURCHASE_PROPENSITY),
         description="Every probability lies within 0 and 1, and each customer stands there once.",
         blocking=True,
+        op_tags=profile_tags(platform, heavy_profile(platform)),
     )
     def look(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> dg.AssetCheckResult:
         with dagster_faults(context):
-            return result_of(broken_propensities(lakehouse.tables(), platform.profile(profile_of(platform))))
+            return result_of(broken_propensities(lakehouse.tables(), platform.profile(heavy_profile(platform))))
 
     return look
 
@@ -134,6 +137,7 @@ def _equal(platform: Platform) -> dg.AssetChecksDefinition:
         name=EQUAL,
         asset=ONLINE,
         description="A sample of documents, read back from the store, says what the rows say that they were made from; none is missing.",
+        op_tags=profile_tags(platform, heavy_profile(platform)),
     )
     def look(
         context: dg.AssetCheckExecutionContext,
@@ -142,7 +146,7 @@ def _equal(platform: Platform) -> dg.AssetChecksDefinition:
         online: OnlineStoreResource,
     ) -> dg.AssetCheckResult:
         with dagster_faults(context), online.store() as store:
-            setting = Setting(lakehouse.tables(), registry.models(), platform.profile(profile_of(platform)))
+            setting = Setting(lakehouse.tables(), registry.models(), platform.profile(heavy_profile(platform)))
             finding = compare(setting, store)
         differing = [dg.TableRecord({"kind": kind, "key": key}) for kind, key in finding.differing[:20]]
         return dg.AssetCheckResult(
@@ -170,6 +174,7 @@ def _skew(platform: Platform) -> Sequence[dg.AssetChecksDefinition]:
         asset=ONLINE,
         description="The features that are served of some customers, read back from the store, have the values that are computed offline as of "
         "the same moment, one customer by one, to the last digit.",
+        op_tags=profile_tags(platform, heavy_profile(platform)),
     )
     def look(
         context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource, online: OnlineStoreResource

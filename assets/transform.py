@@ -16,6 +16,7 @@ from assets.automation import downstream_condition
 from assets.checks import COMPUTED, EVIDENCE
 from assets.columns import CLASSIFICATION_TAG, LEVELS, tag_key
 from assets.faults import dagster_faults
+from assets.profiles import largest_profile, profile_tags
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.platform import Platform
 from plinth.transform.model import table_id
@@ -45,6 +46,8 @@ def transform_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
     project = prepare(platform.path("dbt_project"))
     if not project.models:
         return []
+    # One step builds all models, so it needs what the largest of them asks for (`meta: {profile: …}`).
+    profile = largest_profile(platform, (model.profile for model in project.models))
     keys = {model.table: _key(model.table) for model in project.models}
     checks = [
         dg.AssetCheckSpec(test.name, asset=keys[test.table], description=test.description, blocking=test.blocking)
@@ -57,17 +60,22 @@ def transform_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
         check_specs=checks,
         can_subset=True,
         pool=POOL,
+        op_tags=profile_tags(platform, profile),
     )
     def build_models(
         context: dg.AssetExecutionContext, config: BuildConfig, lakehouse: LakehouseResource
     ) -> Iterator[Event]:
-        yield from _build(context, config, lakehouse.tables(), project)
+        yield from _build(context, config, lakehouse.tables(), project, profile)
 
     return [build_models]
 
 
 def _build(
-    context: dg.AssetExecutionContext, config: BuildConfig, lakehouse: Lakehouse, project: PreparedProject
+    context: dg.AssetExecutionContext,
+    config: BuildConfig,
+    lakehouse: Lakehouse,
+    project: PreparedProject,
+    profile: str,
 ) -> Iterator[Event]:
     from plinth.transform.run import build
 
@@ -80,6 +88,7 @@ def _build(
             select=select,
             run=context.run.run_id,
             full_refresh=config.full_refresh,
+            profile=profile,
             tell=context.log.info,
         )
         passing = [error for error in built.errors.values() if error.transient]

@@ -11,7 +11,8 @@ from benchmarks.lines import NAMES, TABLE
 from plinth.contracts.model import Column, Mode, Table
 from plinth.ingest import ingest
 from plinth.lakehouse.tables import Lakehouse
-from plinth.platform import Platform, Profile, Source, Zone
+from plinth.platform import Platform, Source, Zone
+from plinth.profile import Profile
 from plinth.sources import open_url
 
 _TYPES = {"unit_price": "decimal(12,4)", "discount": "decimal(8,2)", "tax": "decimal(12,2)"}

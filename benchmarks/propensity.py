@@ -26,7 +26,7 @@ from benchmarks.propensity_sample import uplift_on_sample
 from benchmarks.report import Bar, finish
 from benchmarks.retail_protocol import TEST, VALIDATION, WINDOW, load_lines, load_sample_lines
 from plinth.engine import connect
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.promote import Propensity, PropensityMetrics, cutoffs_before, examples, measure_propensity, train_propensity
 from plinth.promote.columns import Array, matrix, numbers
 from plinth.promote.measures import reliability

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plinth.errors import ConfigurationError
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.scratch import spill_folder
 
 if TYPE_CHECKING:

@@ -1,32 +1,35 @@
-"""`platform.yaml` as one typed object: zones, layers, stores, profiles, sources, and the settings of API, promotions and Spark.
+"""`platform.yaml` as one typed object: zones, layers, stores, profiles, sources, and the settings of API, execution, promotions and
+Spark.
 
-What belongs here: the shape of the file, its validation, and the resolution of paths and secrets. What does not: opening a source
-(`plinth.sources`) or a table (`plinth.lakehouse`). Errors name the file, the key and the values that are allowed.
+What belongs here: the shape of the file, what holds between its parts, and the resolution of paths and addresses. What does not: the larger
+sections (`plinth.profile`, `plinth.execution_settings`, …), the words of an error (`plinth.explain`), opening a source (`plinth.sources`) or a
+table (`plinth.lakehouse`). Errors name the file, the key and the values that are allowed.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from plinth.api_settings import Api
 from plinth.errors import ConfigurationError
+from plinth.execution_settings import Execution
+from plinth.explain import explained, known, suggestion
+from plinth.profile import GRANTED_VARIABLE, Profile, check_next
 from plinth.promotion_settings import Promotions
+from plinth.secret import variable, with_password
 from plinth.spark_settings import Spark
 
 Classification = Literal["public", "internal", "confidential", "restricted"]
 Layer = Literal["bronze", "silver", "gold", "features", "serving", "ops"]
 
 OVERLAY_VARIABLE = "PLINTH_PLATFORM"
-_UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 class _Strict(BaseModel):
@@ -38,31 +41,6 @@ class Zone(_Strict):
 
     root: str
     clearance: tuple[Classification, ...] = Field(min_length=1)
-
-
-class Profile(_Strict):
-    """A named compute size. `memory` is in bytes once loaded; `threads` defaults to `cpu`."""
-
-    cpu: float = Field(gt=0)
-    memory: int = Field(gt=0)
-    threads: int = Field(default=0, ge=0)
-
-    @field_validator("memory", mode="before")
-    @classmethod
-    def _bytes(cls, value: Any) -> Any:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", str(value).strip())
-        unit = match.group(2).upper() if match else None
-        if match is None or unit not in _UNITS:
-            raise ValueError(f"a size such as 512MiB or 2GiB is expected, found {value!r}")
-        return int(float(match.group(1)) * _UNITS[unit])
-
-    @model_validator(mode="after")
-    def _enough(self) -> Profile:
-        if self.memory < 64 * 2**20:
-            raise ValueError(f"memory of at least 64MiB is expected, found {self.memory} bytes")
-        if self.threads == 0:
-            object.__setattr__(self, "threads", max(1, int(self.cpu)))
-        return self
 
 
 class Stores(_Strict):
@@ -134,7 +112,10 @@ class Source(_Strict):
 
 
 class Platform(_Strict):
-    """The whole of `platform.yaml`; `home` is the folder that relative paths start from."""
+    """The whole of `platform.yaml`.
+
+    `home` is the folder that relative paths start from. `granted` is the profile that this process was given (`PLINTH_PROFILE` of its pod).
+    """
 
     zones: dict[str, Zone] = Field(min_length=1)
     layers: dict[Layer, str]
@@ -145,23 +126,42 @@ class Platform(_Strict):
     api: Api = Api()
     promotions: Promotions = Promotions()
     training: Training = Training()
+    execution: Execution = Execution()
     spark: Spark = Spark()
     home: Path = Field(default=Path("."), exclude=True)
+    granted: str | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Platform:
         for layer, zone in self.layers.items():
-            _known(zone, self.zones, f"layers.{layer}", "a zone")
-        _known(self.default_profile, self.profiles, "default_profile", "a profile")
+            known(zone, self.zones, f"layers.{layer}", "a zone")
+        known(self.default_profile, self.profiles, "default_profile", "a profile")
         for name, source in self.sources.items():
             if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
                 raise ValueError(f"sources.{name}: a name of lower-case letters, digits and underscores is expected")
             if source.profile is not None:
-                _known(source.profile, self.profiles, f"sources.{name}.profile", "a profile")
+                known(source.profile, self.profiles, f"sources.{name}.profile", "a profile")
+        check_next(self.profiles)
+        if self.granted is not None:
+            known(self.granted, self.profiles, GRANTED_VARIABLE, "a profile")
+        if self.execution.executor == "kubernetes":
+            self._pods_can_be_made()
         missing = [layer for layer in ("bronze", "silver", "gold", "ops") if layer not in self.layers]
         if missing:
             raise ValueError(f"layers: a zone for {', '.join(missing)} is expected")
         return self
+
+    def _pods_can_be_made(self) -> None:
+        kubernetes = self.execution.kubernetes
+        for name in kubernetes.in_run:
+            known(name, self.profiles, "execution.kubernetes.in_run", "a profile")
+        placed = kubernetes.spot.node_selector or kubernetes.spot.tolerations
+        spot = [name for name, profile in self.profiles.items() if profile.spot]
+        if spot and not placed:
+            raise ValueError(
+                f"execution.kubernetes.spot: a node_selector or tolerations are expected, as profiles.{spot[0]}.spot is set and clusters name "
+                "their spot nodes differently"
+            )
 
     def path(self, relative: str) -> Path:
         """A local path of the file, resolved against `home`."""
@@ -173,7 +173,15 @@ class Platform(_Strict):
         return root.rstrip("/") if "://" in root else str(self.path(root))
 
     def profile(self, name: str | None = None) -> Profile:
-        """The profile `name`, or the default one.
+        """The profile to work within: `name`, or the default one; in a pod that was made for a profile, that one.
+
+        Raises:
+            ConfigurationError: there is no such profile.
+        """
+        return self.declared(self.granted or name)
+
+    def declared(self, name: str | None = None) -> Profile:
+        """The profile `name`, or the default one, whatever this process was given.
 
         Raises:
             ConfigurationError: there is no such profile.
@@ -183,8 +191,9 @@ class Platform(_Strict):
             raise ConfigurationError(
                 f"there is no profile {chosen!r}",
                 expected=f"one of {', '.join(sorted(self.profiles))}",
-                found=chosen,
+                found=f"{chosen}{suggestion(chosen, self.profiles)}",
                 where="platform.yaml, profiles",
+                remedy="declare it under profiles, or ask for one that is declared",
             )
         return self.profiles[chosen]
 
@@ -195,7 +204,7 @@ class Platform(_Strict):
             ConfigurationError: the environment variable that it names is not set.
         """
         if self.stores.tracking_env is not None:
-            return _variable(self.stores.tracking_env, "stores.tracking_env")
+            return variable(self.stores.tracking_env, "stores.tracking_env")
         return self.stores.tracking
 
     def spark_remote(self) -> str | None:
@@ -205,7 +214,7 @@ class Platform(_Strict):
             ConfigurationError: the environment variable that it names is not set.
         """
         if self.spark.remote_env is not None:
-            return _variable(self.spark.remote_env, "spark.remote_env")
+            return variable(self.spark.remote_env, "spark.remote_env")
         return self.spark.remote
 
     def online_url(self) -> str:
@@ -216,7 +225,7 @@ class Platform(_Strict):
         """
         url = self.stores.online
         if self.stores.online_env is not None:
-            url = _variable(self.stores.online_env, "stores.online_env")
+            url = variable(self.stores.online_env, "stores.online_env")
         return self._resolved(url)
 
     def source(self, name: str) -> Source:
@@ -231,7 +240,7 @@ class Platform(_Strict):
                 expected=f"one of {', '.join(sorted(self.sources)) or 'none is declared'}",
                 found=name,
                 where="platform.yaml, sources",
-                remedy=f"declare it under sources, or call one that is declared{_suggest(name, self.sources)}",
+                remedy=f"declare it under sources, or call one that is declared{suggestion(name, self.sources)}",
             )
         return self.sources[name]
 
@@ -242,17 +251,12 @@ class Platform(_Strict):
             ConfigurationError: the environment variable that it names is not set.
         """
         source = self.source(name)
-        url = source.url or _variable(source.url_env or "", f"sources.{name}.url_env")
-        parts = urlsplit(url)
-        if parts.scheme.startswith("sqlite"):
+        url = source.url or variable(source.url_env or "", f"sources.{name}.url_env")
+        if url.startswith("sqlite"):
             return self._resolved(url)
         if source.password_env is None:
             return url
-        from urllib.parse import quote
-
-        secret = quote(_variable(source.password_env, f"sources.{name}.password_env"), safe="")
-        user, _, host = parts.netloc.rpartition("@")
-        return urlunsplit(parts._replace(netloc=f"{user.split(':')[0]}:{secret}@{host}"))
+        return with_password(url, variable(source.password_env, f"sources.{name}.password_env"))
 
     def _resolved(self, url: str) -> str:
         if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
@@ -280,9 +284,11 @@ def load_platform(path: str | Path, overlay: str | Path | None = None) -> Platfo
         values = _merge(values, _read(over))
         where = f"{base} with overlay {over}"
     try:
-        return Platform.model_validate({**values, "home": base.parent})
+        return Platform.model_validate(
+            {**values, "home": base.parent, "granted": os.environ.get(GRANTED_VARIABLE) or None}
+        )
     except ValidationError as error:
-        raise _explain(error, where) from None
+        raise explained(error, Platform, where) from None
 
 
 def find_overlay(home: Path, named: str | Path) -> Path:
@@ -307,55 +313,3 @@ def _merge(base: Any, over: Any) -> Any:
     if isinstance(base, dict) and isinstance(over, dict):
         return {key: _merge(base.get(key), over[key]) if key in over else base[key] for key in {**base, **over}}
     return over
-
-
-def _explain(error: ValidationError, where: str) -> ConfigurationError:
-    lines = [_line(detail) for detail in error.errors()]
-    return ConfigurationError(
-        "the platform file has wrong keys or values:\n    " + "\n    ".join(lines),
-        where=where,
-        remedy="mend the keys named above",
-    )
-
-
-def _line(detail: ErrorDetails) -> str:
-    key = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        allowed = _allowed_keys(detail["loc"])
-        return f"{key}: unknown key; allowed here: {', '.join(allowed)}{_suggest(str(detail['loc'][-1]), allowed)}"
-    message = detail["msg"].removeprefix("Value error, ")
-    found = "" if detail["type"] in ("missing", "value_error") else f", found {detail['input']!r}"
-    return f"{key}: {message}{found}" if key else f"{message}{found}"
-
-
-def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
-    models: dict[str, type[BaseModel]] = {
-        **{"zones": Zone, "profiles": Profile, "sources": Source},
-        **{"stores": Stores, "api": Api, "promotions": Promotions, "training": Training, "spark": Spark},
-    }
-    model = models.get(str(location[0]), Platform) if len(location) > 1 else Platform
-    return [name for name in model.model_fields if name != "home"]
-
-
-def _known(name: str, known: dict[str, Any], key: str, what: str) -> None:
-    if name not in known:
-        raise ValueError(
-            f"{key}: {what} is expected, one of {', '.join(sorted(known))}; found {name!r}{_suggest(name, known)}"
-        )
-
-
-def _suggest(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _variable(name: str, key: str) -> str:
-    value = os.environ.get(name)
-    if not value:
-        raise ConfigurationError(
-            f"the environment variable {name} is not set",
-            expected="the secret that platform.yaml names",
-            where=f"platform.yaml, {key}",
-            remedy=f"export {name}=… before the run, or put it into the deployment's secret",
-        )
-    return value

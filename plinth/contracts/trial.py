@@ -13,7 +13,7 @@ from plinth.contracts.model import Contract, Rule, Table
 from plinth.contracts.sql import column_type
 from plinth.engine import connect, quote
 from plinth.lakehouse.schema import duckdb_type
-from plinth.platform import Profile
+from plinth.profile import Profile
 
 if TYPE_CHECKING:
     import duckdb

@@ -15,7 +15,7 @@ from plinth.features.declare import AS_OF, KNOWN_AT, FeatureView
 from plinth.features.query import Entity, instant, prepare, sql_of
 from plinth.features.rows import Inputs, explained, given_rows, session
 from plinth.lakehouse.tables import Lakehouse
-from plinth.platform import Profile
+from plinth.profile import Profile
 
 if TYPE_CHECKING:
     import duckdb

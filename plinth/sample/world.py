@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from plinth.engine import connect
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.sample import campaigns, draws, goods, lines, orders, people, season
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from plinth.engine import connect
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.serving.documents import OFFERS, PLAN
 from plinth.serving.plan import CUSTOMERS
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from plinth.engine import connect, quote
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse, TableId
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.serving.documents import CATALOG
 from plinth.serving.plan import CUSTOMERS
 from plinth.serving.propensity import unlikely_rows

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from plinth.engine import connect
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.registry import Registry
 from plinth.serving.champion import RECOMMENDER
 from plinth.serving.lengths import LIST_LENGTH, POPULAR_LENGTH, SIMILAR_LENGTH

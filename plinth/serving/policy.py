@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.registry import RegisteredVersion, Registry
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.registry import RegisteredVersion, Registry
 from plinth.serving.champion import RECOMMENDER, input_name, input_text, open_recommender
 from plinth.training.contents import contents_of

@@ -25,7 +25,7 @@ from plinth.training.recommender import RecommenderTarget
 if TYPE_CHECKING:
     import duckdb
 
-    from plinth.platform import Profile
+    from plinth.profile import Profile
     from plinth.registry import RegisteredVersion, Registry
     from plinth.training.target import Target
 

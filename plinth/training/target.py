@@ -13,7 +13,7 @@ from typing import Protocol
 
 from plinth.errors import PlinthError
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
-from plinth.platform import Profile
+from plinth.profile import Profile
 
 
 class NotTrainable(PlinthError):

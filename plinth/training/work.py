@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from plinth.lakehouse.tables import Lakehouse
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.registry import Decision, RegisteredVersion, Registry
 from plinth.registry.version import CODE
 from plinth.training.code import code_of

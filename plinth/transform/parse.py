@@ -121,6 +121,7 @@ def _model(
         code=model.code,
         strategy=model.strategy,
         owner=meta.get("owner"),
+        profile=meta.get("profile"),
         tags=tuple(node.get("tags", ())),
         path=node["original_file_path"],
         lineage=_lineage(model, sql, known),

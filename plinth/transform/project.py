@@ -45,7 +45,8 @@ class PreparedColumn:
 class PreparedModel:
     """A model: the table that it makes, the tables that it reads (as `<layer>/<name>`), and the fingerprint of its code.
 
-    `lineage` has for each column the (table, column) pairs that its values are made from; None where it cannot be told.
+    `profile` is the size that its `meta` asks for. `lineage` has for each column the (table, column) pairs that its values are made from;
+    None where it cannot be told.
     """
 
     name: str
@@ -57,6 +58,7 @@ class PreparedModel:
     code: str
     strategy: str
     owner: str | None
+    profile: str | None
     tags: tuple[str, ...]
     path: str
     lineage: Mapping[str, tuple[tuple[str, str], ...]] | None

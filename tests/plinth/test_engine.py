@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from plinth.engine import connect
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.scratch import spill_folder
 
 SMALL = Profile(cpu=1, memory=64 * 2**20, threads=1)
@@ -20,7 +20,7 @@ SORTED = "CREATE TABLE sorted AS SELECT r, repeat('x', 60) || r AS text FROM ran
 SPILLER = f"""
 import sys
 from plinth.engine import connect
-from plinth.platform import Profile
+from plinth.profile import Profile
 con = connect(Profile(cpu=1, memory=64 * 2**20, threads=1), scratch=sys.argv[1])
 con.execute({SORTED.format(rows=1_500_000)!r})
 print("spilled", flush=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from plinth.engine import connect, literal, load_extension, quote
 from plinth.errors import PlinthError, SourceUnavailable
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.sources import faults
 from plinth.sources.address import Address
 from plinth.sources.catalogue import SourceTable

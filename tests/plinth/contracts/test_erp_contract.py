@@ -16,7 +16,7 @@ from plinth.contracts.model import Contract, Mode
 from plinth.contracts.trial import faulty_rules
 from plinth.engine import connect, quote
 from plinth.lakehouse.schema import duckdb_type
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.sample.schema import metadata
 from plinth.sample.spec import SampleSpec
 from plinth.sample.stock import NIGHTS

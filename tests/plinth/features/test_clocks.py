@@ -16,7 +16,7 @@ from plinth.engine import connect
 from plinth.features import FeatureView, FeatureViewError, FeatureViews, events_of, now_of, snapshot, values_of
 from plinth.features.query import prepare, sql_of
 from plinth.features.rows import given_rows
-from plinth.platform import Profile
+from plinth.profile import Profile
 from tests.plinth.features.shop import FeatureShop, Sale, declaration
 
 AT = datetime(2024, 3, 4)

@@ -19,7 +19,7 @@ from plinth.features import FeatureViewError, snapshot, training_set
 from plinth.features.join import FeatureRows, join
 from plinth.features.store import materialise, refresh
 from plinth.features.training import known_in_time
-from plinth.platform import Profile
+from plinth.profile import Profile
 from tests.plinth.features.shop import FeatureShop, make_shop
 from tests.plinth.features.test_clocks import sale
 

@@ -15,7 +15,8 @@ from plinth.contracts.model import Column, Mode, Rule, Table
 from plinth.engine import connect
 from plinth.ingest import Outcome, bronze_id, ingest
 from plinth.lakehouse.tables import Lakehouse
-from plinth.platform import Platform, Profile, Source, Zone
+from plinth.platform import Platform, Source, Zone
+from plinth.profile import Profile
 from plinth.sources import open_url
 
 ORDERS = Table(

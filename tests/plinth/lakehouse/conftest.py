@@ -14,7 +14,8 @@ from plinth.lakehouse.schema import columns_of
 from plinth.lakehouse.staging import stage
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
-from plinth.platform import Platform, Profile, Zone
+from plinth.platform import Platform, Zone
+from plinth.profile import Profile
 
 
 @pytest.fixture

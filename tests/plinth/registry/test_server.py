@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from plinth.platform import Platform, Profile, Stores, Zone
+from plinth.platform import Platform, Stores, Zone
+from plinth.profile import Profile
 from plinth.registry import ModelTampered, Registry, RegistryUnavailable
 from plinth.registry.content import hashes_of
 from plinth.registry.store import faults

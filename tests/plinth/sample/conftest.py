@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from plinth.engine import connect
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.sample import SampleSpec, write_sample
 from plinth.sample.schema import TABLES, metadata
 from plinth.sample.warehouse import Warehouse

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from plinth.engine import connect
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.sample import SampleError, SampleReport, advance, load_online_retail
 from plinth.sample.truth import uplift_truth
 

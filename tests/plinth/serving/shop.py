@@ -24,7 +24,8 @@ from plinth.lakehouse.staging import stage
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.online import OnlineStore
-from plinth.platform import Platform, Profile, Zone
+from plinth.platform import Platform, Zone
+from plinth.profile import Profile
 from plinth.recommend import RecommenderSettings, train_recommender
 from plinth.registry import RegisteredVersion, Registry
 from plinth.serving.champion import RECOMMENDER

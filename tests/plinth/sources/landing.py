@@ -14,7 +14,7 @@ import duckdb
 from plinth.contracts.model import Column, Table
 from plinth.engine import connect, literal
 from plinth.errors import PlinthError
-from plinth.platform import Profile
+from plinth.profile import Profile
 from plinth.sources import REJECTS, BronzeColumn, Snapshot, Source, open_url
 
 PROFILE = Profile(cpu=2, memory=512 * 2**20)

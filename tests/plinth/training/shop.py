@@ -15,7 +15,8 @@ from plinth.lakehouse.schema import columns_of
 from plinth.lakehouse.staging import stage
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
-from plinth.platform import Platform, Profile, Zone
+from plinth.platform import Platform, Zone
+from plinth.profile import Profile
 from plinth.recommend.settings import RecommenderSettings
 from plinth.registry import Registry
 from plinth.training.recommender import RecommenderTarget

@@ -16,7 +16,8 @@ from plinth.lakehouse.schema import DeltaColumn, columns_of
 from plinth.lakehouse.staging import stage
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
-from plinth.platform import Platform, Profile, Zone
+from plinth.platform import Platform, Zone
+from plinth.profile import Profile
 from plinth.transform.model import table_id
 
 REAL = Path(__file__).resolve().parents[3] / "dbt_project"
