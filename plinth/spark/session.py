@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from plinth.errors import ConfigurationError, DriverMissing, SourceUnavailable
-from plinth.platform import Platform, Profile
+from plinth.platform import Platform
+from plinth.profile import Profile
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# The JVM's threads, classes, direct buffers and the Python process beside it live outside the heap.
-_HEAP_SHARE = 0.7
+# Of a step that runs Spark itself: DuckDB, Python and what the JVM holds outside its heap live beside it. An executor of a cluster has its own
+# machine or pod, for which Spark adds a tenth (384 MiB at least) to the heap.
+_LOCAL_SHARE, _EXECUTOR_SHARE = 0.55, 0.8
 # Spark itself refuses a heap of less than 450 MiB.
 _LEAST_HEAP = 480 * 2**20
 _CONNECT_PORT = 15002
@@ -29,10 +31,11 @@ _CONNECT_PORT = 15002
 def session_settings(platform: Platform, profile: Profile) -> dict[str, str]:
     """The settings of a session, as Spark names them.
 
-    A Connect server has its memory and jars already, so that only the settings of the session itself are given to it.
+    A Connect server has its memory and jars already, so that only the settings of the session itself are given to it. Its address, which may
+    hold a token, is none of them: `prepare` puts it where Spark's client looks.
 
     Raises:
-        ConfigurationError: the profile has too little memory for a JVM, the folder of jars is missing, or a variable is not set.
+        ConfigurationError: the profile has too little memory for a JVM, or the folder of jars is empty.
     """
     own = {
         "spark.sql.session.timeZone": "UTC",
@@ -43,9 +46,8 @@ def session_settings(platform: Platform, profile: Profile) -> dict[str, str]:
         # Files that hold their rows as they stand: what reads single files (merges, changes between versions) need not be told otherwise.
         "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
     }
-    remote = platform.spark_remote()
-    if remote is not None:
-        return {"spark.remote": remote, **own, **platform.spark.conf}
+    if platform.spark.connects:
+        return own | platform.spark.conf
     master = platform.spark.master
     settings = {"spark.app.name": "plinth", "spark.ui.enabled": "false", "spark.log.level": "ERROR", **own}
     settings |= _delta(platform) | _size(master, profile)
@@ -80,11 +82,12 @@ def _jars(platform: Platform) -> dict[str, str]:
 
 
 def _size(master: str, profile: Profile) -> dict[str, str]:
-    heap = int(profile.memory * _HEAP_SHARE)
+    share = _LOCAL_SHARE if master.startswith("local") else _EXECUTOR_SHARE
+    heap = int(profile.memory * share)
     if heap < _LEAST_HEAP:
         raise ConfigurationError(
             "the profile has too little memory for Spark",
-            expected=f"at least {int(_LEAST_HEAP / _HEAP_SHARE / 2**20) + 1} MiB",
+            expected=f"at least {int(_LEAST_HEAP / share / 2**20) + 1} MiB",
             found=f"{profile.memory // 2**20} MiB",
             where="platform.yaml, profiles",
             remedy="ask for a larger profile, or leave its engine at duckdb",
@@ -100,7 +103,9 @@ def _size(master: str, profile: Profile) -> dict[str, str]:
         "spark.master": f"local[{profile.threads}]" if master in ("local", "local[*]") else master,
         "spark.driver.memory": mebibytes,
         # 200, the default, is for a cluster: on one machine each of them costs a task.
-        "spark.sql.shuffle.partitions": str(4 * profile.threads),
+        "spark.sql.shuffle.partitions": str(2 * profile.threads),
+        # Delta reads a table's log in 50 parts by default, whatever its size.
+        "spark.databricks.delta.snapshotPartitions": str(profile.threads),
     }
 
 
@@ -116,13 +121,16 @@ def prepare(platform: Platform) -> None:
 
     if find_spec("pyspark") is None:
         raise DriverMissing(
-            "pyspark is not installed", expected="the extra spark", remedy="install requirements/spark.lock into this environment"
+            "pyspark is not installed",
+            expected="the extra spark",
+            remedy="install requirements/spark.lock into this environment",
         )
     # The setting of the same meaning is ignored; only the variable counts, and only before the JVM starts.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     remote = platform.spark_remote()
     if remote is not None:
         _probe(remote, platform.spark.connect_timeout)
+        os.environ["SPARK_REMOTE"] = remote
         return
     java = Path(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else None
     if not (java.exists() if java is not None else shutil.which("java")):

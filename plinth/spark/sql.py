@@ -29,7 +29,7 @@ def to_spark(sql: str, tables: Iterable[TableId]) -> str:
     from sqlglot import ErrorLevel, exp, parse_one
     from sqlglot.errors import SqlglotError
 
-    known = {(table.layer, table.name): view_name(table) for table in tables}
+    known: dict[tuple[str, str], str] = {(table.layer, table.name): view_name(table) for table in tables}
     try:
         tree = parse_one(sql, dialect="duckdb")
         for node in list(tree.find_all(exp.Table)):
