@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Python, the Arrow buffers of a reader and the Parquet writer's row groups live outside DuckDB's own limit.
 _DUCKDB_SHARE = 0.75
 _LOCKS = dict.fromkeys(("httpfs", "aws", "azure"), "requirements/objects.lock")
+# Beside Spark's JVM, which has the larger part of the profile, DuckDB only tests what Spark has made.
+_BESIDE_SPARK = 0.2
 
 
 def connect(
@@ -76,7 +78,8 @@ def reach_stores(con: duckdb.DuckDBPyConnection) -> None:
 
 def duckdb_memory(profile: Profile) -> str:
     """The share of a profile's memory that DuckDB may use, as DuckDB's own setting."""
-    return f"{int(profile.memory * _DUCKDB_SHARE)}B"
+    share = _BESIDE_SPARK if profile.engine == "spark" else _DUCKDB_SHARE
+    return f"{int(profile.memory * share)}B"
 
 
 def load_extension(con: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -1,4 +1,5 @@
-"""`platform.yaml` as one typed object: zones, layers, stores, profiles, sources, and the settings of API, execution and promotions.
+"""`platform.yaml` as one typed object: zones, layers, stores, profiles, sources, and the settings of API, execution, promotions and
+Spark.
 
 What belongs here: the shape of the file, what holds between its parts, and the resolution of paths and addresses. What does not: the larger
 sections (`plinth.profile`, `plinth.execution_settings`, …), the words of an error (`plinth.explain`), opening a source (`plinth.sources`) or a
@@ -26,6 +27,7 @@ from plinth.objects.stores import know
 from plinth.profile import GRANTED_VARIABLE, Profile, check_next
 from plinth.promotion_settings import Promotions
 from plinth.secret import variable, with_password
+from plinth.spark_settings import Spark
 
 Classification = Literal["public", "internal", "confidential", "restricted"]
 Layer = Literal["bronze", "silver", "gold", "features", "serving", "ops"]
@@ -140,6 +142,7 @@ class Platform(_Strict):
     promotions: Promotions = Promotions()
     training: Training = Training()
     execution: Execution = Execution()
+    spark: Spark = Spark()
     home: Path = Field(default=Path("."), exclude=True)
     granted: str | None = Field(default=None, exclude=True)
 
@@ -220,6 +223,16 @@ class Platform(_Strict):
         if self.stores.tracking_env is not None:
             return variable(self.stores.tracking_env, "stores.tracking_env")
         return self.stores.tracking
+
+    def spark_remote(self) -> str | None:
+        """The address of the Spark Connect server; None where sessions run on `spark.master`.
+
+        Raises:
+            ConfigurationError: the environment variable that it names is not set.
+        """
+        if self.spark.remote_env is not None:
+            return variable(self.spark.remote_env, "spark.remote_env")
+        return self.spark.remote
 
     def online_url(self) -> str:
         """The URL of the online store; a relative SQLite path is resolved against `home`.

@@ -211,7 +211,7 @@ def _create(lakehouse: Lakehouse, table: TableId, write: Write, zone: str | None
     except (CommitFailedError, DeltaError) as error:
         if mode == "error" and lakehouse.find(table, zone=zone) is None:
             raise
-        raise _conflict(table, uri, error) from error
+        raise conflict(table, uri, error) from error
 
 
 def _replace(lakehouse: Lakehouse, table: TableId, write: Write, zone: str | None) -> None:
@@ -221,7 +221,7 @@ def _replace(lakehouse: Lakehouse, table: TableId, write: Write, zone: str | Non
     assert write.base is not None
     newest = lakehouse.open(table, zone=zone)
     if newest.version != write.base.version:
-        raise _conflict(table, write.base.uri, None)
+        raise conflict(table, write.base.uri, None)
     if {file.path for file in write.remove} != {file.path for file in newest.files}:
         raise ValueError("a change of column types or partitions has to replace every file")
     _create(lakehouse, table, write, zone, mode="overwrite")
@@ -253,10 +253,33 @@ def _extend(write: Write) -> None:
             commit_properties=_properties(write.state, number, write.once),
         )
     except CommitFailedError as error:
-        raise _conflict(write.base.id, write.base.uri, error) from error
+        raise conflict(write.base.id, write.base.uri, error) from error
 
 
-def _conflict(table: TableId, uri: str, error: Exception | None) -> CommitConflict:
+def enable_naive_times(base: TableVersion) -> TableVersion:
+    """Commits that the table may hold naive time stamps, with the state that it has: delta-rs does so itself with the first such column, Spark
+    refuses the column. Harmless by itself.
+
+    Raises:
+        CommitConflict: another writer committed since `base`.
+    """
+    from deltalake import DeltaTable, TableFeatures
+    from deltalake.exceptions import CommitFailedError
+
+    delta = DeltaTable(base.uri, version=base.version)
+    try:
+        delta.alter.add_feature(
+            TableFeatures.TimestampWithoutTimezone,
+            allow_protocol_versions_increase=True,
+            commit_properties=_properties(base.state, base.writer + 1),
+        )
+    except CommitFailedError as error:
+        raise conflict(base.id, base.uri, error) from error
+    return replace(base, version=delta.version(), writer=base.writer + 1, delta=delta)
+
+
+def conflict(table: TableId, uri: str, error: Exception | None) -> CommitConflict:
+    """What a writer is told that came second."""
     return CommitConflict(
         f"another writer committed to {table} first; nothing of this write is visible",
         found=error,

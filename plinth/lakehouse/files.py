@@ -11,6 +11,7 @@ from plinth.lakehouse.tables import DataFile, TableVersion
 
 FILENAME = "plinth_file"
 _UNREADABLE_FEATURES = {"deletionVectors", "columnMapping"}
+_MAPPING = "delta.columnMapping.mode"
 
 
 def read_files(files: Iterable[DataFile | str], columns: Sequence[DeltaColumn], *, with_filename: bool = False) -> str:
@@ -69,4 +70,8 @@ def is_plain(version: TableVersion) -> bool:
 
 
 def _unreadable(version: TableVersion) -> set[str]:
-    return set(version.delta.protocol().reader_features or ()) & _UNREADABLE_FEATURES
+    found = set(version.delta.protocol().reader_features or ()) & _UNREADABLE_FEATURES
+    # Tables of the protocol before there were features (reader version 2) name column mapping in their settings only, as Spark makes them.
+    if version.delta.metadata().configuration.get(_MAPPING, "none") != "none":
+        found.add("columnMapping")
+    return found

@@ -131,16 +131,17 @@ def delta_schema(columns: Sequence[DeltaColumn]) -> Schema:
 def restated(stored: Sequence[DeltaColumn], wanted: Sequence[DeltaColumn]) -> dict[str, dict[str, str]]:
     """What has to be stored anew beside each column, by its name: classification, description and other texts that differ. Texts that are no
     longer wanted stay, but for the description."""
-    held = {column.name: _stored_texts(column) for column in stored}
+    held = {column.name: stored_texts(column) for column in stored}
     found = {}
     for column in wanted:
         if column.name in held:
-            differing = _stored_texts(column).items() - held[column.name].items()
+            differing = stored_texts(column).items() - held[column.name].items()
             found[column.name] = dict(sorted(differing))
     return {name: texts for name, texts in found.items() if texts}
 
 
-def _stored_texts(column: DeltaColumn) -> dict[str, str]:
+def stored_texts(column: DeltaColumn) -> dict[str, str]:
+    """What is kept beside a column in the Delta schema, by its key there."""
     return {"plinth.classification": column.classification, **column.metadata, "comment": column.comment}
 
 
@@ -150,7 +151,7 @@ def columns_from(schema: Schema) -> tuple[DeltaColumn, ...]:
 
 
 def _field_json(column: DeltaColumn) -> dict[str, Any]:
-    metadata = {key: text for key, text in _stored_texts(column).items() if text or key != "comment"}
+    metadata = {key: text for key, text in stored_texts(column).items() if text or key != "comment"}
     return {"name": column.name, "type": _type_json(column.type), "nullable": True, "metadata": metadata}
 
 

@@ -5,6 +5,7 @@ The watermark lives here and nowhere else: a commit publishes rows and watermark
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -83,11 +84,24 @@ class State:
 
     @classmethod
     def from_metadata(cls, commit: Mapping[str, Any]) -> State | None:
-        """The state of a commit, or None where another tool made the commit."""
-        values = commit.get(METADATA_KEY)
+        """The state of a commit, or None where another tool made the commit.
+
+        delta-rs puts our object among the commit's own keys; Spark keeps one text, `userMetadata`, in which it stands as JSON.
+        """
+        values = commit.get(METADATA_KEY) or _from_text(commit.get("userMetadata"))
         if not isinstance(values, Mapping):
             return None
         known = {entry.name for entry in fields(cls)}
         state = cls(**{key: value for key, value in values.items() if key in known and key != "feed"})
         feed = values.get("feed")
         return replace(state, feed=Feed(feed["since"], tuple(feed["files"]), feed["rows"])) if feed else state
+
+
+def _from_text(text: object) -> object:
+    if not isinstance(text, str):
+        return None
+    try:
+        read = json.loads(text)
+    except ValueError:
+        return None
+    return read.get(METADATA_KEY) if isinstance(read, Mapping) else None

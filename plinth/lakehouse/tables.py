@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from plinth.engine import literal
 from plinth.errors import ConfigurationError, TableMissing
@@ -84,7 +85,8 @@ class TableVersion:
             [None if column is None else column[at].as_py() for column in columns] for at in range(actions.num_rows)
         ]
         return tuple(
-            DataFile(path, f"{self.uri}/{path}", size, count, partition or {}, minimum or {}, maximum or {})
+            # The log holds paths as URLs: Spark's folders of partitions have percent signs in their names, which stand there encoded again.
+            DataFile(path, f"{self.uri}/{unquote(path)}", size, count, partition or {}, minimum or {}, maximum or {})
             for path, size, count, partition, minimum, maximum in rows
         )
 

@@ -35,7 +35,8 @@ class Model:
         partition_by: columns by whose values the table's files are split.
         columns: what the YAML says of the columns: name, Delta type (empty where it does not say), classification and description.
         inputs: tables that the SQL reads.
-        code: its fingerprint, see `plinth.transform.code`.
+        code: its fingerprint, see `plinth.transform.code`. Its profile is no part of it: another engine makes the same rows.
+        profile: what its `meta` asks for; None means the platform's default.
     """
 
     unique_id: str
@@ -47,6 +48,7 @@ class Model:
     columns: tuple[DeltaColumn, ...]
     inputs: tuple[TableId, ...]
     code: str
+    profile: str | None = None
     derived: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -99,8 +101,14 @@ def model_of(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]], ma
         columns=tuple(_column(entry) for entry in node["columns"].values()),
         inputs=tuple(dict.fromkeys(table_of(nodes[name]) for name in node["depends_on"]["nodes"] if name in nodes)),
         code=fingerprint(node, tests, macros),
+        profile=model_meta(node).get("profile"),
         derived=dict(config.get("scope_of") or {}),
     )
+
+
+def model_meta(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The `meta` of a model of the manifest, wherever it stands."""
+    return {**node.get("meta", {}), **(node["config"].get("meta") or {})}
 
 
 def _column(entry: Mapping[str, Any]) -> DeltaColumn:

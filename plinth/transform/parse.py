@@ -19,7 +19,7 @@ from plinth.errors import ConfigurationError, PlinthError
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.tables import TableId
 from plinth.lineage import LineageUnknown, sources_of
-from plinth.transform.model import PSEUDONYMISED, Model, model_of, relations_of, table_of
+from plinth.transform.model import PSEUDONYMISED, Model, model_meta, model_of, relations_of, table_of
 from plinth.transform.project import PREPARED, PreparedColumn, PreparedModel, PreparedTest
 from plinth.transform.run import PARSED, invoke
 
@@ -94,7 +94,7 @@ def _model(
     columns: Mapping[TableId, Sequence[DeltaColumn]],
     tests: Sequence[Mapping[str, Any]],
 ) -> PreparedModel:
-    meta = {**node.get("meta", {}), **(node["config"].get("meta") or {})}
+    meta = model_meta(node)
     # Sources have their columns in contracts, which the project does not know; sqlglot needs them for `select *` only.
     known = {
         str(table): {column.name: column.duckdb_type for column in columns.get(table, ()) if column.type}

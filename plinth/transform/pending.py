@@ -20,6 +20,7 @@ class Pending:
     """A version of a table that is staged and not yet published.
 
     `state` is that of its commit; `changes` names the run's own table with the rows that differ from the version before, where there is one.
+    `folder` is where Spark has staged all rows, which Spark then publishes; None where the staged files lie in the table's folder already.
     """
 
     columns: tuple[DeltaColumn, ...]
@@ -27,6 +28,7 @@ class Pending:
     state: State
     rewrite: Rewrite
     changes: str | None = None
+    folder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,20 @@ class Held:
     @property
     def relation(self) -> str:
         """SQL that yields its rows."""
-        if self.pending is None or not (self.pending.rewrite.add or self.pending.rewrite.remove or self.base is None):
+        files = self.files
+        if files is None or self.pending is None:
             assert self.base is not None
             return f"SELECT * FROM {self.base.scan}"
+        return read_files(files, self.pending.columns)
+
+    @property
+    def files(self) -> tuple[str, ...] | None:
+        """Addresses of the files that hold its rows as this run sees them; None where that is a published version."""
+        if self.pending is None or not (self.pending.rewrite.add or self.pending.rewrite.remove or self.base is None):
+            return None
         gone = {file.path for file in self.pending.rewrite.remove}
-        kept = [file.uri for file in (self.base.files if self.base is not None else ()) if file.path not in gone]
-        return read_files([*kept, *(file.uri for file in self.pending.rewrite.add)], self.pending.columns)
+        kept = (file.uri for file in (self.base.files if self.base is not None else ()) if file.path not in gone)
+        return (*kept, *(file.uri for file in self.pending.rewrite.add))
 
     @property
     def _replaced(self) -> bool:

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 from plinth.errors import PlinthError
 from plinth.lakehouse.door import Write, commit
+from plinth.lakehouse.spark_door import SparkWrite, replace_by_spark
 from plinth.lakehouse.staging import discard
 from plinth.lakehouse.tables import TableVersion
-from plinth.transform.pending import Held
+from plinth.spark.engine import remove_folder
+from plinth.transform.pending import Held, Pending
 from plinth.transform.session import Session
 from plinth.transform.work import Decision, Mode, ModelOutcome, Status, Work
 
@@ -81,6 +83,8 @@ def _settle(session: Session, work: Work, reason: str | None, seconds: float) ->
     if reason is not None or held.pending is None:
         if held.pending is not None:
             discard(held.pending.rewrite.staged)
+            if held.pending.folder is not None:
+                remove_folder(held.pending.folder)
         failed = work.model.unique_id in session.failures
         status = Status.UNCHANGED if reason is None else Status.FAILED if failed else Status.WITHHELD
         return _outcome(work, status, decision, reason or decision.reason, held.base, seconds)
@@ -97,6 +101,11 @@ def _settle(session: Session, work: Work, reason: str | None, seconds: float) ->
 def _commit(session: Session, held: Held) -> TableVersion:
     pending = held.pending
     assert pending is not None
+    if pending.folder is not None and (held.base is None or pending.rewrite.add or pending.rewrite.remove):
+        try:
+            return replace_by_spark(session.lakehouse, held.table, _spark_write(session, held, pending, pending.folder))
+        finally:
+            remove_folder(pending.folder)
     write = Write(
         held.base,
         pending.columns,
@@ -107,6 +116,12 @@ def _commit(session: Session, held: Held) -> TableVersion:
         feed=pending.rewrite.feed,
     )
     return commit(session.lakehouse, held.table, write)
+
+
+def _spark_write(session: Session, held: Held, pending: Pending, folder: str) -> SparkWrite:
+    rows = sum(file.rows for file in pending.rewrite.add)
+    frame = session.spark.staged(folder, pending.columns)
+    return SparkWrite(held.base, pending.columns, pending.state, rows, frame, pending.partition_by)
 
 
 def _outcome(

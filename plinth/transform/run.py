@@ -19,6 +19,7 @@ from plinth.errors import ConfigurationError, PlinthError
 from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
 from plinth.scratch import spill_folder
+from plinth.spark.engine import SparkEngine
 from plinth.transform.due import due_models, due_tests
 from plinth.transform.model import table_id
 from plinth.transform.project import PreparedModel, PreparedProject, prepare
@@ -65,6 +66,7 @@ def build(
     run: str | None = None,
     full_refresh: bool = False,
     profile: str | None = None,
+    spark: SparkEngine | None = None,
     tell: Tell | None = None,
 ) -> Built:
     """Builds models and runs their tests; what passes is published at the end, everything else stays as it was.
@@ -76,6 +78,8 @@ def build(
         select: names of models; all by default.
         run: identifier that the commits carry.
         full_refresh: compute everything anew.
+        profile: whose limits DuckDB gets.
+        spark: for the models whose own profile says `engine: spark`.
         tell: told in words what was done to each model and test, as it happens.
 
     Raises:
@@ -89,7 +93,7 @@ def build(
     built = Built((), (), {}, {})
     if due:
         lineage = {model.table: model.lineage for model in project.models}
-        session = Session(lakehouse, run=run, full_refresh=full_refresh, lineage=lineage)
+        session = Session(lakehouse, run=run, full_refresh=full_refresh, lineage=lineage, spark=spark)
         names = [*(model.name for model in project.models if model.table in due), *(test.name for test in tests.run)]
         built = _run(project, session, names, profile, tell)
     outcomes = {str(outcome.table): outcome for outcome in built.models}

@@ -21,12 +21,15 @@ from plinth.lakehouse.schema import columns_of
 from plinth.lakehouse.scopes import in_scopes, row_column
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
+from plinth.profile import Profile
+from plinth.spark.engine import Input, SparkEngine, new_folder
+from plinth.spark.session import open_session
 from plinth.transform.changes import changed_rows
 from plinth.transform.descent import Lineage, check_descent
 from plinth.transform.model import SCOPE, Model, model_of, relations_of, settle_columns, table_of
 from plinth.transform.pending import Held, Pending
 from plinth.transform.relations import OWN_SCHEMA, relation_name, show, touched_name
-from plinth.transform.store import compute_all, compute_scopes
+from plinth.transform.store import compute_all, compute_by_spark, compute_scopes
 from plinth.transform.work import Decision, Mode, ModelOutcome, Work
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class Session:
     Args:
         run: identifier that the commits carry.
         full_refresh: compute every model anew.
+        spark: for models whose profile says so; by default one that opens its own session when the first of them is computed.
         lineage: of the models by table, see `plinth.transform.descent`; a model that is not in it counts as one that cannot be told.
     """
 
@@ -55,11 +59,15 @@ class Session:
         run: str | None = None,
         full_refresh: bool = False,
         lineage: Mapping[str, Lineage | None] | None = None,
+        spark: SparkEngine | None = None,
     ) -> None:
         self.lakehouse = lakehouse
         self.run = run
         self.full_refresh = full_refresh
         self.lineage = lineage
+        self.spark = (
+            spark if spark is not None else SparkEngine(lambda: open_session(lakehouse.platform, self._spark_profile()))
+        )
         self.held: dict[TableId, Held] = {}
         self.works: dict[str, Work] = {}
         self.failures: dict[str, PlinthError] = {}
@@ -170,7 +178,7 @@ class Session:
         for name, rows in work.scoped.items():
             # Rows that the model reads more than once are kept: what they are picked from may be large.
             con.execute(f"CREATE OR REPLACE {'TABLE' if sql.count(name) > 1 else 'VIEW'} {name} AS {rows}")
-        columns = settle_columns(model, columns_of(con, sql))
+        columns, folder = settle_columns(model, columns_of(con, sql)), None
         # Before the first byte is staged: staged files lie in the zone already.
         authorise(self.lakehouse, model.table, columns)
         lineage = (self.lineage or {}).get(str(model.table))
@@ -180,6 +188,9 @@ class Session:
             touched = f"SELECT * FROM {touched_name(model.unique_id)}"
             changes = f"{OWN_SCHEMA}.{quote(f'changes of {model.table} in this run')}"
             rewrite = compute_scopes(con, model, columns, sql, touched, work.base, changes)
+        elif self._by_spark(model):
+            changes, folder = None, new_folder(self.lakehouse, model.table)
+            rewrite = compute_by_spark(self.spark, con, model, columns, sql, folder, self._inputs(model), work.base)
         else:
             changes = None
             rewrite = compute_all(con, model, columns, sql, self.lakehouse.uri_of(model.table), work.base)
@@ -187,11 +198,29 @@ class Session:
         state = (work.base.state if work.base is not None else State()).next(
             changed=changed, asset=str(model.table), run=self.run, inputs=decision.inputs, code=model.code
         )
-        held = Held(model.table, work.base, Pending(columns, model.partition_by, state, rewrite, changes))
+        held = Held(model.table, work.base, Pending(columns, model.partition_by, state, rewrite, changes, folder))
         with self._lock:
             self.held[model.table] = held
             show(con, held)
         return _in_words(decision, held)
+
+    def _by_spark(self, model: Model) -> bool:
+        return self.lakehouse.platform.declared(model.profile).engine == "spark"
+
+    def _spark_profile(self) -> Profile:
+        """The largest profile of the models that Spark computes: they share a session."""
+        platform = self.lakehouse.platform
+        models = [work.model for work in self.works.values() if self._by_spark(work.model)]
+        return max((platform.profile(model.profile) for model in models), key=lambda profile: profile.memory)
+
+    def _inputs(self, model: Model) -> list[Input]:
+        """What a model reads, for Spark: pinned versions, or what this run has staged."""
+        found = []
+        for table in model.inputs:
+            held = self.held[table]
+            version = held.base.version if held.base is not None and held.files is None else None
+            found.append(Input(table, held.columns, self.lakehouse.uri_of(table), version, held.files or ()))
+        return found
 
     def _require_inputs(self, model: Model) -> None:
         missing = [str(table) for table in model.inputs if not self.held[table].exists]

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from plinth.lakehouse.compare import Counts, count_difference, merge_difference, same_rows
-from plinth.lakehouse.files import read_files
+from plinth.lakehouse.files import is_plain, read_files
 from plinth.lakehouse.merge import Rewrite, replace_scope
 from plinth.lakehouse.schema import DeltaColumn
-from plinth.lakehouse.staging import discard, stage
+from plinth.lakehouse.staging import StagedFile, discard, stage
 from plinth.lakehouse.tables import TableVersion
+from plinth.spark.engine import Input, SparkEngine, files_in, remove_folder
 from plinth.transform.model import Model
 
 if TYPE_CHECKING:
@@ -45,10 +46,22 @@ def compute_all(
     size = base.size if base is not None else 0
     staged = stage(con, sql, uri, columns, model.partition_by, table_bytes=size)
     con.execute(f"DROP TABLE IF EXISTS {_ROWS}")
+    return held_against(con, model, columns, staged, base)
+
+
+def held_against(
+    con: duckdb.DuckDBPyConnection,
+    model: Model,
+    columns: Sequence[DeltaColumn],
+    staged: tuple[StagedFile, ...],
+    base: TableVersion | None,
+) -> Rewrite:
+    """What staged files that hold all rows change of `base`: nothing, and then they are discarded, or every file."""
     rows = sum(file.rows for file in staged)
     new = read_files([file.uri for file in staged], columns)
     if (
         base is not None
+        and is_plain(base)
         and rows == base.rows
         and _same_shape(model, columns, base)
         and same_rows(con, base, columns, new)
@@ -60,6 +73,29 @@ def compute_all(
     key = model.key if _same_shape(model, columns, base) else ()
     counts = count_difference(con, base, columns, new, key) or Counts(rows, 0, base.rows)
     return Rewrite(staged, base.files, counts.inserted, counts.updated, counts.deleted)
+
+
+def compute_by_spark(
+    spark: SparkEngine,
+    con: duckdb.DuckDBPyConnection,
+    model: Model,
+    columns: Sequence[DeltaColumn],
+    sql: str,
+    folder: str,
+    inputs: Sequence[Input],
+    base: TableVersion | None,
+) -> Rewrite:
+    """Has Spark stage all rows of a model in a folder; nothing stays in it where they are those of `base` already.
+
+    Raises:
+        SparkFailure: Spark could not compute them.
+        PlinthError: the SQL has no form in Spark's dialect.
+    """
+    spark.stage(sql, inputs, columns, folder)
+    rewrite = held_against(con, model, columns, files_in(con, folder), base)
+    if base is not None and not rewrite.changed and not rewrite.remove:
+        remove_folder(folder)
+    return rewrite
 
 
 def compute_scopes(

@@ -38,7 +38,7 @@ select
     coalesce(s.units_cancelled, 0) as units_cancelled,
     coalesce(s.sales_value, 0) as sales_value,
     coalesce(s.net_value, 0) as net_value,
-    cast(s.sales_value / s.units_sold as decimal(12, 4)) as average_price
+    cast({{ quotient('s.sales_value', 's.units_sold', 4) }} as decimal(12, 4)) as average_price
 from {{ scoped(ref('items')) }} as i
 left join sales as s on i.item_code = s.item_code
 where i.item_kind = 'goods'

@@ -86,7 +86,7 @@ select
     e.treated_mean - e.held_out_mean as value_uplift,
     e.treated_mean - e.held_out_mean - 1.96 * e.mean_error as value_uplift_low,
     e.treated_mean - e.held_out_mean + 1.96 * e.mean_error as value_uplift_high,
-    cast((e.treated_share - e.held_out_share) * e.treated as decimal(18, 2)) as extra_buyers,
-    cast((e.treated_mean - e.held_out_mean) * e.treated as decimal(18, 2)) as extra_value
+    cast({{ rounded('(e.treated_share - e.held_out_share) * e.treated', 2) }} as decimal(18, 2)) as extra_buyers,
+    cast({{ rounded('(e.treated_mean - e.held_out_mean) * e.treated', 2) }} as decimal(18, 2)) as extra_value
 from {{ ref('promotions') }} as p
 left join errors as e on p.promotion_id = e.promotion_id

@@ -1,0 +1,151 @@
+"""Rows that Spark makes: a query over pinned tables, its result staged as Parquet, and the frame from which the door publishes it.
+
+What belongs here: reading inputs at their version, running a query, staging. What does not: which model runs where (`plinth.transform`), and
+publishing (`plinth.lakehouse.spark_door`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from plinth.engine import literal
+from plinth.errors import PlinthError
+from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.spark_door import spark_errors
+from plinth.lakehouse.staging import StagedFile
+from plinth.lakehouse.tables import Lakehouse, TableId
+from plinth.spark.sql import to_spark, view_name
+from plinth.spark.types import shaped, spark_schema
+
+if TYPE_CHECKING:
+    import duckdb
+    from pyspark.sql import DataFrame, SparkSession
+
+STAGING = "_staging"
+"""Folder below a zone's root for what Spark has made and nobody has published: executors on other machines reach it as they reach the tables."""
+
+
+class SparkFailure(PlinthError):
+    """Spark could not compute a query."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A table as a query reads it: a version of it, or the files of what a run has staged of it.
+
+    Attributes:
+        version: Delta's number; None where `files` are read instead.
+        files: addresses of Parquet files that hold the rows as they stand.
+    """
+
+    table: TableId
+    columns: tuple[DeltaColumn, ...]
+    uri: str
+    version: int | None
+    files: tuple[str, ...] = ()
+
+
+class SparkEngine:
+    """Spark within one run. The session is opened when something first has to be computed.
+
+    Args:
+        opener: gives the session; see `plinth.spark.session.open_session`.
+    """
+
+    def __init__(self, opener: Callable[[], SparkSession]) -> None:
+        self._open = opener
+        self._session: SparkSession | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def session(self) -> SparkSession:
+        """The session; starting it takes 10 to 30 s."""
+        with self._lock:
+            if self._session is None:
+                self._session = self._open()
+            return self._session
+
+    def stage(self, sql: str, inputs: Sequence[Input], columns: Sequence[DeltaColumn], folder: str) -> None:
+        """Computes a query and writes its rows as Parquet to a new folder.
+
+        Args:
+            sql: in DuckDB's dialect, over `layer.name` of the inputs; yields `columns` by name.
+            columns: in whose types the rows are written.
+
+        Raises:
+            SparkFailure: Spark refused or failed; the folder is removed again.
+            PlinthError: the query cannot be put into Spark's dialect.
+        """
+        text = to_spark(sql, [each.table for each in inputs])
+        with spark_faults(folder):
+            for each in inputs:
+                self._read(each).createOrReplaceTempView(view_name(each.table))
+            try:
+                shaped(self.session.sql(text), columns).write.mode("errorifexists").parquet(folder)
+            except BaseException:
+                remove_folder(folder)
+                raise
+
+    def staged(self, folder: str, columns: Sequence[DeltaColumn]) -> DataFrame:
+        """The rows that `stage` has written, with what is kept beside their columns."""
+        return shaped(self.session.read.schema(spark_schema(columns)).parquet(folder), columns)
+
+    def _read(self, each: Input) -> DataFrame:
+        reader = self.session.read
+        if each.version is not None:
+            return reader.format("delta").option("versionAsOf", str(each.version)).load(each.uri)
+        if each.files:
+            return reader.schema(spark_schema(each.columns)).parquet(*each.files)
+        return self.session.createDataFrame([], spark_schema(each.columns))
+
+
+def new_folder(lakehouse: Lakehouse, table: TableId) -> str:
+    """The address of a new staging folder, in the table's own zone: what is not cleared to leave it does not."""
+    root = lakehouse.platform.root_of(lakehouse.zone_of(table))
+    return f"{root}/{STAGING}/{table.layer}-{table.name}-{uuid.uuid4().hex}"
+
+
+def remove_folder(folder: str) -> None:
+    """Removes a staging folder; on an object store it is left to the bucket's lifecycle rule."""
+    if "://" not in folder:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def files_in(con: duckdb.DuckDBPyConnection, folder: str) -> tuple[StagedFile, ...]:
+    """The files of a staging folder that hold rows. They are no part of the table's folder, and so have neither path nor statistics in it."""
+    found = con.execute(
+        f"SELECT file_name, num_rows FROM parquet_file_metadata({literal(f'{folder}/*.parquet')}) WHERE num_rows > 0 ORDER BY file_name"
+    ).fetchall()
+    return tuple(
+        StagedFile("", name, 0 if "://" in name else os.path.getsize(name), int(rows), {}, {}, "")
+        for name, rows in found
+    )
+
+
+@contextmanager
+def spark_faults(where: str) -> Iterator[None]:
+    """Turns Spark's errors into ours, with the first lines of what it said and without the JVM's trace.
+
+    Raises:
+        SparkFailure: in their place.
+    """
+    faults = spark_errors()
+    try:
+        yield
+    except faults as error:
+        lines = [
+            line.strip() for line in str(error).splitlines() if line.strip() and not line.strip().startswith("at ")
+        ]
+        raise SparkFailure(
+            "Spark could not compute a query",
+            found=" ".join(lines[:3])[:1000],
+            where=where,
+            remedy="mend the query or the cluster, or leave the model to DuckDB",
+        ) from error

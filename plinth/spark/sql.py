@@ -1,0 +1,56 @@
+"""A model's SQL in Spark's dialect, over views that stand for the tables it reads.
+
+The models are written for DuckDB in SQL that both engines understand alike; sqlglot puts into words of Spark what is spelled differently
+(`date_diff`, `regexp_matches`, where nulls sort). What belongs here: names and dialect. What does not: running it (`engine`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from plinth.errors import PlinthError
+from plinth.lakehouse.tables import TableId
+
+
+def view_name(table: TableId) -> str:
+    """The name of the temporary view that stands for a table in a session."""
+    return f"plinth_{table.layer}_{table.name}"
+
+
+def to_spark(sql: str, tables: Iterable[TableId]) -> str:
+    """A DuckDB query as one of Spark's, which reads the views of `view_name`.
+
+    Args:
+        tables: what the query may read, as `layer.name` with or without a catalogue.
+
+    Raises:
+        PlinthError: sqlglot does not understand the query, or it reads another table.
+    """
+    from sqlglot import ErrorLevel, exp, parse_one
+    from sqlglot.errors import SqlglotError
+
+    known: dict[tuple[str, str], str] = {(table.layer, table.name): view_name(table) for table in tables}
+    try:
+        tree = parse_one(sql, dialect="duckdb")
+        for node in list(tree.find_all(exp.Table)):
+            name = known.get((node.db, node.name))
+            if name is not None:
+                if not node.alias:
+                    node.set("alias", exp.TableAlias(this=exp.to_identifier(node.name)))
+                node.set("catalog", None)
+                node.set("db", None)
+                node.set("this", exp.to_identifier(name))
+            elif node.db:
+                raise PlinthError(
+                    "a query for Spark reads a table that it does not name as an input",
+                    expected=", ".join(sorted(f"{layer}.{each}" for layer, each in known)),
+                    found=node.sql(dialect="duckdb"),
+                    remedy="refer to it by ref() or source()",
+                )
+        return tree.sql(dialect="spark", unsupported_level=ErrorLevel.RAISE)
+    except SqlglotError as error:
+        raise PlinthError(
+            "a query cannot be put into Spark's dialect",
+            found=error,
+            remedy="write it in SQL that both engines understand, or leave the model to DuckDB",
+        ) from error
