@@ -1,4 +1,4 @@
-"""`platform.yaml` as one typed object: zones, layers, stores, profiles, sources, and the settings of API and promotions.
+"""`platform.yaml` as one typed object: zones, layers, stores, profiles, sources, and the settings of API, promotions and code locations.
 
 What belongs here: the shape of the file, its validation, and the resolution of paths and secrets. What does not: opening a source
 (`plinth.sources`) or a table (`plinth.lakehouse`). Errors name the file, the key and the values that are allowed.
@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit, urlunsplit
 
 import yaml
@@ -23,6 +23,9 @@ from plinth.promotion_settings import Promotions
 
 Classification = Literal["public", "internal", "confidential", "restricted"]
 Layer = Literal["bronze", "silver", "gold", "features", "serving", "ops"]
+
+LAYERS: tuple[str, ...] = (*get_args(Layer), "models")
+"""What a code location can hold: the layers of tables, and the models."""
 
 OVERLAY_VARIABLE = "PLINTH_PLATFORM"
 _UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -132,6 +135,19 @@ class Source(_Strict):
         return self
 
 
+class Location(_Strict):
+    """Which assets a code location holds: those of `layers`, or all.
+
+    Several locations of one Dagster instance share the platform: what one does not hold another makes, and it is read here as any table is.
+    """
+
+    layers: tuple[Layer | Literal["models"], ...] | None = Field(default=None, min_length=1)
+
+    def holds(self, layer: str) -> bool:
+        """Whether the assets of a layer are made here."""
+        return self.layers is None or layer in self.layers
+
+
 class Platform(_Strict):
     """The whole of `platform.yaml`; `home` is the folder that relative paths start from."""
 
@@ -144,6 +160,7 @@ class Platform(_Strict):
     api: Api = Api()
     promotions: Promotions = Promotions()
     training: Training = Training()
+    location: Location = Location()
     home: Path = Field(default=Path("."), exclude=True)
 
     @model_validator(mode="after")
@@ -319,7 +336,7 @@ def _line(detail: ErrorDetails) -> str:
 def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
     models: dict[str, type[BaseModel]] = {
         **{"zones": Zone, "profiles": Profile, "sources": Source},
-        **{"stores": Stores, "api": Api, "promotions": Promotions, "training": Training},
+        **{"stores": Stores, "api": Api, "promotions": Promotions, "training": Training, "location": Location},
     }
     model = models.get(str(location[0]), Platform) if len(location) > 1 else Platform
     return [name for name in model.model_fields if name != "home"]
