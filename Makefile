@@ -50,12 +50,13 @@ clean:
 lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv, which resolves for every Python and platform at once: pip install uv"; exit 1; }
 	uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --universal --python-version 3.11 --quiet -o requirements.lock
-	for extra in $(EXTRAS); do uv pip compile pyproject.toml --extra $$(echo $$extra | sed 's/^dev$$/dev --extra peers --extra spark/') --generate-hashes --no-emit-index-url \
+	for extra in $(EXTRAS); do uv pip compile pyproject.toml --extra $$(echo $$extra | sed 's/^dev$$/dev --extra peers/') --generate-hashes --no-emit-index-url \
 		--universal --python-version 3.11 --quiet -o requirements/$$extra.lock || exit 1; done
+	uv pip compile requirements/api.in -c requirements/tracing.lock --generate-hashes --no-emit-index-url --universal --python-version 3.11 --quiet -o requirements/api.lock
 	uv pip compile requirements/feast.in --generate-hashes --no-emit-index-url --universal --python-version 3.11 --quiet -o requirements/feast.lock
 
-# Feast pins what Plinth cannot live with, so the benchmarks that compare with it give it an environment of its own.
-EXTRAS := $(filter-out feast,$(basename $(notdir $(wildcard requirements/*.lock))))
+# Feast pins what Plinth cannot live with, so the benchmarks that compare with it give it an environment of its own; the API's image holds less than the core.
+EXTRAS := $(filter-out api feast,$(basename $(notdir $(wildcard requirements/*.lock))))
 
 install: $(VENV)/.core
 

@@ -6,7 +6,7 @@ What belongs here: putting together what the rooms export, nothing else.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -27,7 +27,7 @@ from assets import (
 from jobs import asset_jobs, platform_executor, schedules
 from plinth.catalogue import load_contracts
 from plinth.contracts.model import Contract
-from plinth.platform import Platform, load_platform
+from plinth.platform import LAYERS, Platform, load_platform
 from plinth.serving.champion import RECOMMENDER
 from plinth.training.targets import TARGETS
 from resources import platform_resources
@@ -71,25 +71,46 @@ def _assemble(
         *(serving_assets(platform) if serves else ()),
         *(event_assets(platform) if serves else ()),
     ]
+    checks = [
+        *(checks for contract in contracts for checks in bronze_checks(contract, platform)),
+        *feature_views_checks(platform),
+        *model_checks(targets),
+        *(serving_checks(platform) if serves else ()),
+    ]
+    here = platform.location.holds
+    assets = [kept for asset in assets for kept in _held(asset, here)]
     groups = {key.path[0] for asset in assets for key in asset.keys}
+    elsewhere = _made_elsewhere(assets) if platform.location.layers else []
+    legacy = [spec for contract in contracts for spec in legacy_specs(contract, platform)] if here("bronze") else []
+    trains = bool(targets) and here("models")
     return dg.Definitions(
-        assets=[*(spec for contract in contracts for spec in legacy_specs(contract, platform)), *assets],
-        asset_checks=[
-            *(checks for contract in contracts for checks in bronze_checks(contract, platform)),
-            *feature_views_checks(platform),
-            *model_checks(targets),
-            *(serving_checks(platform) if serves else ()),
-        ],
+        assets=[*legacy, *elsewhere, *assets],
+        asset_checks=[each for each in checks if all(here(key.asset_key.path[0]) for key in each.check_keys)],
         jobs=asset_jobs(groups),
-        schedules=[*schedules(), *([retraining_schedule()] if targets else ())],
+        schedules=[*schedules(), *([retraining_schedule()] if trains else ())],
         sensors=[
-            *(source_sensor(contract, platform) for contract in contracts),
+            *(source_sensor(contract, platform) for contract in contracts if here("bronze")),
             downstream_sensor(),
-            *(retraining_sensors(platform) if serves else ()),
+            *(retraining_sensors(platform) if serves and here("models") else ()),
         ],
         resources={**platform_resources(platform), **resource_overrides},
         executor=platform_executor(platform),
     )
+
+
+def _held(asset: dg.AssetsDefinition, here: Callable[[str], bool]) -> list[dg.AssetsDefinition]:
+    """What this location holds of an asset: all, nothing, or of one step that makes tables of several layers those that are its own."""
+    held = {key for key in asset.keys if here(key.path[0])}
+    if held == set(asset.keys):
+        return [asset]
+    return [asset.subset_for(held, {key for key in asset.check_keys if key.asset_key in held})] if held else []
+
+
+def _made_elsewhere(assets: Sequence[dg.AssetsDefinition]) -> list[dg.AssetSpec]:
+    """What is read here and made in another location. Of a step that is held in part Dagster does not add these by itself."""
+    held = {key for asset in assets for key in asset.keys}
+    read = {key for asset in assets for own in asset.keys for key in asset.asset_deps[own]}
+    return [dg.AssetSpec(key) for key in sorted(read - held) if key.path[0] in LAYERS]
 
 
 defs = build_definitions()

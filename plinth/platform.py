@@ -1,5 +1,5 @@
-"""`platform.yaml` as one typed object: zones, layers, stores, profiles, sources, and the settings of API, execution, promotions and
-Spark.
+"""`platform.yaml` as one typed object: zones, layers, stores, profiles, sources, and the settings of API, execution, promotions, Spark and
+code locations.
 
 What belongs here: the shape of the file, what holds between its parts, and the resolution of paths and addresses. What does not: the larger
 sections (`plinth.profile`, `plinth.execution_settings`, …), the words of an error (`plinth.explain`), opening a source (`plinth.sources`) or a
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import yaml
@@ -31,6 +31,9 @@ from plinth.spark_settings import Spark
 
 Classification = Literal["public", "internal", "confidential", "restricted"]
 Layer = Literal["bronze", "silver", "gold", "features", "serving", "ops"]
+
+LAYERS: tuple[str, ...] = (*get_args(Layer), "models")
+"""What a code location can hold: the layers of tables, and the models."""
 
 OVERLAY_VARIABLE = "PLINTH_PLATFORM"
 
@@ -126,6 +129,19 @@ class Source(_Strict):
         return self
 
 
+class Location(_Strict):
+    """Which assets a code location holds: those of `layers`, or all.
+
+    Several locations of one Dagster instance share the platform: what one does not hold another makes, and it is read here as any table is.
+    """
+
+    layers: tuple[Layer | Literal["models"], ...] | None = Field(default=None, min_length=1)
+
+    def holds(self, layer: str) -> bool:
+        """Whether the assets of a layer are made here."""
+        return self.layers is None or layer in self.layers
+
+
 class Platform(_Strict):
     """The whole of `platform.yaml`.
 
@@ -143,6 +159,7 @@ class Platform(_Strict):
     training: Training = Training()
     execution: Execution = Execution()
     spark: Spark = Spark()
+    location: Location = Location()
     home: Path = Field(default=Path("."), exclude=True)
     granted: str | None = Field(default=None, exclude=True)
 

@@ -1,4 +1,4 @@
-"""The commands `plinth online versions | rollback | withhold | show | prune | erase`.
+"""The commands `plinth online setup | versions | rollback | withhold | show | prune | erase`.
 
 What belongs here: arguments and printing. What does not: the work (`plinth.online.store`).
 """
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, help="What the API serves: the published versions, the way back, and single documents."
 )
+
+
+@app.command()
+def setup(platform: PlatformFile = None, data: Data = None, sample: Itself = False) -> None:
+    """Make the store's tables where they are missing; the first publish does it by itself, and a deployment does it before."""
+    with _opened(settings_of(platform, data, sample)) as store:
+        store.set_up()
+    typer.echo("The tables of the online store are there.")
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""The chart, the images and the bill of materials: what `deploy/` holds."""
