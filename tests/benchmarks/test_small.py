@@ -31,7 +31,13 @@ FIGURES = {
     },
     "serve": {"requests_per_second", "vs_hello", "vs_hello_hot", "p99_vs_p50"},
     "train": {"seconds", "peak_mb"},
-    "transform": {"wall_vs_sql", "day_vs_rebuild"},
+    "transform": {
+        "wall_vs_sql",
+        "day_vs_rebuild",
+        "day_cpu_vs_rebuild",
+        "recent_day_cpu_vs_rebuild",
+        "recent_day_cpu_vs_overwrite",
+    },
 }
 
 
