@@ -1,13 +1,17 @@
 """The steps of `benchmarks.transform`, each as a process of its own: `python -m benchmarks.transform_worker STEP FOLDER [ARGUMENT]`.
 
 `sample`, `retail`: write a legacy warehouse and load it into bronze. `build`: the models through dbt, Delta and their tests, as far as needed;
-`first`: the same where none of their tables is there yet; `rebuild`: all rows anew, compared with those that are there. `export`: bronze as plain Parquet and the models' SQL. `sql`: that SQL in bare DuckDB, Parquet to Parquet.
+`first`: the same where none of their tables is there yet; `rebuild`: all rows anew, compared with those that are there. `advance`: the sample's next
+day, whose erased customers have lines in every file, loaded into bronze; `recent`: a day of new lines alone. `fork FOLDER TARGET`: the lakehouse as it is,
+in hard links, so that two ways can start from one state; `equal FOLDER OTHER`: whether they came to the same tables. `export`: bronze as plain Parquet and the models' SQL. `sql`: that SQL in bare DuckDB, Parquet to Parquet.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -15,6 +19,8 @@ from benchmarks.measure import ROOT
 from plinth.catalogue import load_contracts
 from plinth.engine import connect, literal, quote
 from plinth.ingest import ingest
+from plinth.lakehouse.compare import same_rows
+from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform, load_platform
 from plinth.sources import open_url
@@ -56,6 +62,40 @@ def build(folder: Path, *, full_refresh: bool = False, first: bool = False) -> N
     if first:
         (folder / "models.json").write_text(json.dumps(built.compiled))
         (folder / "model_seconds.txt").write_text(str(sum(outcome.seconds for outcome in built.models)))
+
+
+def add_recent_day(folder: Path) -> None:
+    """Books the last day's sales once more a day later, under new numbers: nothing that is older is touched."""
+    later = "datetime(INVTS, '+1 day')"
+    with sqlite3.connect(folder / "erp.sqlite") as con:
+        con.execute(
+            "WITH lasting AS (SELECT * FROM INVLINE WHERE date(INVTS) = (SELECT date(max(INVTS)) FROM INVLINE) AND INVNO GLOB '[0-9]*'), "
+            "beyond AS (SELECT max(LINEID) - (SELECT min(LINEID) FROM lasting) + 1 AS lines, "
+            "(SELECT max(CAST(INVNO AS INTEGER)) - min(CAST(INVNO AS INTEGER)) + 1 FROM lasting) AS invoices FROM INVLINE) "
+            "INSERT INTO INVLINE (LINEID, INVNO, ITEMNO, DESCR, QTY, INVTS, UNITPR, CUSTNO, CNTRY, SHEET, UPDTS) "
+            f"SELECT LINEID + lines, CAST(CAST(INVNO AS INTEGER) + invoices AS TEXT), ITEMNO, DESCR, QTY, {later}, UNITPR, CUSTNO, CNTRY, "
+            f"SHEET, {later} FROM lasting, beyond"
+        )
+
+
+def fork(folder: Path, target: Path) -> None:
+    """A lakehouse that starts from the same state: files are never changed once they are written, so links do."""
+    for zone in ("on_prem", "cloud"):
+        shutil.copytree(folder / zone, target / zone, copy_function=os.link)
+
+
+def require_equal(folder: Path, other: Path) -> None:
+    """Ends the process with an error where a table of silver or gold is not the same in two lakehouses."""
+    one, two = Lakehouse(platform(folder)), Lakehouse(platform(other))
+    con = connect(platform(folder).profile())
+    tables = [table for layer in ("silver", "gold") for table in one.tables(layer)]  # type: ignore[arg-type]
+    differing = [
+        str(table)
+        for table in tables
+        if not same_rows(con, two.open(table), two.open(table).columns, rows_of(one.open(table)))
+    ]
+    if differing or not tables:
+        raise SystemExit(f"not the same after a day and after a rebuild: {', '.join(differing) or 'no tables at all'}")
 
 
 def export(folder: Path) -> None:
@@ -102,6 +142,11 @@ def main() -> None:
         settings = platform(folder)
         advance(settings.source_url("erp"), 1)
         load(settings)
+    elif step == "recent":
+        add_recent_day(folder)
+        load(platform(folder))
+    elif step in ("fork", "equal"):
+        {"fork": fork, "equal": require_equal}[step](folder, Path(sys.argv[3]))
     elif step in ("build", "first", "rebuild"):
         build(folder, full_refresh=step == "rebuild", first=step == "first")
     else:

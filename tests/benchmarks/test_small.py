@@ -33,7 +33,13 @@ FIGURES = {
     "serve": {"requests_per_second", "vs_hello", "vs_hello_hot", "p99_vs_p50"},
     "spike": {"errors", "p99_ms", "p99_ms_2_workers", "simulated_pods", "simulated_least_pods"},
     "train": {"seconds", "peak_mb"},
-    "transform": {"wall_vs_sql", "day_vs_rebuild"},
+    "transform": {
+        "wall_vs_sql",
+        "day_vs_rebuild",
+        "day_cpu_vs_rebuild",
+        "recent_day_cpu_vs_rebuild",
+        "recent_day_cpu_vs_overwrite",
+    },
 }
 
 MAY_BE_ZERO = {"errors", "contention", "crosstalk", "simulated_wait_seconds", "simulated_late_share"}
