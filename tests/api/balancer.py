@@ -34,9 +34,11 @@ class Balancer:
         asyncio.set_event_loop(self._loop)
         self._loop.run_until_complete(self._listen())
         self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
+        ending = asyncio.all_tasks(self._loop)
+        for task in ending:
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(asyncio.gather(*ending, return_exceptions=True))
+        self._loop.close()
 
     async def _listen(self) -> None:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
