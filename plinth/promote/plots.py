@@ -70,7 +70,7 @@ def worth_plot(cost: Array, profit: Array, worth: PlanWorth, title: str = "") ->
     spent, brought = np.r_[0, np.cumsum(cost[order])], np.r_[0, np.cumsum(profit[order])]
     axes.plot(spent, brought, color="#1f5f8b", linewidth=1.8, label="the plan, best contacts first")
     others = (
-        ("random, same terms", spent[-1], brought[-1], worth.profit_low, worth.profit_high, "#1f5f8b"),
+        ("the plan", spent[-1], worth.profit, worth.profit_low, worth.profit_high, "#1f5f8b"),
         ("random, same terms", worth.random_cost, worth.random, worth.random_low, worth.random_high, "#c47f2c"),
         (
             "everyone, no budget",
