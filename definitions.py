@@ -27,8 +27,10 @@ from assets import (
 from jobs import asset_jobs, platform_executor, schedules
 from plinth.catalogue import load_contracts
 from plinth.contracts.model import Contract
+from plinth.features import load_views
 from plinth.platform import LAYERS, Platform, load_platform
 from plinth.serving.champion import RECOMMENDER
+from plinth.training.target import tables_of
 from plinth.training.targets import TARGETS
 from resources import platform_resources
 from sensors import downstream_sensor, retraining_schedule, retraining_sensors, source_sensor
@@ -61,7 +63,13 @@ def _assemble(
     # A project without a dbt project ends at bronze, and one whose gold is another trade's ends before the retailer's models.
     transformed = transform_assets(platform) if platform.path("dbt_project").is_dir() else []
     tables = {str(key.to_user_string()) for asset in transformed for key in asset.keys}
-    targets = [target for target in TARGETS if {str(table) for table in target.inputs} <= tables]
+    views = load_views(platform)
+    targets = [
+        target
+        for target in TARGETS
+        if {str(table) for table in tables_of(target, views)} <= tables
+        and set(target.feature_views) <= set(views.views)
+    ]
     serves = any(target.name == RECOMMENDER for target in targets)
     assets = [
         *(asset for contract in contracts for asset in bronze_assets(contract, platform)),

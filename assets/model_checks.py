@@ -12,9 +12,10 @@ from dagster._core.definitions.metadata import RawMetadataValue
 
 from assets.faults import dagster_faults
 from assets.models import model_key
+from plinth.features import load_views
 from plinth.lakehouse.tables import Lakehouse
 from plinth.registry import RegisteredVersion
-from plinth.training.target import Target, is_plausible
+from plinth.training.target import Target, is_plausible, tables_of
 from plinth.training.targets import TARGETS
 from resources import LakehouseResource, RegistryResource
 
@@ -120,8 +121,9 @@ def _in_range(target: Target, champion: RegisteredVersion | None) -> dg.AssetChe
 def _recorded(target: Target, champion: RegisteredVersion | None, lakehouse: Lakehouse) -> dg.AssetCheckResult:
     if champion is None:
         return _result(target, RECORDED, True, "nothing is served", {})
-    missing = sorted({str(table) for table in target.inputs} - set(champion.inputs))
-    newest = {str(table): lakehouse.find(table) for table in target.inputs}
+    tables = tables_of(target, load_views(lakehouse.platform))
+    missing = sorted({str(table) for table in tables} - set(champion.inputs))
+    newest = {str(table): lakehouse.find(table) for table in tables}
     ahead = [
         name
         for name, version in champion.inputs.items()

@@ -9,7 +9,6 @@ round on tables, code and seed of an earlier one trains nothing in any case.
 """
 
 # No postponed annotations here: Dagster reads that of a `Config` argument as it stands.
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,10 +16,12 @@ import dagster as dg
 from dagster._core.definitions.metadata import RawMetadataValue
 
 from assets.faults import dagster_faults
+from assets.images import image
 from assets.profiles import heavy_profile, profile_tags
+from plinth.features import load_views
 from plinth.platform import Platform
-from plinth.training.code import code_of
-from plinth.training.target import Target
+from plinth.training.code import code_of_target
+from plinth.training.target import Target, tables_of
 from plinth.training.targets import TARGETS
 from plinth.training.work import SEED, Outcome, train
 from resources import LakehouseResource, RegistryResource
@@ -54,18 +55,21 @@ def model_assets(platform: Platform, targets: Sequence[Target] = TARGETS) -> Seq
 
 
 def _asset(target: Target, platform: Platform) -> dg.AssetsDefinition:
+    views = load_views(platform)
+    declared = [views.views[name].table for name in target.feature_views if name in views.views]
     profile = heavy_profile(platform)
 
     @dg.asset(
         key=model_key(target.name),
-        deps=[dg.AssetKey([table.layer, table.name]) for table in target.inputs],
+        # The features are computed from the views' tables; the snapshots stand before them, so that a view whose checks fail is not learnt from.
+        deps=[dg.AssetKey([table.layer, table.name]) for table in (*tables_of(target, views), *declared)],
         description=f"{target.description}\n\nA new version becomes champion, and is served, only if its {target.metric} beats the present "
         "champion's on the same snapshot.",
         group_name=GROUP,
         owners=[OWNER],
         kinds={"scikitlearn", "mlflow"},
         tags={"plinth/metric": target.metric},
-        code_version=code_of(target.packages),
+        code_version=code_of_target(target, views),
         metadata=_metadata(target, platform),
         pool=POOL,
         op_tags=profile_tags(platform, profile),
@@ -124,7 +128,7 @@ def round_metadata(target: Target, outcome: Outcome) -> dict[str, RawMetadataVal
         metadata["reason"] = outcome.reason
     if version is not None and target.metric in version.metrics:
         metadata[target.metric] = _rounded(version.metrics[target.metric])
-    metadata |= {f"plot_{name}": _image(name, png) for name, png in outcome.plots.items()}
+    metadata |= {f"plot_{name}": image(name, png) for name, png in outcome.plots.items()}
     if outcome.decision is not None:
         metadata["promoted"] = outcome.decision.promoted
     if outcome.champion is not None:
@@ -160,7 +164,3 @@ def _table(values: Mapping[str, object], left: str, right: str) -> dg.TableMetad
     records = [dg.TableRecord({left: name, right: str(value)}) for name, value in values.items()]
     schema = dg.TableSchema([dg.TableColumn(left, "string"), dg.TableColumn(right, "string")])
     return dg.TableMetadataValue(records, schema)
-
-
-def _image(name: str, png: bytes) -> dg.MarkdownMetadataValue:
-    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")

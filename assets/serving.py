@@ -14,8 +14,10 @@ import dagster as dg
 from assets.automation import downstream_condition
 from assets.columns import CLASSIFICATION_TAG
 from assets.faults import dagster_faults
+from assets.images import image
 from assets.profiles import heavy_profile, profile_tags
 from assets.serving_metadata import published_metadata, served_metadata, table_metadata
+from plinth.features import load_views
 from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
 from plinth.serving.catalogue import OWNER
@@ -24,7 +26,7 @@ from plinth.serving.features import customer_views
 from plinth.serving.lists import Setting, make_popular_items, make_recommendations, make_similar_items
 from plinth.serving.plan import CUSTOMERS, make_promotion_plan, plan_code
 from plinth.serving.plan import INPUTS as PLAN_INPUTS
-from plinth.serving.propensity import LINES, make_purchase_propensity
+from plinth.serving.propensity import make_purchase_propensity
 from plinth.serving.publish import publish
 from plinth.serving.standing import INPUTS
 from plinth.serving.tables import (
@@ -37,6 +39,8 @@ from plinth.serving.tables import (
     ServingTable,
 )
 from plinth.serving.write import Served
+from plinth.training.propensity import PropensityTarget
+from plinth.training.target import tables_of
 from resources import LakehouseResource, OnlineStoreResource, RegistryResource
 
 GROUP = "serving"
@@ -129,6 +133,7 @@ def _plan(platform: Platform) -> dg.AssetsDefinition:
             metadata={
                 "policy": outcome.policy,
                 "policy_reason": outcome.reason,
+                **{f"plot_{name}": image(name, png) for name, png in outcome.plots.items()},
                 **({"offers_left_out": ", ".join(outcome.left_out)} if outcome.left_out else {}),
                 # In hundredths of a penny: a page with every digit hides those that say something.
                 **{f"plan/{name}": round(value, 4) for name, value in figures.items()},
@@ -142,9 +147,11 @@ def _plan(platform: Platform) -> dg.AssetsDefinition:
 
 
 def _propensity(platform: Platform) -> dg.AssetsDefinition:
+    read = tables_of(PropensityTarget(), load_views(platform))
+
     @dg.asset(
         key=serving_key(PURCHASE_PROPENSITY),
-        deps=[dg.AssetKey(["models", "propensity"]), dg.AssetKey([LINES.layer, LINES.name])],
+        deps=[dg.AssetKey(["models", "propensity"]), *(dg.AssetKey([table.layer, table.name]) for table in read)],
         description=f"{PURCHASE_PROPENSITY.description} Empty without a champion; the metadata say why. For SQL: no document is made of it.",
         **_told(PURCHASE_PROPENSITY, platform),
     )

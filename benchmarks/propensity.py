@@ -1,8 +1,9 @@
 """Who buys within 28 days, and whom a promotion moves: the propensity on Online Retail II, the uplift on the sample with its truth.
 
-`python -m benchmarks.propensity [--small] [--validation] [--plot FOLDER]`. The protocol: every customer who bought before the cut-off, the lines
-filtered as `retail_protocol` says; the models learn from cut-offs 28 days apart whose windows end by the tested one, and are calibrated on the last.
-The test's cut-off is 2011-11-11; choices are made with `--validation` (2011-10-14), never on the test. Figures: `roc_auc`, `pr_auc`, `brier`, `ece`,
+`python -m benchmarks.propensity [--small] [--validation] [--choices] [--plot FOLDER]`. The protocol: every customer who bought before the cut-off, the
+lines filtered as `retail_protocol` says; the models learn from cut-offs 28 days apart whose windows end by the tested one, and are calibrated on the
+last. Features are those of the declared views, asked of a lakehouse as the models ask (`retail_lakehouse`). The test's cut-off is 2011-11-11; choices
+are made with `--choices`, a table over earlier cut-offs (`propensity_choices`), never on the test; `--validation` judges at 2011-10-14. Figures: `roc_auc`, `pr_auc`, `brier`, `ece`,
 `lift_at_10`, `qini_vs_truth`, and `plan_interval_coverage`: the share of plans on `--samples` small samples whose 95 % interval holds the truth. Beside them: the recency rule, logistic regression on recency, frequency and value, and the classifier uncalibrated.
 """
 
@@ -21,13 +22,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.propensity_choices import print_choices
 from benchmarks.propensity_coverage import plan_coverage
 from benchmarks.propensity_sample import uplift_on_sample
 from benchmarks.report import Bar, finish
+from benchmarks.retail_lakehouse import file_of, retail_examples, retail_lakehouse
 from benchmarks.retail_protocol import TEST, VALIDATION, WINDOW, load_lines, load_sample_lines
 from plinth.engine import connect
+from plinth.lakehouse.tables import Lakehouse
 from plinth.profile import Profile
-from plinth.promote import Propensity, PropensityMetrics, cutoffs_before, examples, measure_propensity, train_propensity
+from plinth.promote import Propensity, PropensityMetrics, cutoffs_before, measure_propensity, train_propensity
 from plinth.promote.columns import Array, matrix, numbers
 from plinth.promote.measures import reliability
 from plinth.promote.plots import gains_plot, qini_plot, reliability_plot
@@ -46,11 +50,7 @@ BARS = {
 }
 FIRST = datetime(2010, 5, 28)  # half a year after the data begin: before it every customer looks new
 SEED = 7
-ORDERS = """
-CREATE OR REPLACE TABLE order_log AS SELECT customer, basket, min(time) AS time, count(*) AS lines, count(DISTINCT item) AS items,
-    sum(quantity) AS units, sum(quantity * price) AS value FROM lines GROUP BY customer, basket;
-CREATE OR REPLACE VIEW bought_lines AS SELECT customer, basket, item, time, quantity, price FROM lines
-"""
+OLDEST = datetime(2011, 6, 24)  # of the five windows that choices are made on
 
 
 def main() -> int:
@@ -58,6 +58,9 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="a tiny sample, no bars: only to see that it works")
     parser.add_argument(
         "--validation", action="store_true", help="the cut-off on which choices are made, not the test's"
+    )
+    parser.add_argument(
+        "--choices", action="store_true", help="only the table of what could be chosen, over windows before the test's"
     )
     parser.add_argument("--samples", type=int, default=20, help="samples on which plans are held against their truth")
     parser.add_argument("--data", type=Path, help="online_retail_ii.parquet")
@@ -71,7 +74,13 @@ def main() -> int:
         else:
             load_lines(con, options.data)
             cutoff, first = VALIDATION if options.validation else TEST, FIRST
-        figures = propensity_figures(con, cutoff, first, options.plot)
+        house = retail_lakehouse(con, Path(folder), None if options.small else file_of(options.data))
+        if options.choices:
+            windows = cutoffs_before(
+                cutoff if options.small else VALIDATION, cutoff - 2 * WINDOW if options.small else OLDEST
+            )
+            return finish("propensity_choices", print_choices(con, house, windows, first, SEED), {})
+        figures = propensity_figures(con, house, cutoff, first, options.plot)
         size = (400, 300) if options.small else (2000, 540)
         uplift = uplift_on_sample(con, Path(folder), customers=size[0], days=size[1], seed=SEED)
         samples = 3 if options.small else options.samples
@@ -91,16 +100,16 @@ def main() -> int:
 
 
 def propensity_figures(
-    con: duckdb.DuckDBPyConnection, cutoff: datetime, first: datetime, plot: Path | None
+    con: duckdb.DuckDBPyConnection, house: Lakehouse, cutoff: datetime, first: datetime, plot: Path | None
 ) -> dict[str, float]:
     """Trains before a cut-off, judges at it, prints what stands beside, and gives the figures."""
-    con.execute(ORDERS)
-    started = time.perf_counter()
-    table = examples(con, "order_log", cutoffs_before(cutoff, first), lines="bought_lines")
+    started, cpu = time.perf_counter(), time.process_time()
+    table = retail_examples(con, house, cutoffs_before(cutoff, first))
+    features_cpu = time.process_time() - cpu
     before = pc.less(table["at"], pa.scalar(cutoff, pa.timestamp("us")))
     learn, test = table.filter(before), table.filter(pc.invert(before))
     model = train_propensity(learn, seed=SEED, threads=2)
-    seconds = time.perf_counter() - started
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     bought = numbers(test, "bought")
     chances = {"calibrated": model.predict(test), "uncalibrated": model.uncalibrated(test), **_baselines(learn, test)}
     results = {name: measure_propensity(chance, bought) for name, chance in chances.items()}
@@ -118,6 +127,8 @@ def propensity_figures(
         "recency_roc_auc": results["recency rule"].roc_auc,
         "rfm_pr_auc": results["RFM logistic regression"].pr_auc,
         "train_seconds": seconds,
+        "train_cpu_seconds": cpu,
+        "features_cpu_seconds": features_cpu,
     }
 
 
@@ -126,9 +137,12 @@ def _baselines(learn: pa.Table, test: pa.Table) -> dict[str, Array]:
     from sklearn.linear_model import LogisticRegression
 
     bought = numbers(learn, "bought")
-    recency = [-np.log1p(numbers(each, "recency")) for each in (learn, test)]
+    recency = [-np.log1p(numbers(each, "customer__days_since_order")) for each in (learn, test)]
     slope, intercept = platt(recency[0], bought)
-    rfm = [np.log1p(matrix(each, ("recency", "orders", "value_all"))) for each in (learn, test)]
+    rfm = [
+        np.log1p(matrix(each, ("customer__days_since_order", "customer__orders", "customer__value")))
+        for each in (learn, test)
+    ]
     regression = LogisticRegression(max_iter=1000).fit(rfm[0], bought)
     return {
         "recency rule": 1 / (1 + np.exp(-(intercept + slope * recency[1]))),

@@ -128,6 +128,7 @@ class FeatureView(_Strict):
         sources: the rows, by the names that the SQL uses.
         queries: further rows, derived from the sources and from queries before them; `$as_of` is the instant.
         refresh_weeks: how many of the newest weekly snapshots a refresh makes; older ones are made by a backfill.
+        online: whether the documents that the API serves hold its values; not those that only models ask for.
     """
 
     name: str = ""
@@ -139,6 +140,7 @@ class FeatureView(_Strict):
     queries: dict[str, str] = {}
     features: dict[str, Feature] = Field(min_length=1)
     refresh_weeks: int = Field(default=26, ge=1, le=2600)
+    online: bool = True
 
     @model_validator(mode="after")
     def _names_resolve(self) -> FeatureView:
@@ -185,7 +187,7 @@ class FeatureView(_Strict):
     @property
     def fingerprint(self) -> str:
         """Equal fingerprints mean that equal rows give equal features; descriptions and the owner are left out."""
-        values = self.model_dump(mode="json", exclude={"line", "owner", "description", "refresh_weeks"})
+        values = self.model_dump(mode="json", exclude={"line", "owner", "description", "refresh_weeks", "online"})
         for part in (*values["entity"].values(), *values["features"].values()):
             del part["description"]
         return hashlib.sha256(json.dumps([_MEANING, values], sort_keys=True).encode()).hexdigest()[:16]

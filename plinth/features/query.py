@@ -25,11 +25,19 @@ _MACROS = (
     # A decimal, not a double: sums of decimals do not depend on the order of the rows, so a snapshot of all entities by many threads and
     # the online value of one entity are equal to the last digit. 19 digits and not 18, as DuckDB keeps a product of two short decimals in 18.
     "CREATE OR REPLACE TEMP MACRO decay(age, days) AS CAST(exp(-age / days) AS DECIMAL(19, 12))",
+    "CREATE OR REPLACE TEMP MACRO exact(x) AS CAST(x AS DECIMAL(19, 9))",
+    # The sample's standard deviation from exact sums: DuckDB's own goes through doubles, row by row.
+    "CREATE OR REPLACE TEMP MACRO spread(x) AS sqrt(greatest(CAST(sum(CAST(x AS DECIMAL(19, 9)) * CAST(x AS DECIMAL(19, 9))) AS DOUBLE) "
+    "- pow(CAST(sum(CAST(x AS DECIMAL(19, 9))) AS DOUBLE), 2) / count(x), 0) / nullif(greatest(count(x) - 1, 0), 0))",
 )
 
 
 def prepare(con: duckdb.DuckDBPyConnection) -> None:
-    """Gives a connection the functions that declarations may use: `decay(age, days)`, the weight e^(-age/days) with 12 exact places."""
+    """Gives a connection the functions that declarations may use.
+
+    `decay(age, days)` is the weight e^(-age/days) with 12 exact places, `exact(x)` a number with 9, whose sum and mean no order of the rows changes,
+    and `spread(x)` the sample's standard deviation of such numbers, null of fewer than two.
+    """
     for macro in _MACROS:
         con.execute(macro)
 

@@ -17,6 +17,7 @@ from plinth.features.declare import FILE, FeatureView, FeatureViewError
 from plinth.features.query import instant, prepare, source_rows
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
+from plinth.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,13 +34,14 @@ class Inputs:
     versions: Mapping[TableId, TableVersion]
 
     @classmethod
-    def open(cls, lakehouse: Lakehouse, view: FeatureView) -> Inputs:
-        """The newest version of each table.
+    def open(cls, lakehouse: Lakehouse, view: FeatureView, pinned: Mapping[str, TableVersion] | None = None) -> Inputs:
+        """The newest version of each table, but for those that are pinned, by `<layer>/<name>`.
 
         Raises:
             TableMissing: a table of the view has not been made yet.
         """
-        return cls(view, {table: lakehouse.open(table) for table in view.tables})
+        given = pinned or {}
+        return cls(view, {table: given.get(str(table)) or lakehouse.open(table) for table in view.tables})
 
     @property
     def contents(self) -> dict[str, str]:
@@ -69,18 +71,24 @@ class Inputs:
         return None if low is None or high is None else (low, high)
 
 
-def held_rows(con: duckdb.DuckDBPyConnection, inputs: Inputs, first: datetime, last: datetime) -> dict[str, str]:
-    """Copies what counts at any instant from `first` to `last` into the connection, so that many instants read the files once."""
+def held_rows(
+    con: duckdb.DuckDBPyConnection, inputs: Inputs, first: datetime, last: datetime, *, prefix: str = "held_"
+) -> dict[str, str]:
+    """Copies what counts at any instant from `first` to `last` into the connection, so that many instants read the files once.
+
+    Args:
+        prefix: of the tables' names; one of its own for each view whose rows are held at the same time.
+    """
     held = {}
     for name, rows in inputs.rows().items():
         window = inputs.view.sources[name].window
         since = f" AND event_time >= {instant(first - window)}" if window is not None else ""
         end = instant(last)
         con.execute(
-            f"CREATE OR REPLACE TEMP TABLE {quote('held_' + name)} AS "
+            f"CREATE OR REPLACE TEMP TABLE {quote(prefix + name)} AS "
             f"SELECT * FROM {rows} WHERE event_time < {end} AND known_time < {end}{since}"
         )
-        held[name] = quote("held_" + name)
+        held[name] = quote(prefix + name)
     return held
 
 
@@ -142,10 +150,10 @@ def explained(view: FeatureView) -> Iterator[None]:
 
 
 @contextmanager
-def session(lakehouse: Lakehouse) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection within the default profile's limits that knows the functions of declarations."""
+def session(lakehouse: Lakehouse, profile: Profile | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that knows the functions of declarations, within a profile's limits or the default one's."""
     platform = lakehouse.platform
-    con = connect(platform.profile(), scratch=platform.path(platform.stores.scratch))
+    con = connect(profile or platform.profile(), scratch=platform.path(platform.stores.scratch))
     try:
         prepare(con)
         yield con

@@ -47,8 +47,13 @@ class Skew:
         return worst(self.differences)
 
 
-def measure_skew(lakehouse: Lakehouse, view: FeatureView, *, entities: int = 10, monday: date | None = None) -> Skew:
+def measure_skew(
+    lakehouse: Lakehouse, view: FeatureView, *, entities: int | None = None, monday: date | None = None
+) -> Skew:
     """Compares a snapshot (the newest by default) with the online computation, for entities chosen by a hash of their keys.
+
+    Args:
+        entities: how many; 10 by default, or 3 of a view for which the rows of all others count, as each of these costs a pass over all rows.
 
     Raises:
         TableMissing: the view has no snapshots, or an input is missing.
@@ -58,12 +63,13 @@ def measure_skew(lakehouse: Lakehouse, view: FeatureView, *, entities: int = 10,
     if not days:
         return Skew(None, 0, 0, ())
     day = monday or days[-1]
+    number = entities or (10 if all(source.scope for source in view.sources.values()) else 3)
     keys = ", ".join(quote(key) for key in view.keys)
     differences: list[Difference] = []
     with session(lakehouse) as con:
         chosen = con.execute(
             f"SELECT * FROM {rows_of(version)} WHERE {SNAPSHOT} = ? ORDER BY hash({keys}), {keys} LIMIT ?",
-            [day, entities],
+            [day, number],
         ).to_arrow_table()
         for offline in chosen.to_pylist():
             entity = {key: offline[key] for key in view.keys}

@@ -1,20 +1,22 @@
 """Training sets: rows with a time stamp, and the features of their entities as they were known then.
 
 What belongs here: choosing features by name, opening their tables, and the shape of the result. What does not: the rule by which a feature
-row is chosen (`join`).
+row of the snapshots is chosen (`join`), and computing a view at the rows' own instants (`instants`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from plinth.contracts.naming import near
 from plinth.features.declare import AS_OF, KNOWN_AT, FeatureView, FeatureViewError, FeatureViews
+from plinth.features.instants import PORTION, ROW, Wanted, portions_at
 from plinth.features.join import FeatureRows, join
-from plinth.features.rows import session
+from plinth.features.rows import Inputs, session
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse, TableVersion
+from plinth.profile import Profile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,28 +30,35 @@ def training_set(
     *,
     at: str = "at",
     versions: Mapping[str, int] | None = None,
+    tables: Mapping[str, TableVersion] | None = None,
+    profile: Profile | None = None,
 ) -> pa.Table:
-    """The entity rows with the features that were known at their time stamps, from the weekly snapshots.
+    """The entity rows with the features that were known at their time stamps, from the weekly snapshots or computed at those instants.
 
     A snapshot counts from its instant on, and holds nothing that happened or became known at or after it. Where no snapshot of an entity
-    counts yet, its features are null. For values at the very instant of a row use `snapshot`.
+    counts yet, its features are null. With `tables` no snapshot is read: each view is computed as of each different time stamp, from what
+    happened and was known before it. That is for rows of few instants, such as a model's cut-offs.
 
     Args:
         entities: the views' key columns, a time stamp without a zone, and whatever else (a label); rows may repeat.
         features: views (`customer`) or single features (`item.price`).
         at: name of the time stamp's column.
         versions: Delta version of the feature tables to read, by view; the newest by default.
+        tables: versions of the views' own tables by `<layer>/<name>`, to compute from; those that are left out are read at their newest.
+        profile: memory and threads of the engine; the default profile's without it.
 
     Returns:
         the entity rows as they are, in their order, and a column `<view>__<feature>` for each feature.
 
     Raises:
-        FeatureViewError: a feature, a key column or the time stamp does not exist.
-        TableMissing: a view has no snapshot yet.
+        FeatureViewError: a feature, a key column or the time stamp does not exist, or there are too many time stamps to compute at.
+        TableMissing: a view has no snapshot yet, or a table that it is computed from was never made.
     """
+    if tables is not None:
+        return _computed(lakehouse, views, entities, features, at, tables, profile)
     chosen = _chosen(views, features)
     result = entities
-    with session(lakehouse) as con:
+    with session(lakehouse, profile) as con:
         for name, names in chosen.items():
             view = views.view(name)
             _fits(view, entities, at)
@@ -60,6 +69,52 @@ def training_set(
             for column in found.column_names:
                 result = result.append_column(column, found[column])
     return result
+
+
+def portions_of(
+    lakehouse: Lakehouse,
+    views: FeatureViews,
+    entities: pa.Table,
+    features: Sequence[str],
+    *,
+    at: str = "at",
+    tables: Mapping[str, TableVersion],
+    profile: Profile | None = None,
+    rows: int = PORTION,
+) -> Iterator[pa.Table]:
+    """What `training_set` gives with `tables`, in portions of at most so many rows, sorted by time stamp: however many rows, memory stays bounded.
+
+    Raises:
+        FeatureViewError, TableMissing: as `training_set`.
+    """
+    wanted = []
+    for name, names in _chosen(views, features).items():
+        _fits(views.view(name), entities, at)
+        named = {feature: f"{name}__{feature}" for feature in names}
+        wanted.append(Wanted(Inputs.open(lakehouse, views.view(name), tables), named))
+    with session(lakehouse, profile) as con:
+        for found in portions_at(con, wanted, entities, at, rows=rows):
+            portion = entities.take(found[ROW])
+            for column in found.column_names[1:]:
+                portion = portion.append_column(column, found[column])
+            yield portion
+
+
+def _computed(
+    lakehouse: Lakehouse,
+    views: FeatureViews,
+    entities: pa.Table,
+    features: Sequence[str],
+    at: str,
+    tables: Mapping[str, TableVersion],
+    profile: Profile | None,
+) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+
+    numbered = entities.append_column(ROW, pa.array(np.arange(entities.num_rows)))
+    asked = portions_of(lakehouse, views, numbered, features, at=at, tables=tables, profile=profile)
+    return pa.concat_tables(asked).sort_by(ROW).drop_columns([ROW])
 
 
 def known_in_time(version: TableVersion) -> bool:

@@ -5,10 +5,10 @@ the plan that spends a budget on the contacts which bring most, consent, the mod
 and contacts come from (`plinth.transform` makes silver and gold), declared features (`plinth.features`), which model serves (`plinth.registry`), and
 how offers reach customers (`plinth.online`, `api`).
 
-    from plinth.promote import examples, train_propensity
-    table = examples(con, "orders", cutoffs_before(last, first), lines="lines")
+    from plinth.promote import cutoffs_before, labels, train_propensity
+    rows = labels(con, "lines", cutoffs_before(last, first))                     # customer_no, at, bought
+    table = training_set(lakehouse, views, rows, ["customer", "buyer"], tables={})   # with the features of declared views
     propensity = train_propensity(table, seed=7, threads=2)
-    propensity.predict(buyer_features(con, "points", "orders", "lines"))
 
     uplift = train_uplift(trials(con, versions), seed=7, threads=2)
     candidates = find_candidates(con, Shop(), uplift, plannable_offers(con, "promotions", on=day), PlanTerms(), on=day)
@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from plinth.promote.consent import consent_violations
 from plinth.promote.errors import ExamplesUnusable, ModelFileRefused, PlanImpossible
-from plinth.promote.history import HORIZON, buyer_features, cutoffs_before, examples, history_features, labels
+from plinth.promote.examples import HORIZON, cutoffs_before, labels, room_for, thinned
+from plinth.promote.history import history_features
 from plinth.promote.measures import PropensityMetrics, measure_propensity
 from plinth.promote.offers import PlanTerms
 from plinth.promote.plan import PlanSummary, PromotionPlan, plan_promotions
@@ -41,15 +42,15 @@ __all__ = [
     "Uplift",
     "UpliftMetrics",
     "UpliftSettings",
-    "buyer_features",
     "consent_violations",
     "cutoffs_before",
-    "examples",
     "history_features",
     "labels",
     "measure_propensity",
     "measure_uplift",
     "plan_promotions",
+    "room_for",
+    "thinned",
     "train_propensity",
     "train_uplift",
 ]

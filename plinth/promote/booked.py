@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 INVOICE_LINES = TableId("silver", "invoice_lines")
 LINES = """
-SELECT customer_no::BIGINT AS customer, invoice_no AS basket, item_code AS item, invoiced_at AS time, quantity, unit_price AS price
+SELECT customer_no::BIGINT AS customer, invoice_no AS basket, item_code AS item, invoiced_at AS time, known_at AS known, quantity, unit_price AS price
 FROM {scan} WHERE line_type = 'sale' AND item_kind = 'goods' AND customer_no IS NOT NULL
 """
 # The sum is of decimals, so that it does not depend on the order of the rows.
@@ -35,7 +35,7 @@ _SHOP = Shop("plinth_orders", "plinth_contacts", "plinth_promotions", "plinth_cu
 
 
 def make_lines(con: duckdb.DuckDBPyConnection, name: str, scan: str) -> None:
-    """Makes a temporary table of the goods that customers bought, as they were booked: customer, basket, item, time, quantity, price.
+    """Makes a temporary table of the goods that customers bought, as they were booked: customer, basket, item, time, known, quantity, price.
 
     Args:
         scan: what to read silver/invoice_lines by.

@@ -1,8 +1,7 @@
-"""What a customer's orders say of him at an instant: the features of the promotion models, in one SQL over orders and points.
+"""What a customer's orders say of him at an instant: the features of the uplift of promotions, in one SQL over orders and points.
 
-What belongs here: the point-in-time features that are computed straight from orders, and the label "buys within the window". What does not:
-the declared feature views (`plinth.features`), whose snapshots can take the place of `history_features`: the models take any table of numeric
-columns, and remember by name which ones they were trained on.
+What belongs here: the point-in-time features that are computed straight from orders. A trial's pairs have an instant each, the morning of a
+contact, so there are too many of them to compute a declared view at each. What does not: the declared views, which the propensity learns from.
 
 Relations are names of tables or views of the connection:
 - points: customer BIGINT, at TIMESTAMP; only orders with time < at count, an order of the same instant does not.
@@ -12,20 +11,14 @@ Relations are names of tables or views of the connection:
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from plinth.engine import quote
-from plinth.promote.errors import ExamplesUnusable
-from plinth.promote.habits import habit_features
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import duckdb
     import pyarrow as pa
 
-HORIZON = timedelta(days=28)
 _WINDOWS = (7, 14, 28, 56, 91, 182, 364)
 _HALF_LIVES = (14, 30, 90, 180, 365)
 
@@ -62,90 +55,9 @@ SELECT *, recency / nullif(gap_mean, 0) AS overdue, recency / nullif(gap_median,
        (recency - gap_mean) / nullif(gap_spread, 0) AS overdue_score
 FROM summed ORDER BY "at", customer
 """
-_LABELS = """
-SELECT p.customer, p.customer AS customer_no, p.at,
-       p.customer IN (SELECT o.customer FROM {orders} o WHERE o.time >= p.at AND o.time < p.at + INTERVAL {days} DAY) AS bought
-FROM plinth_points p ORDER BY p.at, p.customer
-"""
 
 
 def history_features(con: duckdb.DuckDBPyConnection, points: str, orders: str) -> pa.Table:
     """One row for each point (customer, at) with the features of his orders before it; a customer without orders has zeros and nulls."""
     sql = _FEATURES.format(points=quote(points), orders=quote(orders))
     return con.execute(sql).to_arrow_table()
-
-
-def examples(
-    con: duckdb.DuckDBPyConnection,
-    orders: str,
-    cutoffs: Sequence[datetime],
-    horizon: timedelta = HORIZON,
-    lines: str | None = None,
-) -> pa.Table:
-    """The training examples of a propensity: `labels` with the features of `buyer_features`.
-
-    Args:
-        lines: the relation of lines, for the features of `habits`; without it there are those of orders alone.
-
-    Raises:
-        ExamplesUnusable: no cut-off is given.
-    """
-    rows = labels(con, orders, cutoffs, horizon)
-    con.register("plinth_labels", rows.drop_columns(["customer_no"]))
-    con.register("plinth_buyers", buyer_features(con, "plinth_labels", orders, lines))
-    try:
-        return con.execute(
-            'SELECT h.*, l.bought FROM plinth_labels l JOIN plinth_buyers h ON h.customer = l.customer AND h."at" = l."at" '
-            "ORDER BY h.at, h.customer"
-        ).to_arrow_table()
-    finally:
-        con.unregister("plinth_labels")
-        con.unregister("plinth_buyers")
-
-
-def buyer_features(con: duckdb.DuckDBPyConnection, points: str, orders: str, lines: str | None = None) -> pa.Table:
-    """What a propensity asks of each point (customer, at): `history_features`, and `habit_features` where there are lines."""
-    of_orders = history_features(con, points, orders)
-    if lines is None:
-        return of_orders
-    con.register("plinth_history", of_orders)
-    con.register("plinth_habits", habit_features(con, points, lines))
-    try:
-        return con.execute(
-            'SELECT h.*, o.* EXCLUDE (customer, "at") FROM plinth_history h JOIN plinth_habits o ON o.customer = h.customer AND o."at" = h."at" '
-            'ORDER BY h."at", h.customer'
-        ).to_arrow_table()
-    finally:
-        con.unregister("plinth_history")
-        con.unregister("plinth_habits")
-
-
-def labels(
-    con: duckdb.DuckDBPyConnection, orders: str, cutoffs: Sequence[datetime], horizon: timedelta = HORIZON
-) -> pa.Table:
-    """At each cut-off every customer who had ordered before (`customer`, and again as `customer_no`), `at`, and whether he buys within the horizon: `bought`.
-
-    Here declared views take over: `training_set(lakehouse, views, labels(...), ["customer"])` gives examples with their features in place of these. The
-    cut-offs should then be Mondays, on which the snapshots stand.
-
-    Raises:
-        ExamplesUnusable: no cut-off is given.
-    """
-    if not cutoffs:
-        raise ExamplesUnusable("there is no cut-off to learn from", expected="at least one instant", found="none")
-    con.execute('CREATE OR REPLACE TEMP TABLE plinth_cutoffs ("at" TIMESTAMP)')
-    con.executemany("INSERT INTO plinth_cutoffs VALUES (?)", [(at,) for at in cutoffs])
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE plinth_points AS SELECT DISTINCT o.customer, c.at "
-        f"FROM plinth_cutoffs c JOIN {quote(orders)} o ON o.time < c.at"
-    )
-    return con.execute(_LABELS.format(orders=quote(orders), days=horizon.days)).to_arrow_table()
-
-
-def cutoffs_before(last: datetime, first: datetime, step: timedelta = HORIZON) -> tuple[datetime, ...]:
-    """`last` and the instants before it in steps, not before `first`, oldest first."""
-    found = []
-    while last >= first:
-        found.append(last)
-        last -= step
-    return tuple(reversed(found))

@@ -57,15 +57,36 @@ def qini_plot(curves: Mapping[str, QiniCurve], title: str = "") -> bytes:
     return _png(figure)
 
 
-def worth_plot(worth: PlanWorth, title: str = "") -> bytes:
-    """The plan's expected profit beside random and everyone, with intervals."""
-    figure, axes = _figure(title or "Expected profit", "", "GBP")
-    names = ("profit", "random", "everyone")
-    for place, name in enumerate(names):
-        mean, low, high = (getattr(worth, name + end) for end in ("", "_low", "_high"))
-        axes.bar(place, mean, color="#1f5f8b" if name == "profit" else "#b9c7d3", width=0.6)
-        axes.errorbar(place, mean, yerr=[[mean - low], [high - mean]], color="#333333", capsize=4)
-    axes.set_xticks(range(len(names)), ("the plan", "random, same terms", "everyone"))
+def worth_plot(cost: Array, profit: Array, worth: PlanWorth, title: str = "") -> bytes:
+    """Expected profit over what is spent: the plan's contacts, the most for their cost first, beside random contacts and everyone.
+
+    Args:
+        cost, profit: of each of the plan's contacts, in GBP.
+    """
+    figure, axes = _figure(
+        title or "Expected profit by what is spent", "expected cost of contacts and offers, GBP", "GBP"
+    )
+    order = np.argsort(-profit / np.maximum(cost, 1e-9), kind="stable")
+    spent, brought = np.r_[0, np.cumsum(cost[order])], np.r_[0, np.cumsum(profit[order])]
+    axes.plot(spent, brought, color="#1f5f8b", linewidth=1.8, label="the plan, best contacts first")
+    others = (
+        ("the plan", spent[-1], worth.profit, worth.profit_low, worth.profit_high, "#1f5f8b"),
+        ("random, same terms", worth.random_cost, worth.random, worth.random_low, worth.random_high, "#c47f2c"),
+        (
+            "everyone, no budget",
+            worth.everyone_cost,
+            worth.everyone,
+            worth.everyone_low,
+            worth.everyone_high,
+            "#999999",
+        ),
+    )
+    for place, (name, at, mean, low, high, color) in enumerate(others):
+        if place > 0:
+            axes.plot([0, at], [0, mean], color=color, linewidth=1.2, linestyle="--", label=name)
+        axes.errorbar(at, mean, yerr=[[mean - low], [high - mean]], color=color, marker="o", markersize=4, capsize=4)
+    axes.axhline(0, color="#cccccc", linewidth=0.8)
+    axes.legend(frameon=False)
     return _png(figure)
 
 

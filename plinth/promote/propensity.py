@@ -137,8 +137,8 @@ def train_propensity(
     """Trains on all cut-offs, and calibrates on the last those that have not learnt from it.
 
     Args:
-        examples: rows of `customer`, `at` (the cut-off), `bought` (BOOLEAN) and numeric features, as `history.examples` gives them.
-        features: which columns to learn from; every numeric one by default.
+        examples: rows of `at` (the cut-off), `bought` (BOOLEAN) and numeric features: those of `examples.labels` with the values of feature views.
+        features: which columns to learn from; every numeric one by default. Those in which nobody has a value are left out.
         threads: how many threads a classifier may use (more than there are cores makes it ten times slower).
 
     Raises:
@@ -147,11 +147,14 @@ def train_propensity(
     import sklearn.ensemble  # noqa: F401  # brings OpenMP, whose threads can be limited only once it is loaded
     from threadpoolctl import threadpool_limits
 
-    require(examples, ("customer", "at", "bought"))
+    require(examples, ("at", "bought"))
     settings = settings or PropensitySettings()
     names = tuple(features) if features is not None else feature_names(examples)
     learn, calibrate, last = _split(examples)
     values, bought = _values(examples, names), numbers(examples, "bought")
+    # Nobody has a value where no campaign was ever run, or nothing cancelled: there is nothing to learn, and the classifiers' bins fail on it.
+    told = ~np.isnan(values[learn]).all(axis=0)
+    values, names = values[:, told], tuple(name for name, has in zip(names, told, strict=True) if has)
     for part, what in ((learn, "before the last cut-off"), (calibrate, "at the last cut-off")):
         _two_classes(bought[part], what)
     with threadpool_limits(limits=threads):

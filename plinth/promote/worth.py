@@ -28,6 +28,7 @@ class PlanWorth:
         random: the mean of random plans under the same budgets, limits and consents, with as many contacts at most.
         everyone: the mean of random plans without budgets: whoever consents is contacted as often as his contact limit allows.
         over_random, over_everyone: by how much the plan is expected to bring more.
+        random_cost, everyone_cost: what those plans are expected to spend.
     """
 
     profit: float
@@ -45,6 +46,8 @@ class PlanWorth:
     over_everyone: float
     over_everyone_low: float
     over_everyone_high: float
+    random_cost: float
+    everyone_cost: float
 
     def figures(self) -> dict[str, float]:
         """All figures by name."""
@@ -72,7 +75,8 @@ def judge(
     values = [
         number for mean, sd in zip(means, spread, strict=True) for number in (mean, mean - 1.96 * sd, mean + 1.96 * sd)
     ]
-    return PlanWorth(*(float(value) for value in values))
+    costs = [float(share @ money.cost) for share in rows[1:]]
+    return PlanWorth(*(float(value) for value in values), *costs)
 
 
 def _random(problem: Problem, most: int | None, eligible: Flags, seed: int) -> Array:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import duckdb
 
 ENTITY = ("customer_no",)
-"""Of the views whose features a customer's document holds."""
+"""Of the views whose features a customer's document holds, unless they say that they are not online."""
 FEATURES = "features"
 
 
@@ -48,8 +48,9 @@ class OnlineFeatures:
 
 
 def customer_views(lakehouse: Lakehouse) -> dict[str, FeatureView]:
-    """The declared views whose entity is the customer."""
-    return {name: view for name, view in load_views(lakehouse.platform).views.items() if view.keys == ENTITY}
+    """The declared views whose entity is the customer and that are online."""
+    views = load_views(lakehouse.platform).views
+    return {name: view for name, view in views.items() if view.keys == ENTITY and view.online}
 
 
 def find_features(lakehouse: Lakehouse, read: Mapping[TableId, TableVersion]) -> OnlineFeatures:

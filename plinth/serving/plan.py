@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,7 @@ class Planned:
     Attributes:
         summary: None where the plan stood already, or nobody is contacted.
         policy: the name of the policy (`plinth.serving.policy`), and `reason` why it is this one.
+        plots: PNG images by name; none where there is no summary.
         left_out: promotions that run or are announced, and whose cost nobody knows; told where the plan is made anew.
     """
 
@@ -55,6 +56,7 @@ class Planned:
     policy: str
     reason: str
     left_out: tuple[str, ...] = ()
+    plots: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 def make_promotion_plan(setting: Setting) -> Planned:
@@ -84,14 +86,14 @@ def make_promotion_plan(setting: Setting) -> Planned:
         policy = Policy(NOBODY, "nobody ever ordered")
         if day is not None:
             policy = policy_of(con, setting.registry, champion, setting.profile, on=day)
-        rows, summary = [], None
+        rows, summary, plots = [], None, {}
         left_out: tuple[str, ...] = ()
         if day is not None and policy.model is not None:
             left_out = unpriced_offers(con, "promotions", on=day)
             table, summary = _plan(con, platform.promotions, policy.model, day)
-            rows = [_rounded(table)]
+            rows, plots = [_rounded(table)], _plots(table, summary)
         served = write(con, setting.lakehouse, PROMOTION_PLAN, base, rows, origin)
-        return Planned(served, summary, policy.name, policy.reason, left_out)
+        return Planned(served, summary, policy.name, policy.reason, left_out, plots)
     finally:
         con.close()
 
@@ -151,6 +153,15 @@ def _plan(
         candidates.table, offers, customers, on=day, terms=terms, contacts=made, spent=spent, draws=candidates.draws
     )
     return plan.table, plan.summary
+
+
+def _plots(plan: pa.Table, summary: PlanSummary) -> dict[str, bytes]:
+    from plinth.promote.columns import numbers
+    from plinth.promote.plots import worth_plot
+
+    if plan.num_rows == 0:
+        return {}
+    return {"worth": worth_plot(numbers(plan, "expected_cost"), numbers(plan, "expected_profit"), summary.worth)}
 
 
 def _rounded(plan: pa.Table) -> pa.Table:

@@ -1,34 +1,40 @@
 """`serving/purchase_propensity`: how likely each customer is to buy within the next 28 days, by the propensity's champion.
 
 What belongs here: asking the champion of every customer who has ordered, as of the newest data, and the rule that its rows keep. What does not:
-the model and its features (`plinth.promote`).
+the model (`plinth.promote`) and its features, which are the declared views that it has learnt from, computed by the same SQL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from plinth.engine import connect
+from plinth.features import FeatureView, FeatureViews, load_views
+from plinth.features.rows import Inputs, end_of
+from plinth.features.training import portions_of
 from plinth.lakehouse.files import rows_of
-from plinth.lakehouse.tables import TableId
+from plinth.lakehouse.tables import TableVersion
+from plinth.promote.booked import INVOICE_LINES, make_lines
+from plinth.promote.examples import labels, room_for
 from plinth.registry import RegisteredVersion, Registry
 from plinth.serving.champion import PROPENSITY, input_name, input_text
 from plinth.serving.lists import Setting
 from plinth.serving.tables import PURCHASE_PROPENSITY
 from plinth.serving.write import Origin, Served, write
 from plinth.training.moments import first_unseen
+from plinth.training.propensity import PropensityTarget
+from plinth.training.target import tables_of
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-LINES = TableId("silver", "invoice_lines")
 _DIGITS = 6
 """Of a probability: what lies beyond differs between machines, and would make equal tables look changed."""
-_CODE = "1"
+_CODE = "2"
 """Grows when the same model and tables give other rows."""
 
 
@@ -44,13 +50,13 @@ def make_purchase_propensity(setting: Setting) -> Scored:
     """Brings serving/purchase_propensity up to the champion and the newest orders; without a champion, or an order, it is empty.
 
     Raises:
-        TableMissing: silver/invoice_lines has not been made yet.
+        TableMissing: a table of the views has not been made yet.
         ExamplesUnusable: the champion asks for a feature that is no longer made.
         CommitConflict, StorageFailure, ModelTampered, ModelFileRefused: the table is as it was.
     """
     champion = setting.registry.champion(PROPENSITY)
-    lines = setting.lakehouse.open(LINES)
-    origin = Origin({input_name(PROPENSITY): input_text(champion), str(LINES): lines.content}, _CODE, setting.run)
+    known = _Known.open(setting)
+    origin = Origin({input_name(PROPENSITY): input_text(champion), **known.contents}, _CODE, setting.run)
     base = setting.lakehouse.find(PURCHASE_PROPENSITY.id)
     reason = _reason(setting.registry, champion)
     if base is not None and origin.made(base):
@@ -58,15 +64,50 @@ def make_purchase_propensity(setting: Setting) -> Scored:
     platform = setting.lakehouse.platform
     con = connect(setting.profile, scratch=platform.path(platform.stores.scratch))
     try:
-        at = None if champion is None else _open(con, rows_of(lines))
-        if champion is None or at is None:
+        at = None if champion is None else known.until(con)
+        customers = None if at is None else _customers(con, known, at)
+        if champion is None or at is None or customers is None or customers.num_rows == 0:
             why = reason if champion is None else "nobody ever ordered"
             return Scored(write(con, setting.lakehouse, PURCHASE_PROPENSITY, base, (), origin), why)
-        found = _scores(con, setting.registry, champion, at)
+        found = _scores(setting, champion, known, customers, at)
         origin = replace(origin, until=at.isoformat())
         return Scored(write(con, setting.lakehouse, PURCHASE_PROPENSITY, base, found, origin), reason)
     finally:
         con.close()
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The views that a propensity learns from, and their tables at one version each."""
+
+    views: FeatureViews
+    tables: Mapping[str, TableVersion]
+
+    @classmethod
+    def open(cls, setting: Setting) -> _Known:
+        views, target = load_views(setting.lakehouse.platform), PropensityTarget()
+        return cls(views, {str(table): setting.lakehouse.open(table) for table in tables_of(target, views)})
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """The content of each table, and what each view declares."""
+        declared = {str(view.table): f"declared {view.fingerprint}" for view in self._views}
+        return {**{name: version.content for name, version in self.tables.items()}, **declared}
+
+    def until(self, con: duckdb.DuckDBPyConnection) -> datetime | None:
+        """The midnight after all that is held has happened and become known; None where nobody ever ordered."""
+        spans = [
+            Inputs(view, {table: self.tables[str(table)] for table in view.tables}).newest(
+                con, end_of(datetime.now(UTC).date())
+            )
+            for view in self._views
+        ]
+        newest = max((span[1] for span in spans if span is not None), default=None)
+        return None if newest is None else first_unseen(newest)
+
+    @property
+    def _views(self) -> list[FeatureView]:
+        return [self.views.views[name] for name in PropensityTarget().feature_views if name in self.views.views]
 
 
 def unlikely_rows(scan: str) -> str:
@@ -91,35 +132,31 @@ def _reason(registry: Registry, champion: RegisteredVersion | None) -> str:
     return f"models/propensity has no champion; its version {newest.version}: {decision}"
 
 
-def _open(con: duckdb.DuckDBPyConnection, scan: str) -> datetime | None:
-    """Reads lines and orders; gives the first moment that they know nothing of, None where nobody ever ordered."""
-    from plinth.promote.booked import make_lines, make_orders
-
-    make_lines(con, "lines", scan)
-    make_orders(con, "orders", "lines")
-    found = con.execute("SELECT max(time) FROM orders").fetchone()
-    return first_unseen(found[0]) if found and found[0] is not None else None
+def _customers(con: duckdb.DuckDBPyConnection, known: _Known, at: datetime) -> pa.Table:
+    """Everyone who has ordered, as rows to ask the views about."""
+    make_lines(con, "lines", rows_of(known.tables[str(INVOICE_LINES)]))
+    return labels(con, "lines", [at]).select(["customer_no", "at"])
 
 
 def _scores(
-    con: duckdb.DuckDBPyConnection, registry: Registry, champion: RegisteredVersion, at: datetime
+    setting: Setting, champion: RegisteredVersion, known: _Known, customers: pa.Table, at: datetime
 ) -> Iterator[pa.Table]:
     import numpy as np
     import pyarrow as pa
 
-    from plinth.promote import Propensity, buyer_features
+    from plinth.promote import Propensity
 
-    model = Propensity.load(registry.fetch(champion))
-    con.execute(
-        'CREATE OR REPLACE TEMP TABLE plinth_scored AS SELECT DISTINCT customer, $at::TIMESTAMP AS "at" FROM orders',
-        {"at": at},
-    )
-    features = buyer_features(con, "plinth_scored", "orders", "lines")
-    yield pa.table(
-        {
-            "customer_no": features["customer"].cast(pa.int64()),
-            "probability": pa.array(np.round(model.predict(features), _DIGITS), pa.float64()),
-            "as_of": pa.array([at.date()] * features.num_rows, pa.date32()),
-            "model_version": pa.array([int(champion.version)] * features.num_rows, pa.int32()),
-        }
-    )
+    model = Propensity.load(setting.registry.fetch(champion))
+    portions = portions_of(
+        setting.lakehouse, known.views, customers, PropensityTarget().feature_views, tables=known.tables, profile=setting.profile,
+        rows=room_for(setting.profile, len(model.features)),
+    )  # fmt: skip
+    for features in portions:
+        yield pa.table(
+            {
+                "customer_no": features["customer_no"].cast(pa.int64()),
+                "probability": pa.array(np.round(model.predict(features), _DIGITS), pa.float64()),
+                "as_of": pa.array([at.date()] * features.num_rows, pa.date32()),
+                "model_version": pa.array([int(champion.version)] * features.num_rows, pa.int32()),
+            }
+        )

@@ -11,10 +11,22 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from plinth.features import FeatureViews
+from plinth.training.target import Target
+
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "skops")
 """Another release of one of these may give other bytes from the same code."""
 
 _ROOM = Path(__file__).resolve().parents[1]
+
+
+def code_of_target(target: Target, views: FeatureViews) -> str:
+    """What a model's training yields follows from: code, libraries, and what its feature views declare."""
+    code = code_of(target.packages)
+    if not target.feature_views:
+        return code
+    declared = {name: views.views[name].fingerprint for name in target.feature_views if name in views.views}
+    return hashlib.sha256(f"{code} {sorted(declared.items())}".encode()).hexdigest()[:16]
 
 
 @cache

@@ -15,9 +15,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from plinth.engine import connect
+from plinth.features import load_views
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.serving.judged import lists_to_judge
-from plinth.training.code import code_of
+from plinth.training.code import code_of_target
 from plinth.training.drift import Limits, hits_since, moved_since
 from plinth.training.moments import first_unseen
 from plinth.training.recommender import RecommenderTarget
@@ -54,8 +55,8 @@ def why_due(target: Target, watch: Watch) -> str:
     newest = next(iter(watch.registry.versions(target.name)), None)
     if newest is None:
         return "it was never trained"
-    if newest.code != code_of(target.packages):
-        return "its code changed"
+    if newest.code != code_of_target(target, load_views(watch.lakehouse.platform)):
+        return "its code or the declaration of its features changed"
     interactions = watch.lakehouse.find(INTERACTIONS)
     seen, now = newest.tags.get(SEEN), seen_until(watch.lakehouse, watch.profile)
     if not seen or not now or interactions is None:

@@ -1,6 +1,7 @@
 """The propensity's round: trained on windows before the newest, calibrated on the last of them, judged on the newest.
 
-What belongs here: which cut-offs are learnt from and which one judges. What does not: features, learning and figures (`plinth.promote`).
+What belongs here: which cut-offs are learnt from, which one judges, and by which declared views. What does not: what the views compute
+(`feature_views.yaml`, `plinth.features`), learning and figures (`plinth.promote`).
 
 A version, and every earlier one, learnt only from windows that were over when the judging window began, so both are judged on what neither saw.
 """
@@ -15,7 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plinth.engine import connect
+from plinth.features import load_views, training_set
+from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import TableId
+from plinth.promote.booked import INVOICE_LINES, make_lines
+from plinth.promote.examples import HORIZON, cutoffs_before, labels, room_for, thinned
 from plinth.training.contents import digest_of_contents
 from plinth.training.moments import first_unseen
 from plinth.training.target import Desk, NotTrainable, Trained
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 _LEAST_HISTORY = timedelta(days=91)
 """Before the oldest cut-off: with less, the windows that the features look back through are empty."""
 
+FEATURE_VIEWS = ("customer", "buyer")
+"""What a customer is known by, offline and when he is scored."""
 _RANGES = {"customers": (0.0, inf), "lift_at_10": (0.0, 10.0)}
 
 
@@ -41,7 +48,8 @@ class PropensityTarget:
     higher_is_better: bool = False
     inputs: tuple[TableId, ...] = (TableId("silver", "invoice_lines"),)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(_RANGES))
-    packages: tuple[str, ...] = ("estimators", "promote", "training")
+    feature_views: tuple[str, ...] = FEATURE_VIEWS
+    packages: tuple[str, ...] = ("estimators", "features", "promote", "training")
 
     def unfit(self, metrics: Mapping[str, float]) -> str:
         """Chances no better than the same chance for everybody; see `Target.unfit`."""
@@ -53,15 +61,28 @@ class PropensityTarget:
         )
 
     def open(self, desk: Desk) -> PropensityTask:
-        """Reads the orders as examples; see `Target.open`."""
-        from plinth.promote import HORIZON, cutoffs_before, examples
-        from plinth.promote.booked import make_lines, make_orders
+        """Reads who bought when, and the features of the declared views as of each cut-off; see `Target.open`."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
-        con = connect(desk.profile, extensions=("delta",), scratch=desk.scratch)
+        views = load_views(desk.lakehouse.platform)
+        lacking = [name for name in self.feature_views if name not in views.views]
+        if lacking:
+            raise NotTrainable(f"the feature views that it learns from are not declared: {', '.join(lacking)}")
+        rows, until = self._labels(desk, sum(len(views.view(name).features) for name in self.feature_views))
+        table = training_set(
+            desk.lakehouse, views, rows, self.feature_views, tables=desk.versions, profile=desk.profile
+        )
+        test = until - HORIZON
+        judging = pc.equal(table["at"], pa.scalar(test, pa.timestamp("us")))
+        return PropensityTask(desk, table.filter(pc.invert(judging)), table.filter(judging), test, until)
+
+    def _labels(self, desk: Desk, features: int) -> tuple[pa.Table, datetime]:
+        """The customers of each cut-off, no more than memory has room for, and the end of the newest window."""
+        con = connect(desk.profile, scratch=desk.scratch)
         try:
-            make_lines(con, "lines", desk.versions["silver/invoice_lines"].scan)
-            make_orders(con, "orders", "lines")
-            oldest, newest = con.execute("SELECT min(time), max(time) FROM orders").fetchone() or (None, None)
+            make_lines(con, "lines", rows_of(desk.versions[str(INVOICE_LINES)]))
+            oldest, newest = con.execute("SELECT min(time), max(time) FROM lines").fetchone() or (None, None)
             until = first_unseen(newest)
             test = until - HORIZON
             cutoffs = cutoffs_before(test - HORIZON, oldest + _LEAST_HISTORY)
@@ -69,8 +90,7 @@ class PropensityTarget:
                 raise NotTrainable(
                     f"the orders of {(until - oldest).days} days are too few: they need {(_LEAST_HISTORY + 4 * HORIZON).days}"
                 )
-            learnt, judged = (examples(con, "orders", each, lines="lines") for each in (cutoffs, [test]))
-            return PropensityTask(desk, learnt, judged, test, until)
+            return thinned(labels(con, "lines", [*cutoffs, test]), room_for(desk.profile, features)), until
         finally:
             con.close()
 

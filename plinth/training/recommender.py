@@ -64,6 +64,7 @@ class RecommenderTarget:
     k: int = K
     settings: RecommenderSettings = field(default_factory=RecommenderSettings)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(_RANGES))
+    feature_views: tuple[str, ...] = ()
     packages: tuple[str, ...] = ("estimators", "recommend", "training")
 
     def unfit(self, metrics: Mapping[str, float]) -> str:

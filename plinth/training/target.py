@@ -13,6 +13,7 @@ from typing import Protocol
 
 from plinth.errors import PlinthError
 from plinth.fanout import FanOut
+from plinth.features import FeatureViews
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.profile import Profile
 
@@ -102,6 +103,11 @@ class Target(Protocol):
         ...
 
     @property
+    def feature_views(self) -> tuple[str, ...]:
+        """The declared feature views that it learns from; a round reads their tables too."""
+        ...
+
+    @property
     def packages(self) -> tuple[str, ...]:
         """The packages of `plinth` that decide what a training yields."""
         ...
@@ -122,6 +128,12 @@ class Target(Protocol):
             NotTrainable: there is nothing to train on, and the message says why.
         """
         ...
+
+
+def tables_of(target: Target, views: FeatureViews) -> tuple[TableId, ...]:
+    """Every table that a model reads, itself or by its feature views; views that are not declared read none."""
+    declared = [views.views[name] for name in target.feature_views if name in views.views]
+    return tuple(dict.fromkeys([*target.inputs, *(table for view in declared for table in view.tables)]))
 
 
 def is_plausible(target: Target, name: str, value: float) -> bool:

@@ -52,6 +52,7 @@ class UpliftTarget:
         TableId("silver", "promotions"),
         TableId("silver", "customers"),
     )
+    feature_views: tuple[str, ...] = ()
     packages: tuple[str, ...] = ("estimators", "promote", "training")
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(_RANGES))
 

@@ -14,15 +14,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from plinth.features import load_views
 from plinth.lakehouse.tables import Lakehouse
 from plinth.profile import Profile
 from plinth.registry import Decision, RegisteredVersion, Registry
 from plinth.registry.version import CODE
-from plinth.training.code import code_of
+from plinth.training.code import code_of_target
 from plinth.training.contents import contents_of
 from plinth.training.due import SEEN, Watch, seen_until, why_due
 from plinth.training.plots import history
-from plinth.training.target import Desk, NotTrainable, Target, Task, Trained
+from plinth.training.target import Desk, NotTrainable, Target, Task, Trained, tables_of
 
 UNTIL, REASON, RUN, CONTENTS = "plinth.until", "plinth.reason", "plinth.run", "plinth.contents"
 SEED = 20
@@ -77,10 +78,11 @@ def train(
         TableMissing: an input was never made.
         RegistryUnavailable, RegistryRefused, ModelTampered: see `plinth.registry`.
     """
-    versions = {str(table): lakehouse.open(table) for table in target.inputs}
+    views = load_views(lakehouse.platform)
+    versions = {str(table): lakehouse.open(table) for table in tables_of(target, views)}
     scratch = lakehouse.platform.path(lakehouse.platform.stores.scratch)
     desk = Desk(lakehouse, versions, profile, scratch, seed, lakehouse.platform.training.fan_out)
-    work = _Round(target, registry, desk, code_of(target.packages), {REASON: reason, RUN: run}, time.monotonic())
+    work = _Round(target, registry, desk, code_of_target(target, views), {REASON: reason, RUN: run}, time.monotonic())
     known = registry.find(target.name, origin=work.origin)
     if known is not None and known.decision is not None:
         tell(f"{target.name}: tables, code and seed are those of version {known.version}")

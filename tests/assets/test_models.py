@@ -13,9 +13,11 @@ import pytest
 
 from assets.model_checks import BEATS, IN_RANGE, LOST, OPEN, OUTCOME, RECORDED, model_checks
 from assets.models import NOTHING, WHEN_DUE, WHEN_TAG, model_assets, model_key
+from plinth.features import load_views
 from plinth.registry import RegisteredVersion
 from plinth.training.code import code_of
 from plinth.training.due import SEEN, seen_until
+from plinth.training.target import tables_of
 from plinth.training.targets import TARGETS
 from plinth.training.uplift import UpliftTarget
 from resources import platform_resources
@@ -90,8 +92,8 @@ def test_every_model_says_what_it_is_before_its_first_run(tmp_path: Path) -> Non
         assert spec.kinds == {"scikitlearn", "mlflow"}
         assert spec.code_version
         assert {dep.asset_key for dep in spec.deps} == {
-            dg.AssetKey([table.layer, table.name]) for table in target.inputs
-        }
+            dg.AssetKey([table.layer, table.name]) for table in tables_of(target, load_views(shop.platform))
+        } | {dg.AssetKey(["features", name]) for name in target.feature_views}
         assert target.metric in (spec.description or "")
         assert spec.automation_condition is None, "gold changes every night, a training takes a minute"
         assert "dagster/code_references" in spec.metadata

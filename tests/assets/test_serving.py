@@ -108,7 +108,9 @@ def test_a_plan_says_first_by_what_it_goes_and_what_it_brings_in_figures_that_ca
     learn(shop)
     planned = metadata(run(shop, instance, serving_key(PROMOTION_PLAN)), serving_key(PROMOTION_PLAN))
     figures = {name: value for name, value in planned.items() if name.startswith("plan/")}
-    assert list(planned)[: len(figures) + 2] == ["policy", "policy_reason", *figures]
+    assert list(planned)[: len(figures) + 3] == ["policy", "policy_reason", "plot_worth", *figures]
+    assert str(planned["plot_worth"]).startswith("![worth](data:image/png;base64,")
+    assert figures["plan/expected_everyone_cost"] > 0
     assert figures["plan/contacts"] == planned["dagster/row_count"] != 0
     assert {name for name, value in figures.items() if value != round(float(str(value)), 4)} == set()
 

@@ -27,7 +27,7 @@ def refusal(shop: FeatureShop, change: Callable[[dict[str, Any]], object]) -> st
 
 def test_the_retailers_own_views_are_valid_and_read_only_their_sources() -> None:
     views = load_views(ROOT / "feature_views.yaml")
-    assert set(views.views) == {"customer", "item", "customer_item"}
+    assert set(views.views) == {"customer", "item", "customer_item", "buyer"}
     for view in views.views.values():
         check_sql(view)
 

@@ -177,6 +177,7 @@ def test_it_is_held_against_random_choice_and_against_everyone_with_intervals() 
     assert worth.over_random == pytest.approx(worth.profit - worth.random) and worth.over_random > 0
     assert worth.over_everyone == pytest.approx(worth.profit - worth.everyone) and worth.over_everyone > 0
     assert worth.profit_low < worth.profit < worth.profit_high
+    assert 0 < worth.random_cost <= plan.summary.cost * 1.5 and worth.everyone_cost > worth.random_cost
     assert worth.over_random_low < worth.over_random < worth.over_random_high
     allowed = np.flatnonzero(consents["has_marketing_consent"].to_numpy(zero_copy_only=False)) + 1
     profit = offer_money(table, offers(15.0, 12.0, None), TERMS).profit.reshape(40, 3)

@@ -16,12 +16,14 @@ def test_every_picture_is_png_and_follows_from_its_figures() -> None:
     rng = np.random.default_rng(1)
     chance = rng.random(200)
     bought = (rng.random(200) < chance).astype(float)
-    worth = PlanWorth(*(float(number) for mean in (90, 40, 20, 50, 70) for number in (mean, mean - 9, mean + 9)))
+    worth = PlanWorth(
+        *(float(each) for mean in (90, 40, 20, 50, 70) for each in (mean, mean - 9, mean + 9)), 30.0, 400.0
+    )
     for draw in (
         lambda: reliability_plot(reliability(chance, bought)),
         lambda: gains_plot({"model": chance}, bought),
         lambda: qini_plot({"model": true_curve(chance, chance)}),
-        lambda: worth_plot(worth),
+        lambda: worth_plot(10 * chance, chance, worth),
     ):
         body = draw()
         assert body.startswith(b"\x89PNG\r\n\x1a\n")

@@ -83,6 +83,13 @@ def test_platt_finds_the_curve_that_made_the_outcomes() -> None:
     assert (slope, intercept) == (pytest.approx(1.7, abs=0.06), pytest.approx(0.5, abs=0.05))
 
 
+def test_a_column_in_which_nobody_has_a_value_is_left_out() -> None:
+    table = buyers(1).table
+    empty = table.append_column("f9", pa.nulls(table.num_rows, pa.float64()))
+    made = train_propensity(empty, seed=3, threads=1, settings=QUICK)
+    assert made.features == ("f0", "f1", "f2")
+
+
 def test_saved_and_loaded_it_predicts_the_same(model: Propensity, tmp_path: Path) -> None:
     model.save(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [ESTIMATORS, SETTINGS]

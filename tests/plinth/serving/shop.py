@@ -39,7 +39,7 @@ _OF_PLANS = {
     ),
     TableId("silver", "campaign_contacts"): (
         "SELECT 1 AS promotion_id, 100 AS customer_no, DATE '2024-05-01' AS contacted_on, 'email' AS channel, 'treatment' AS trial_group, "
-        "false AS is_redeemed, NULL::DATE AS redeemed_on WHERE false"
+        "false AS is_redeemed, NULL::DATE AS redeemed_on, NULL::TIMESTAMP AS known_at WHERE false"
     ),
     TableId("silver", "promotions"): (
         "SELECT 1 AS promotion_id, 'JUNE' AS promotion_name, 'percent_off' AS promotion_type, 10.0::DECIMAL(5, 2) AS discount_percent, "
@@ -55,7 +55,7 @@ _OF_PURCHASES = {
     ),
     TableId("silver", "invoice_lines"): (
         "SELECT row_number() OVER (ORDER BY time, basket, item) AS line_id, basket AS invoice_no, customer::INTEGER AS customer_no, "
-        "item AS item_code, 'ITEM ' || item AS description, 1::INTEGER AS quantity, 9.5::DECIMAL(12, 4) AS unit_price, "
+        "item AS item_code, 'ITEM ' || item AS description, 1::INTEGER AS quantity, 9.5::DECIMAL(12, 4) AS unit_price, 9.5::DECIMAL(18, 4) AS line_value, "
         "'sale' AS line_type, 'goods' AS item_kind, time AS invoiced_at, time AS known_at FROM {events}"
     ),
     TableId("gold", "customer_orders"): (

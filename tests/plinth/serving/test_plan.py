@@ -82,7 +82,7 @@ def campaigns(shop: Shop, lift: float = 0.0) -> None:
         more = (
             ", CASE WHEN is_redeemed THEN contacted_on + 2 END AS redeemed_on"
             if table.name == "campaign_contacts"
-            else ""
+            else ", invoiced_at AS known_at"
         )
         shop.write(table, f"SELECT *{more} FROM read_parquet('{file}')")
     shop.write(
@@ -120,6 +120,7 @@ def test_a_plan_is_made_from_the_champion_served_and_not_made_again(shop: Shop) 
     planned = make_promotion_plan(shop.setting)
     assert planned.summary is not None
     assert planned.served.version.rows == planned.summary.contacts > 0
+    assert planned.plots["worth"].startswith(b"\x89PNG")
     assert without_consent(shop.lakehouse).num_rows == 0
     again = make_promotion_plan(shop.setting)
     assert not again.served.computed

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+import shutil
+from datetime import date, datetime, timedelta
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from plinth.engine import connect
+from plinth.features import load_views, snapshot, training_set
 from plinth.lakehouse.files import rows_of
-from plinth.promote import PropensitySettings, cutoffs_before, examples, train_propensity
-from plinth.promote.booked import make_lines, make_orders
+from plinth.promote import Propensity, PropensitySettings, cutoffs_before, labels, train_propensity
+from plinth.promote.booked import INVOICE_LINES, make_lines
 from plinth.serving.champion import PROPENSITY
 from plinth.serving.examine import broken_propensities
-from plinth.serving.propensity import LINES, make_purchase_propensity
+from plinth.serving.propensity import make_purchase_propensity
 from plinth.serving.tables import PURCHASE_PROPENSITY
 from tests.plinth.serving.shop import AT, CUSTOMERS, Shop, events
 from tests.plinth.serving.test_tables import rows
@@ -20,17 +24,19 @@ from tests.plinth.serving.test_tables import rows
 pytestmark = pytest.mark.slow
 
 BUYERS = CUSTOMERS - 5
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def learn(shop: Shop) -> int:
     """Trains a propensity on what was bought until four weeks before the end, and makes it the champion."""
+    shutil.copyfile(ROOT / "feature_views.yaml", shop.folder / "feature_views.yaml")
     con = connect(shop.platform.profile(), scratch=shop.folder / "scratch")
-    make_lines(con, "lines", rows_of(shop.lakehouse.open(LINES)))
-    make_orders(con, "orders", "lines")
-    cutoffs = cutoffs_before(AT - timedelta(days=28), AT - timedelta(days=120))
-    cheap = PropensitySettings(iterations=10, smallest_leaf=10)
-    model = train_propensity(examples(con, "orders", cutoffs, lines="lines"), seed=1, threads=1, settings=cheap)
+    make_lines(con, "lines", rows_of(shop.lakehouse.open(INVOICE_LINES)))
+    rows = labels(con, "lines", cutoffs_before(AT - timedelta(days=28), AT - timedelta(days=120)))
     con.close()
+    table = training_set(shop.lakehouse, load_views(shop.platform), rows, ["customer", "buyer"], tables={})
+    cheap = PropensitySettings(iterations=10, smallest_leaf=10)
+    model = train_propensity(table, seed=1, threads=1, settings=cheap)
     model.save(shop.folder / "propensity")
     version = shop.registry.log(
         PROPENSITY, files=shop.folder / "propensity", parameters={}, metrics={"brier": 0.1}, plots={}, inputs={}, seed=1
@@ -56,6 +62,39 @@ def test_each_customer_who_ordered_has_one_chance_as_of_the_newest_order(shop: S
     assert not make_purchase_propensity(shop.setting).served.computed
     shop.trade(events(2))
     assert make_purchase_propensity(shop.setting).served.changed, "other orders are other chances"
+
+
+def test_a_customer_is_scored_by_the_values_that_the_declared_views_have_at_that_moment(shop: Shop) -> None:
+    learn(shop)
+    make_purchase_propensity(shop.setting)
+    ((as_of,),) = rows(shop.lakehouse, PURCHASE_PROPENSITY.id, "SELECT DISTINCT as_of FROM t")
+    at, views = datetime.combine(as_of, datetime.min.time()), load_views(shop.platform)
+    tables = [snapshot(shop.lakehouse, views.view(name), at) for name in ("customer", "buyer")]
+    columns = {
+        f"{name}__{feature}": table[feature]
+        for name, table in zip(("customer", "buyer"), tables, strict=True)
+        for feature in views.view(name).features
+    }
+    champion = shop.registry.champion(PROPENSITY)
+    assert champion is not None and tables[0]["customer_no"].equals(tables[1]["customer_no"])
+    chances = Propensity.load(shop.registry.fetch(champion)).predict(pa.table(columns))
+    expected = dict(zip(tables[0]["customer_no"].to_pylist(), chances.round(6).tolist(), strict=True))
+    assert dict(rows(shop.lakehouse, PURCHASE_PROPENSITY.id, "SELECT customer_no, probability FROM t")) == expected
+
+
+def test_another_declaration_is_asked_anew(shop: Shop) -> None:
+    learn(shop)
+    assert make_purchase_propensity(shop.setting).served.computed
+    assert not make_purchase_propensity(shop.setting).served.computed
+    file = shop.folder / "feature_views.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(
+        text.replace(
+            'gap_median: {from: spaced, expression: "median(gap)"', 'gap_median: {from: spaced, expression: "max(gap)"'
+        )
+    )
+    assert text != file.read_text(encoding="utf-8")
+    assert make_purchase_propensity(shop.setting).served.computed
 
 
 def test_without_a_champion_it_is_empty_and_says_why(shop: Shop) -> None:

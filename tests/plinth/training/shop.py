@@ -5,6 +5,7 @@ All of it follows from hashes, so the first days of a longer history are those o
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from plinth.recommend.settings import RecommenderSettings
 from plinth.registry import Registry
 from plinth.training.recommender import RecommenderTarget
 
+PROJECT = Path(__file__).resolve().parents[3]
 FIRST = date(2023, 1, 2)
 CUSTOMERS, ITEMS = 120, 60
 SMALL = RecommenderTarget(settings=RecommenderSettings(cutoffs=1, trees=20, row_items=30))
@@ -42,9 +44,11 @@ _TABLES = {
     TableId("gold", "interactions"): "SELECT line_id, customer::INTEGER AS customer_no, item_code, \"at\" AS bought_at, 2::INTEGER AS quantity, "
     "9.5::DECIMAL(18, 4) AS value FROM lines",
     TableId("silver", "invoice_lines"): "SELECT line_id, order_no AS invoice_no, customer::INTEGER AS customer_no, item_code, 'sale' AS line_type, 'goods' AS item_kind, "
-    "2::INTEGER AS quantity, 4.75::DECIMAL(12, 4) AS unit_price, \"at\" AS invoiced_at, \"at\" AS known_at, 'ITEM ' || item_code AS description FROM lines",
+    "2::INTEGER AS quantity, 4.75::DECIMAL(12, 4) AS unit_price, 9.5::DECIMAL(18, 4) AS line_value, \"at\" AS invoiced_at, \"at\" AS known_at, 'ITEM ' || item_code AS description FROM lines",
     TableId("gold", "customer_orders"): "SELECT customer::INTEGER AS customer_no, order_no, \"at\" AS ordered_at, 'France' AS country, 6::INTEGER AS lines, "
     "count(DISTINCT item_code)::INTEGER AS items, 12::BIGINT AS units, 57::DECIMAL(18, 4) AS goods_value FROM lines GROUP BY ALL",
+    TableId("silver", "campaign_contacts"): "SELECT 1::INTEGER AS promotion_id, 1000::INTEGER AS customer_no, DATE '2023-02-01' AS contacted_on, 'email' AS channel, "
+    "'treatment' AS trial_group, false AS is_redeemed, NULL::DATE AS redeemed_on, NULL::TIMESTAMP AS known_at WHERE false",
     TableId("gold", "item_catalog"): "SELECT 'I' || lpad(i::VARCHAR, 3, '0') AS item_code, 'ITEM ' || chr((65 + i % 20)::INTEGER) || ' OF KIND ' || i // 7 AS description, "
     f"(1 + i)::DECIMAL(10, 2) AS list_price, 1.5::DECIMAL(12, 4) AS average_price, 'active' AS status, NULL::DATE AS introduced_on, NULL::DATE AS discontinued_on FROM range({ITEMS}) t(i)",
 }  # fmt: skip
@@ -88,7 +92,8 @@ class Shop:
 
 
 def shop_in(folder: Path) -> Shop:
-    """A shop that has no table yet."""
+    """A shop that has no table yet, with the project's own feature views."""
+    shutil.copyfile(PROJECT / "feature_views.yaml", folder / "feature_views.yaml")
     layers = dict.fromkeys(("bronze", "silver", "gold", "features", "serving", "ops"), "here")
     return Shop(
         Platform(

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from plinth.features import load_views
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.tables import TableId
 from plinth.registry import RegisteredVersion
 from plinth.training import work
-from plinth.training.code import code_of
+from plinth.training.code import code_of_target
 from plinth.training.drift import Limits
 from plinth.training.due import SEEN, Watch, seen_until, why_due
 from plinth.training.propensity import PropensityTarget
@@ -49,7 +50,7 @@ def trained(shop: Shop, target: Target = SMALL, *, days: int = 240, recall: floa
     until = f"{FIRST + timedelta(days=days)}T00:00:00"
     given: dict[str, object] = {
         "files": folder, "parameters": {}, "metrics": {target.metric: recall}, "plots": {}, "inputs": {}, "seed": 1,
-        "code": code_of(target.packages), "tags": {SEEN: until, UNTIL: until}, **more,
+        "code": code_of_target(target, load_views(shop.platform)), "tags": {SEEN: until, UNTIL: until}, **more,
     }  # fmt: skip
     made = shop.registry.log(target.name, **given)  # type: ignore[arg-type]
     shop.registry.promote(target.name, made.version)
@@ -73,7 +74,7 @@ def test_a_week_of_trade_makes_due_and_less_does_not(shop: Shop) -> None:
 
 def test_other_code_makes_due(shop: Shop) -> None:
     trained(shop, code="older")
-    assert due(shop) == "its code changed"
+    assert due(shop) == "its code or the declaration of its features changed"
 
 
 def test_drift_makes_due_before_the_week_is_over(shop: Shop) -> None:
@@ -140,7 +141,7 @@ def test_a_training_that_gives_the_same_model_again_is_not_due_the_next_night(tm
     assert first.version is not None
     # As a release leaves it whose code differs in nothing that the model shows.
     shop.registry.note(first.version, {"plinth.code": "older", "plinth.origin": "older", SEEN: "2023-01-02T00:00:00"})
-    assert due(shop) == "its code changed"
+    assert due(shop) == "its code or the declaration of its features changed"
     again = train(SMALL, shop.lakehouse, shop.registry, profile=shop.platform.profile(), only_if_due=True)
     assert (again.trained, again.registered) == (True, False)
     assert due(shop) == ""

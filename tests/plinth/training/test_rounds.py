@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from plinth.features import load_views
 from plinth.lakehouse.door import Write, commit
-from plinth.lakehouse.tables import TableId
+from plinth.lakehouse.files import rows_of
+from plinth.lakehouse.tables import TableId, TableVersion
+from plinth.promote import Propensity
 from plinth.recommend import Recommender
 from plinth.registry import ModelTampered
+from plinth.training.due import Watch, why_due
 from plinth.training.propensity import PropensityTarget
-from plinth.training.target import Target
+from plinth.training.target import Desk, Target, tables_of
 from plinth.training.uplift import UpliftTarget
 from plinth.training.work import CONTENTS, REASON, UNTIL, Outcome, train
 from tests.plinth.training.shop import SMALL, Shop, shop_in
@@ -134,8 +139,51 @@ def test_a_propensity_is_trained_judged_and_kept(traded: Shop) -> None:
     first = run(traded, PropensityTarget())
     assert first.version is not None and first.version == first.champion
     assert 0 <= first.version.metrics["brier"] < first.version.metrics["base_rate"]
-    assert json_keys(first.version.tags[CONTENTS]) == {"silver/invoice_lines"}
+    assert json_keys(first.version.tags[CONTENTS]) == {"silver/invoice_lines", "silver/campaign_contacts"}
+    names = Propensity.load(traded.registry.fetch(first.version)).features
+    views = load_views(traded.platform).views
+    declared = {f"{view}__{name}" for view in ("customer", "buyer") for name in views[view].features}
+    never = {"customer__redemption_rate", "customer__days_since_contact", "buyer__days_since_return"}
+    assert set(names) == declared - never, "nobody was ever contacted, and nothing cancelled"
     assert run(traded, PropensityTarget()).trained is False
+
+
+def test_another_declaration_of_its_features_makes_a_propensity_due_and_another_model(traded: Shop) -> None:
+    watch = Watch(traded.lakehouse, traded.registry, traded.platform.profile(), 7)
+    assert why_due(PropensityTarget(), watch) == ""
+    file = traded.platform.path("feature_views.yaml")
+    text = file.read_text(encoding="utf-8")
+    try:
+        file.write_text(text.replace("      month_share:", "      month_share_2:"), encoding="utf-8")
+        assert why_due(PropensityTarget(), watch) == "its code or the declaration of its features changed"
+        outcome = run(traded, PropensityTarget())
+        assert outcome.trained and outcome.version is not None
+        assert "customer__month_share_2" in Propensity.load(traded.registry.fetch(outcome.version)).features
+    finally:
+        file.write_text(text, encoding="utf-8")
+
+
+def test_a_propensity_whose_views_are_not_declared_is_not_trained_and_says_which(traded: Shop) -> None:
+    outcome = run(traded, PropensityTarget(feature_views=("customer", "buyers")))
+    assert (outcome.version, outcome.trained) == (None, False)
+    assert outcome.reason == "the feature views that it learns from are not declared: buyers"
+
+
+def test_a_line_that_was_booked_after_the_cutoffs_changes_nothing_that_is_learnt_before_it(tmp_path: Path) -> None:
+    shop = shop_in(tmp_path)
+    shop.trade(240)
+    desk = Desk(shop.lakehouse, pinned(shop), shop.platform.profile(), tmp_path / "scratch", 1)
+    before = PropensityTarget().open(desk)
+    base = shop.lakehouse.open(TableId("silver", "invoice_lines"))
+    late = (
+        "SELECT * REPLACE (1::BIGINT AS line_id, 'LATE' AS invoice_no, 'I059' AS item_code, TIMESTAMP '2023-05-01 10:00' AS invoiced_at, "
+        f"TIMESTAMP '2023-08-29 09:00' AS known_at) FROM {rows_of(base)} WHERE customer_no = 1003 LIMIT 1"
+    )
+    shop.write(base.id, f"SELECT * FROM {rows_of(base)} UNION ALL ({late})")
+    after = PropensityTarget().open(replace(desk, versions=pinned(shop)))
+    features = [name for name in before.learnt.column_names if "__" in name]
+    assert after.learnt.select(features).equals(before.learnt.select(features))
+    assert after.judged.select(features).equals(before.judged.select(features))
 
 
 @pytest.mark.parametrize("groups", [(), ("treatment",)])
@@ -209,6 +257,11 @@ def test_too_little_history_is_no_fault(tmp_path: Path) -> None:
         assert (outcome.version, outcome.trained) == (None, False)
         assert "too" in outcome.reason
     assert not (tmp_path / "data" / "registry" / "mlflow.db").exists()
+
+
+def pinned(shop: Shop) -> dict[str, TableVersion]:
+    tables = tables_of(PropensityTarget(), load_views(shop.platform))
+    return {str(table): shop.lakehouse.open(table) for table in tables}
 
 
 def json_keys(text: str) -> set[str]:
