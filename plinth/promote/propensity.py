@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plinth.fanout import FanOut
 from plinth.promote.columns import Array, feature_names, matrix, numbers, require
 from plinth.promote.errors import ExamplesUnusable, ModelFileRefused
 from plinth.promote.folder import read_model, write_model
+from plinth.threads import capped
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -133,6 +135,7 @@ def train_propensity(
     threads: int,
     features: Sequence[str] | None = None,
     settings: PropensitySettings | None = None,
+    fan_out: FanOut | None = None,
 ) -> Propensity:
     """Trains on all cut-offs, and calibrates on the last those that have not learnt from it.
 
@@ -140,15 +143,13 @@ def train_propensity(
         examples: rows of `at` (the cut-off), `bought` (BOOLEAN) and numeric features: those of `examples.labels` with the values of feature views.
         features: which columns to learn from; every numeric one by default. Those in which nobody has a value are left out.
         threads: how many threads a classifier may use (more than there are cores makes it ten times slower).
+        fan_out: how the classifiers are spread; by default one after another.
 
     Raises:
         ExamplesUnusable: there are fewer than two cut-offs, or one side of them has no buyers or nobody else.
     """
-    import sklearn.ensemble  # noqa: F401  # brings OpenMP, whose threads can be limited only once it is loaded
-    from threadpoolctl import threadpool_limits
-
     require(examples, ("at", "bought"))
-    settings = settings or PropensitySettings()
+    settings, fan_out = settings or PropensitySettings(), fan_out or FanOut()
     names = tuple(features) if features is not None else feature_names(examples)
     learn, calibrate, last = _split(examples)
     values, bought = _values(examples, names), numbers(examples, "bought")
@@ -157,32 +158,29 @@ def train_propensity(
     values, names = values[:, told], tuple(name for name, has in zip(names, told, strict=True) if has)
     for part, what in ((learn, "before the last cut-off"), (calibrate, "at the last cut-off")):
         _two_classes(bought[part], what)
-    with threadpool_limits(limits=threads):
-        seeds = range(seed * 100, seed * 100 + settings.members + settings.newest)
-        unseen = _fitted(values[learn], bought[learn], seeds[: settings.members], settings)
+    seeds = range(seed * 100, seed * 100 + settings.members + settings.newest)
+    before = [(values[learn], bought[learn], each, settings) for each in seeds[: settings.members]]
+    everything = [(values, bought, each, settings) for each in seeds[settings.members :]]
+    fitted = fan_out.run(_fitted, [*before, *everything], threads=threads)
+    unseen, newest = fitted[: settings.members], fitted[settings.members :]
+    with capped(threads):
         slope, intercept = platt(_mean_odds(unseen, values[calibrate]), bought[calibrate])
-        newest = _fitted(values, bought, seeds[settings.members :], settings)
     return Propensity((*unseen, *newest), names, slope, intercept, last, settings, seed)
 
 
-def _fitted(
-    values: Array, bought: Array, seeds: Sequence[int], settings: PropensitySettings
-) -> tuple[HistGradientBoostingClassifier, ...]:
+def _fitted(values: Array, bought: Array, seed: int, settings: PropensitySettings) -> HistGradientBoostingClassifier:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    return tuple(
-        HistGradientBoostingClassifier(
-            learning_rate=settings.learning_rate,
-            max_iter=settings.iterations,
-            max_leaf_nodes=settings.leaves,
-            min_samples_leaf=settings.smallest_leaf,
-            max_features=settings.share_of_features,
-            l2_regularization=settings.ridge,
-            early_stopping=False,
-            random_state=each,
-        ).fit(values, bought.astype(np.int64))
-        for each in seeds
-    )
+    return HistGradientBoostingClassifier(
+        learning_rate=settings.learning_rate,
+        max_iter=settings.iterations,
+        max_leaf_nodes=settings.leaves,
+        min_samples_leaf=settings.smallest_leaf,
+        max_features=settings.share_of_features,
+        l2_regularization=settings.ridge,
+        early_stopping=False,
+        random_state=seed,
+    ).fit(values, bought.astype(np.int64))
 
 
 def _mean_odds(classifiers: Sequence[HistGradientBoostingClassifier], values: Array) -> Array:

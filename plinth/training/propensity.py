@@ -121,7 +121,9 @@ class PropensityTask:
         from plinth.promote import ExamplesUnusable, train_propensity
 
         try:
-            made = train_propensity(self.learnt, seed=self.desk.seed, threads=self.desk.profile.threads)
+            made = train_propensity(
+                self.learnt, seed=self.desk.seed, threads=self.desk.profile.threads, fan_out=self.desk.fan_out
+            )
             metrics = self._judge(made)
         except ExamplesUnusable as why:
             raise NotTrainable(why.what, expected=why.expected, found=why.found) from why

@@ -14,16 +14,17 @@ from pydantic import ValidationError
 
 from plinth.errors import ClusterUnavailable, ConfigurationError, DriverMissing, TableMissing
 from plinth.fanout import FanOut
-from plinth.promote import UpliftSettings, train_uplift
+from plinth.promote import PropensitySettings, UpliftSettings, train_propensity, train_uplift
 from plinth.promote.uplift import Candidate
 from plinth.recommend import RecommenderSettings, train_recommender
-from tests.plinth.promote.worlds import trial
+from tests.plinth.promote.worlds import buyers, trial
 from tests.plinth.recommend.conftest import Trade, trade
 from tests.servers.ray import RayCluster
 
 __all__ = ["trade"]
 
 UPLIFT = UpliftSettings(candidates=(Candidate("hazard", 0.1), Candidate("two_models")), members=2)
+CHANCES = PropensitySettings(iterations=40, share_of_features=0.4, members=1)
 RANKER = RecommenderSettings(trees=10, cutoffs=2, seasons=0, leaf_rows=20)
 HERE = [FanOut(threads=1), FanOut(backend="threads", tasks=2, threads=1), FanOut(backend="processes", tasks=2)]
 
@@ -48,14 +49,15 @@ def lack(name: str) -> None:
 
 
 def digests(fan_out: FanOut, trade: Trade, folder: Path) -> list[str]:
-    """The bytes of an uplift and of a recommender that were trained so."""
+    """The bytes of an uplift, a propensity and a recommender that were trained so."""
     train_uplift(trial(1, effect=1.2).table, seed=3, threads=1, settings=UPLIFT, fan_out=fan_out).save(folder / "u")
+    train_propensity(buyers(1).table, seed=3, threads=1, settings=CHANCES, fan_out=fan_out).save(folder / "p")
     train_recommender(trade.events, trade.items, at=trade.at, threads=1, seed=1, settings=RANKER, fan_out=fan_out).save(
         folder / "r"
     )
     return [
         hashlib.sha256(b"".join(path.read_bytes() for path in sorted((folder / name).iterdir()))).hexdigest()
-        for name in ("u", "r")
+        for name in ("u", "p", "r")
     ]
 
 
