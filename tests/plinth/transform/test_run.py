@@ -394,8 +394,10 @@ def test_a_model_follows_several_runs_of_others_by_their_feeds(shop: Shop) -> No
     assert sorted(shop.rows("gold/totals")) == _expected(orders)[1]
 
 
-def test_a_part_of_a_scope_may_be_derived_from_the_tables_columns(shop: Shop) -> None:
+def test_a_part_of_a_scope_may_be_derived_from_the_tables_columns(shop: Shop, tmp_path: Path) -> None:
     """Anonymous orders are told apart by their number, so that one of them does not touch all."""
+    # A project of its own: the shop's is shared with other modules.
+    shop.project = Path(shutil.copytree(shop.project, tmp_path / "own project"))
     model = shop.project / "models" / "silver" / "orders.sql"
     model.write_text("""
         {%- set lone = "case when client is null then id end" -%}
