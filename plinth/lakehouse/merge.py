@@ -268,7 +268,7 @@ def replace_scope(
     """
     require_plain(base)
     expressions = {name: (derived or {}).get(name, row_column(name)) for name in scope}
-    condition = in_scopes(con, quote(touched), expressions)
+    condition = in_scopes(con, quote(touched), expressions, columns)
     old = f"SELECT t.* FROM ({read_files(base.files, columns)}) t WHERE {condition}"
     con.execute(f"CREATE OR REPLACE TEMP TABLE plinth_old AS {old}")
     changed = difference(f"SELECT * FROM {quote(rows)}", "SELECT * FROM plinth_old", columns)

@@ -139,7 +139,8 @@ class Session:
             return relation
         work = self.works[model]
         wanted = {name: expressions.get(name, row_column(name)) for name in work.model.scope}
-        rows = f"SELECT t.* FROM {relation} t WHERE {in_scopes(self._cursor(), touched_name(model), wanted)}"
+        condition = in_scopes(self._cursor(), touched_name(model), wanted, self.held[table].columns)
+        rows = f"SELECT t.* FROM {relation} t WHERE {condition}"
         name = f"{OWN_SCHEMA}.{quote(f'rows of {table} for {model}, {len(work.scoped)}')}"
         work.scoped[name] = rows
         return name

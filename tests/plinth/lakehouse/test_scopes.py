@@ -7,6 +7,7 @@ import random
 import duckdb
 import pytest
 
+from plinth.lakehouse.schema import columns_of
 from plinth.lakehouse.scopes import in_scopes, row_column
 from plinth.lakehouse.tables import Lakehouse, TableId
 
@@ -14,7 +15,7 @@ from .conftest import create
 
 ROWS = (
     "SELECT i AS id, CASE WHEN i % 4 > 0 THEN i % 23 END AS customer, ' item ' || i % 5 AS item, "
-    "TIMESTAMP '2024-01-01' + INTERVAL (i * 7) MINUTE AS sold_at, (i % 11)::DECIMAL(9, 2) AS price FROM range(4000) t(i)"
+    "TIMESTAMP '2024-01-01' + INTERVAL (i * 7) MINUTE AS sold_at, (i % 11)::DECIMAL(9, 2) AS price, i::VARCHAR AS digits FROM range(4000) t(i)"
 )
 SCOPES = {
     "a number": ("SELECT id FROM drawn", {"id": row_column("id")}),
@@ -32,6 +33,12 @@ SCOPES = {
     "a moment": ("SELECT sold_at FROM drawn", {"sold_at": row_column("sold_at")}),
     "a decimal": ("SELECT price FROM drawn", {"price": row_column("price")}),
     "a text": ("SELECT item FROM drawn", {"item": row_column("item")}),
+    "numbers as text": ("SELECT id::VARCHAR AS id FROM drawn", {"id": row_column("id")}),
+    "text as a number": ("SELECT digits::BIGINT AS digits FROM drawn", {"digits": row_column("digits")}),
+    "days without end": (
+        "SELECT unnest([DATE 'infinity', cast(sold_at AS date)]) AS day FROM drawn",
+        {"day": "cast(sold_at as date)"},
+    ),
     "none at all": ("SELECT id, customer FROM drawn WHERE false", {"id": row_column("id"), "customer": "t.customer"}),
 }
 
@@ -49,7 +56,9 @@ def test_the_same_rows_as_by_the_bare_comparison(con: duckdb.DuckDBPyConnection,
     bare = (
         f"SELECT t.id FROM lines t WHERE EXISTS (SELECT 1 FROM (SELECT {named} FROM touched) WHERE {same}) ORDER BY id"
     )
-    found = con.execute(f"SELECT t.id FROM lines t WHERE {in_scopes(con, 'touched', expressions)} ORDER BY id")
+    found = con.execute(
+        f"SELECT t.id FROM lines t WHERE {in_scopes(con, 'touched', expressions, columns_of(con, ROWS))} ORDER BY id"
+    )
     assert found.fetchall() == con.execute(bare).fetchall()
 
 
@@ -66,7 +75,7 @@ def test_files_outside_the_range_of_the_touched_scopes_are_not_read(
     version = create(con, lakehouse, TableId("bronze", "lines"), f"{ROWS} ORDER BY id")
     con.execute(f"CREATE TABLE touched AS {touched}")
     plan = con.execute(
-        f"EXPLAIN SELECT t.* FROM {version.scan} t WHERE {in_scopes(con, 'touched', expressions)}"
+        f"EXPLAIN SELECT t.* FROM {version.scan} t WHERE {in_scopes(con, 'touched', expressions, columns_of(con, ROWS))}"
     ).fetchall()[0][1]
     column = next(iter(expressions)) if "id" in expressions else "sold_at"
     assert f"{column}>=" in "".join(character for character in plan if character not in "│ \n"), (

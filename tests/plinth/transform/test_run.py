@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from plinth.catalogue import find_table, load_contracts
-from plinth.errors import CommitConflict, ResidencyViolation, TableMissing
+from plinth.errors import CommitConflict, ConfigurationError, ResidencyViolation, TableMissing
 from plinth.ingest import ingest
+from plinth.lakehouse.changes import changes_since
 from plinth.lakehouse.tables import Lakehouse, TableVersion
 from plinth.platform import Source
 from plinth.sources import open_source
@@ -375,6 +376,47 @@ def test_whatever_changes_the_tables_are_what_a_full_computation_gives(shop: Sho
         assert sorted(shop.rows("silver/orders")) == running
         assert sorted(shop.rows("gold/totals")) == totals
     assert modes == {Mode.SCOPES}
+
+
+def test_a_model_follows_several_runs_of_others_by_their_feeds(shop: Shop) -> None:
+    orders = {i: (i % 40, 1 + i % 11) for i in range(1000)}
+    shop.open_shop(orders=_as_sql(orders))
+    build_shop(shop, "orders", "totals")
+    seen = shop.lakehouse.open(table_id("silver/orders"))
+    for number, client in ((999, 7), (5, 8), (999, 39)):
+        orders[number] = (client, 50)
+        shop.put("bronze/orders", _as_sql(orders))
+        build_shop(shop, "orders")
+    changes = changes_since(shop.lakehouse, shop.lakehouse.open(seen.id), seen.content)
+    assert changes is not None and changes.fed
+    (totals,) = build_shop(shop, "totals").models
+    assert totals.mode is Mode.SCOPES and totals.updated == 3
+    assert sorted(shop.rows("gold/totals")) == _expected(orders)[1]
+
+
+def test_a_part_of_a_scope_may_be_derived_from_the_tables_columns(shop: Shop, tmp_path: Path) -> None:
+    """Anonymous orders are told apart by their number, so that one of them does not touch all."""
+    # A project of its own: the shop's is shared with other modules.
+    shop.project = Path(shutil.copytree(shop.project, tmp_path / "own project"))
+    model = shop.project / "models" / "silver" / "orders.sql"
+    model.write_text("""
+        {%- set lone = "case when client is null then id end" -%}
+        {{ config(strategy='scope', scope=['client', 'lone'], scope_of={'lone': lone}, key=['id']) }}
+        {% call touched() %}select client, {{ lone }} as lone from {{ changed(source('bronze', 'orders')) }}{% endcall %}
+        select id, client, amount, sum(amount) over (partition by client, {{ lone }} order by id) as running
+        from {{ scoped(source('bronze', 'orders'), lone=lone) }}""")
+    rows = "SELECT i AS id, CASE WHEN i % 3 > 0 THEN i % 40 END AS client, (i % 11 + {more})::DECIMAL(10, 2) AS amount FROM range(900) t(i)"
+    shop.put("bronze/orders", rows.format(more=1))
+    build_shop(shop, "orders")
+    shop.put("bronze/orders", rows.format(more="1 + (i IN (6, 7))::INT"))
+    (orders,) = build_shop(shop, "orders").models
+    assert orders.mode is Mode.SCOPES and "2 scopes touched" in orders.reason
+    followed = shop.rows("silver/orders")
+    build_shop(shop, "orders", full_refresh=True)
+    assert shop.rows("silver/orders") == followed
+    model.write_text(model.read_text().replace("scope=['client', 'lone']", "scope=['client']"))
+    with pytest.raises(ConfigurationError, match="scope_of"):
+        build_shop(shop, "orders")
 
 
 def _as_sql(orders: dict[int, tuple[int, int]]) -> str:
