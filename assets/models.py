@@ -18,7 +18,7 @@ from dagster._core.definitions.metadata import RawMetadataValue
 from assets.faults import dagster_faults
 from assets.images import image
 from assets.profiles import heavy_profile, profile_tags
-from plinth.features import load_views
+from plinth.features import FeatureViews, load_views
 from plinth.platform import Platform
 from plinth.training.code import code_of_target
 from plinth.training.target import Target, tables_of
@@ -51,11 +51,11 @@ def model_key(name: str) -> dg.AssetKey:
 
 def model_assets(platform: Platform, targets: Sequence[Target] = TARGETS) -> Sequence[dg.AssetsDefinition]:
     """One asset for each model."""
-    return [_asset(target, platform) for target in targets]
-
-
-def _asset(target: Target, platform: Platform) -> dg.AssetsDefinition:
     views = load_views(platform)
+    return [_asset(target, views, platform) for target in targets]
+
+
+def _asset(target: Target, views: FeatureViews, platform: Platform) -> dg.AssetsDefinition:
     declared = [views.views[name].table for name in target.feature_views if name in views.views]
     profile = heavy_profile(platform)
 

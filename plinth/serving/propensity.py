@@ -17,8 +17,6 @@ from plinth.features.rows import Inputs, end_of
 from plinth.features.training import portions_of
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import TableVersion
-from plinth.promote.booked import INVOICE_LINES, make_lines
-from plinth.promote.examples import labels, room_for
 from plinth.registry import RegisteredVersion, Registry
 from plinth.serving.champion import PROPENSITY, input_name, input_text
 from plinth.serving.lists import Setting
@@ -134,6 +132,9 @@ def _reason(registry: Registry, champion: RegisteredVersion | None) -> str:
 
 def _customers(con: duckdb.DuckDBPyConnection, known: _Known, at: datetime) -> pa.Table:
     """Everyone who has ordered, as rows to ask the views about."""
+    from plinth.promote import labels
+    from plinth.promote.booked import INVOICE_LINES, make_lines
+
     make_lines(con, "lines", rows_of(known.tables[str(INVOICE_LINES)]))
     return labels(con, "lines", [at]).select(["customer_no", "at"])
 
@@ -144,7 +145,7 @@ def _scores(
     import numpy as np
     import pyarrow as pa
 
-    from plinth.promote import Propensity
+    from plinth.promote import Propensity, room_for
 
     model = Propensity.load(setting.registry.fetch(champion))
     portions = portions_of(

@@ -19,8 +19,6 @@ from plinth.engine import connect
 from plinth.features import load_views, training_set
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import TableId
-from plinth.promote.booked import INVOICE_LINES, make_lines
-from plinth.promote.examples import HORIZON, cutoffs_before, labels, room_for, thinned
 from plinth.training.contents import digest_of_contents
 from plinth.training.moments import first_unseen
 from plinth.training.target import Desk, NotTrainable, Trained
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
 
     from plinth.promote import Propensity, PropensityMetrics
 
+_LINES = TableId("silver", "invoice_lines")
 _LEAST_HISTORY = timedelta(days=91)
 """Before the oldest cut-off: with less, the windows that the features look back through are empty."""
 
@@ -46,7 +45,7 @@ class PropensityTarget:
     description: str = "The chance that a customer buys within the next 28 days, calibrated."
     metric: str = "brier"
     higher_is_better: bool = False
-    inputs: tuple[TableId, ...] = (TableId("silver", "invoice_lines"),)
+    inputs: tuple[TableId, ...] = (_LINES,)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(_RANGES))
     feature_views: tuple[str, ...] = FEATURE_VIEWS
     packages: tuple[str, ...] = ("estimators", "features", "promote", "training")
@@ -65,6 +64,8 @@ class PropensityTarget:
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        from plinth.promote import HORIZON
+
         views = load_views(desk.lakehouse.platform)
         lacking = [name for name in self.feature_views if name not in views.views]
         if lacking:
@@ -79,9 +80,12 @@ class PropensityTarget:
 
     def _labels(self, desk: Desk, features: int) -> tuple[pa.Table, datetime]:
         """The customers of each cut-off, no more than memory has room for, and the end of the newest window."""
+        from plinth.promote import HORIZON, cutoffs_before, labels, room_for, thinned
+        from plinth.promote.booked import make_lines
+
         con = connect(desk.profile, scratch=desk.scratch)
         try:
-            make_lines(con, "lines", rows_of(desk.versions[str(INVOICE_LINES)]))
+            make_lines(con, "lines", rows_of(desk.versions[str(_LINES)]))
             oldest, newest = con.execute("SELECT min(time), max(time) FROM lines").fetchone() or (None, None)
             until = first_unseen(newest)
             test = until - HORIZON
