@@ -1,11 +1,14 @@
 #!/bin/sh
-# Brings what the tests talk to and with: PostgreSQL, MariaDB, Chromium, sqlite3 and wrk. Never fails: tests without them are skipped and say so.
+# Brings what the tests talk to and with: PostgreSQL, MariaDB, Chromium, sqlite3, wrk, and podman with runc and debootstrap. Never fails: tests without them are skipped and say so.
 missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || missing="$missing postgresql"
 PATH="$PATH:/usr/sbin:/sbin" command -v mariadbd >/dev/null 2>&1 || missing="$missing mariadb-server"
 command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || missing="$missing chromium"
 command -v sqlite3 >/dev/null 2>&1 || missing="$missing sqlite3"
 command -v wrk >/dev/null 2>&1 || missing="$missing wrk"
+command -v podman >/dev/null 2>&1 || missing="$missing podman"
+PATH="$PATH:/usr/sbin:/sbin" command -v runc >/dev/null 2>&1 || missing="$missing runc"
+PATH="$PATH:/usr/sbin:/sbin" command -v debootstrap >/dev/null 2>&1 || missing="$missing debootstrap"
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
