@@ -8,7 +8,7 @@ PORT ?= 3000
 export DAGSTER_TELEMETRY_DISABLED := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: help run ui serve test check format clean lock install
+.PHONY: help run ui serve test check sbom audit format clean lock install
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make serve            the API on what the newest run published (API_PORT=8000)"
 	@echo "make ui               the Dagster UI on the instance of the newest run (PORT=$(PORT))"
 	@echo "make test             the whole test suite        make check   format, lint, types, layers, SQL, the fast tests"
+	@echo "make sbom               a bill of materials of each image       make audit   known vulnerabilities of what is locked"
 	@echo "make clean            remove what runs have made  make lock    resolve the dependencies anew (needs uv)"
 
 run: $(VENV)/.core
@@ -39,6 +40,7 @@ check: $(VENV)/.dev
 	@$(BIN)/lint-imports
 	@$(BIN)/sqlfluff lint dbt_project
 	@$(BIN)/python -m pytest -m "not slow"
+	@$(MAKE) --no-print-directory sbom audit
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -47,16 +49,30 @@ clean:
 	rm -rf data .dagster dbt_project/target dbt_project/logs logs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@echo "The environment in $(VENV) stays; remove it by hand to start over."
 
+# What the images hold, by their locks.
+SHIPPED := requirements/api.lock requirements/image.lock requirements/image_spark.lock
+
+sbom: $(VENV)/.dev
+	@mkdir -p build/sbom
+	@for lock in $(SHIPPED); do PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml --output-file build/sbom/$$(basename $$lock .lock).cdx.json $$lock || exit 1; done
+	@echo "A bill of materials (CycloneDX) of each image in build/sbom: $(notdir $(basename $(SHIPPED)))"
+
+audit: $(VENV)/.dev
+	@$(BIN)/python deploy/audit.py $(SHIPPED) requirements/dev.lock
+
 lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv, which resolves for every Python and platform at once: pip install uv"; exit 1; }
 	uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --universal --python-version 3.11 --quiet -o requirements.lock
 	for extra in $(EXTRAS); do uv pip compile pyproject.toml --extra $$(echo $$extra | sed 's/^dev$$/dev --extra peers/') --generate-hashes --no-emit-index-url \
 		--universal --python-version 3.11 --quiet -o requirements/$$extra.lock || exit 1; done
-	uv pip compile requirements/api.in -c requirements/tracing.lock --generate-hashes --no-emit-index-url --universal --python-version 3.11 --quiet -o requirements/api.lock
+	for image in image image_spark; do uv pip compile pyproject.toml --extra $$image -c requirements/dev.lock --generate-hashes --no-emit-index-url \
+		--universal --python-version 3.11 --quiet -o requirements/$$image.lock || exit 1; done
+	uv pip compile requirements/api.in -c requirements/dev.lock --generate-hashes --no-emit-index-url --universal --python-version 3.11 --quiet -o requirements/api.lock
 	uv pip compile requirements/feast.in --generate-hashes --no-emit-index-url --universal --python-version 3.11 --quiet -o requirements/feast.lock
 
-# Feast pins what Plinth cannot live with, so the benchmarks that compare with it give it an environment of its own; the API's image holds less than the core.
-EXTRAS := $(filter-out api feast,$(basename $(notdir $(wildcard requirements/*.lock))))
+# Images hold what the suite ran on, so their locks follow the dev lock; that of the API's image holds less than the core (requirements/api.in).
+# Feast pins what Plinth cannot live with, so the benchmarks that compare with it give it an environment of its own.
+EXTRAS := $(filter-out api image image_spark feast,$(basename $(notdir $(wildcard requirements/*.lock))))
 
 install: $(VENV)/.core
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -134,8 +135,15 @@ def _run(
 
     # Tests are named one by one: dbt's own choice would take in those of tables that nobody has made yet.
     arguments = ["build", "--select", *names, "--indirect-selection", "empty"]
-    with _settings(session.lakehouse, profile), expect(session):
-        result = invoke(project.folder, arguments, manifest=_manifest(project), tell=tell)
+    scratch = session.lakehouse.platform.path(session.lakehouse.platform.stores.scratch)
+    scratch.mkdir(parents=True, exist_ok=True)
+    # dbt writes whatever it is told, and an image's project is closed: what it writes goes with the run.
+    with (
+        _settings(session.lakehouse, profile),
+        expect(session),
+        tempfile.TemporaryDirectory(prefix="dbt-", dir=scratch) as written,
+    ):
+        result = invoke(project.folder, arguments, target=Path(written), manifest=_manifest(project), tell=tell)
     entries = getattr(result.result, "results", None)
     if entries is None or (result.exception is not None and not session.outcomes):
         raise TransformFailure("dbt could not build the models", found=result.exception, where=project.folder)
@@ -210,7 +218,7 @@ def invoke(
             tell(line)
 
     fixed = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--target-path", str(target or folder / "target"), "--log-path",
-             str(folder / "logs"), "--log-level", "none", "--log-level-file", "none", "--no-print", "--no-use-colors"]  # fmt: skip
+             str((target or folder) / "logs"), "--log-level", "none", "--log-level-file", "none", "--no-print", "--no-use-colors"]  # fmt: skip
     fixed += ["--no-write-json"] if manifest is not None else []
     try:
         return dbtRunner(manifest=manifest, callbacks=[listen]).invoke([*arguments, *fixed])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,17 @@ def test_versions_names_the_one_that_is_served(platform: Path) -> None:
     assert [line.split("  ")[0] for line in lines if "served" in line] == ["version 2"]
     # Whole, also in a pipe.
     assert [line.split()[-2:] for line in lines if "made from" in line] == [[INPUT, "2"], [INPUT, "1"]]
+
+
+def test_setup_makes_the_tables_and_leaves_what_is_there(platform: Path) -> None:
+    file = platform.with_name("online.db")
+    said("setup", "--platform", str(platform))
+    assert "version 2" in said("versions", "--platform", str(platform))
+    file.unlink()
+    said("setup", "--platform", str(platform))
+    with closing(sqlite3.connect(file)) as database:
+        tables = {name for (name,) in database.execute("select name from sqlite_master where type = 'table'")}
+    assert {"online_versions", "online_documents", "online_events"} <= tables
 
 
 def test_rollback_serves_the_version_before_and_show_prints_it_as_the_api_would(platform: Path) -> None:
