@@ -31,7 +31,7 @@ from plinth.platform import Platform, load_platform
 from plinth.serving.champion import RECOMMENDER
 from plinth.training.targets import TARGETS
 from resources import platform_resources
-from sensors import downstream_sensor, retraining_schedule, retraining_sensors, source_sensor
+from sensors import downstream_sensor, leftover_pods_sensor, retraining_schedule, retraining_sensors, source_sensor
 
 PLATFORM_FILE = Path(__file__).resolve().parent / "platform.yaml"
 
@@ -86,6 +86,7 @@ def _assemble(
             *(source_sensor(contract, platform) for contract in contracts),
             downstream_sensor(),
             *(retraining_sensors(platform) if serves else ()),
+            *((leftover_pods_sensor(),) if platform.execution.executor == "kubernetes" else ()),
         ],
         resources={**platform_resources(platform), **resource_overrides},
         executor=platform_executor(platform),
