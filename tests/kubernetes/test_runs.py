@@ -8,9 +8,12 @@ import dagster as dg
 import kubernetes
 import pytest
 from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._daemon.auto_run_reexecution.auto_run_reexecution import consume_new_runs_for_automatic_reexecution
+from dagster._daemon.backfill import execute_backfill_iteration
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
+from dagster_graphql.test.utils import execute_dagster_graphql
 
-from jobs.run_pods import RunPods
+from jobs.run_pods import ENDED_TAG, RunPods
 from tests.kubernetes.cluster import Node
 from tests.kubernetes.world import MIB, World
 
@@ -54,6 +57,22 @@ def test_an_asset_launched_from_the_graph_becomes_a_pod_of_its_profile(world: Wo
     world.cluster.wait(
         lambda: not [each for each in world.cluster.all("Job") if "dagster-step" in each["metadata"]["name"]]
     )
+
+
+def test_a_backfill_keeps_the_pods_size(world: World) -> None:
+    mutation = (
+        "mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) { __typename "
+        "... on PythonError { message } } }"
+    )
+    asked = {"assetSelection": [{"path": ["trial", "weekly"]}], "partitionNames": ["a", "b"]}
+    context = world.process.create_request_context()
+    answer = execute_dagster_graphql(context, mutation, {"p": asked}).data["launchPartitionBackfill"]
+    assert answer["__typename"] == "LaunchBackfillSuccess", answer
+    list(execute_backfill_iteration(world.process, LOG))
+    (run,) = world.instance.get_runs()
+    assert world.wait(run.run_id).is_success, world.story(run.run_id)
+    (pod,) = world.pods("trial__weekly")
+    assert limits(pod)["memory"] == str(600 * MIB)
 
 
 def test_a_step_out_of_memory_is_done_once_more_with_the_next_profile(world: World) -> None:
@@ -120,6 +139,34 @@ def test_cancelling_a_run_ends_the_pods_of_its_steps(world: World) -> None:
     assert world.wait(run).status is dg.DagsterRunStatus.CANCELED, world.story(run)
     world.cluster.wait(lambda: not world.cluster.all("Pod") and not world.cluster.all("Job"))
     assert world.marks("slow") == ["medium"]
+
+
+def test_a_run_whose_code_does_not_load_fails_and_so_does_its_pod(world: World) -> None:
+    with (world.shop.folder / "definitions.py").open("a") as definitions:
+        definitions.write("\nraise RuntimeError('the code is broken')\n")
+    run = world.launch("trial/tiny")
+    assert world.wait(run).status is dg.DagsterRunStatus.FAILURE
+    assert "the code is broken" in world.story(run)
+    world.cluster.wait(lambda: [each["status"]["phase"] for each in world.cluster.all("Pod")] == ["Failed"])
+
+
+def test_a_run_whose_pod_is_out_of_memory_begins_once_more_with_more(world: World) -> None:
+    small = {"container_config": {"resources": {"limits": {"memory": "20Mi"}, "requests": {"memory": "20Mi"}}}}
+    launcher = world.instance.run_launcher
+    assert isinstance(launcher, RunPods)
+    launcher._run_k8s_config = small  # smaller than Dagster itself
+    launcher._after_out_of_memory = {
+        "container_config": {"resources": {"limits": {"memory": "1Gi"}, "requests": {"memory": "1Gi"}}}
+    }
+    first = world.launch("trial/tiny")
+    world.cluster.wait(lambda: [each for each in world.cluster.all("Pod") if each["status"]["phase"] == "Failed"])
+    world.cluster.wait(lambda: monitor(world.process) or world.instance.get_run_by_id(first).is_finished)  # type: ignore[union-attr]
+    record = world.instance.get_run_record_by_id(first)
+    assert record is not None and record.dagster_run.tags[ENDED_TAG] == "OutOfMemory", world.story(first)
+    list(consume_new_runs_for_automatic_reexecution(world.process, [record], LOG))
+    again = next(run for run in world.instance.get_runs() if run.parent_run_id == first)
+    assert world.wait(again.run_id).is_success, world.story(again.run_id)
+    assert [limits(pod)["memory"] for pod in world.pods()] == ["20Mi", "1Gi"]
 
 
 def test_a_run_that_never_got_its_pod_is_failed_with_the_reason_and_leaves_nothing(world: World) -> None:
