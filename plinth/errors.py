@@ -113,3 +113,21 @@ class ResidencyViolation(PlinthError):
 
 class TableMissing(PlinthError):
     """A table was asked for that no run has made yet."""
+
+
+class OutOfMemory(PlinthError):
+    """The process or pod of a step was killed because it took more memory than its profile has."""
+
+
+class WorkInterrupted(PlinthError):
+    """The node below the work was taken away: spot capacity, an eviction, a preemption, a shutdown. The work itself did nothing wrong."""
+
+    transient = True
+
+
+class PodUnplaced(PlinthError):
+    """A pod did not start in time: no node takes it, or its image cannot be had."""
+
+
+class PodFailed(PlinthError):
+    """A pod ended without telling how its work went, and not because of its node."""

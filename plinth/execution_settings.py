@@ -5,11 +5,13 @@ What belongs here: the keys, their bounds and defaults. What does not: the execu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from plinth.profile import Toleration, checked_labels
+from plinth.explain import known
+from plinth.profile import Profile, Toleration, checked_labels
 
 _NAME = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
 
@@ -43,7 +45,7 @@ class Kubernetes(_Strict):
         in_run_concurrent: those of them that run at the same time.
         pending_seconds: after which a pod that no node takes is given up, with the scheduler's reason.
         step_seconds: after which a step is ended whatever it does.
-        interruptions: how often a step is started again because its node was taken away.
+        look_seconds: between two looks at the pods of the steps at work.
         owner_references: whether the jobs of steps go when the job of their run goes.
         gpu_resource: the cluster's name of a graphics processor.
         spot: where profiles with `spot: true` are put.
@@ -62,7 +64,7 @@ class Kubernetes(_Strict):
     in_run_concurrent: int = Field(default=1, ge=1)
     pending_seconds: int = Field(default=600, ge=1)
     step_seconds: int = Field(default=6 * 3600, ge=1)
-    interruptions: int = Field(default=3, ge=0, le=20)
+    look_seconds: int = Field(default=10, ge=1, le=300)
     owner_references: bool = True
     gpu_resource: str = "nvidia.com/gpu"
     spot: Placement = Placement()
@@ -73,3 +75,22 @@ class Execution(_Strict):
 
     executor: Literal["multiprocess", "kubernetes"] = "multiprocess"
     kubernetes: Kubernetes = Kubernetes()
+
+
+def check_pods(execution: Execution, profiles: Mapping[str, Profile]) -> None:
+    """Holds that pods can be made of the profiles, where pods are asked for.
+
+    Raises:
+        ValueError: a profile that is named is not there, or spot pods would not know where to stand.
+    """
+    if execution.executor != "kubernetes":
+        return
+    kubernetes = execution.kubernetes
+    for name in kubernetes.in_run:
+        known(name, profiles, "execution.kubernetes.in_run", "a profile")
+    spot = [name for name, profile in profiles.items() if profile.spot]
+    if spot and not (kubernetes.spot.node_selector or kubernetes.spot.tolerations):
+        raise ValueError(
+            f"execution.kubernetes.spot: a node_selector or tolerations are expected, as profiles.{spot[0]}.spot is set and clusters name "
+            "their spot nodes differently"
+        )

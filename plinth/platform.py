@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from plinth.api_settings import Api
 from plinth.errors import ConfigurationError
-from plinth.execution_settings import Execution
+from plinth.execution_settings import Execution, check_pods
 from plinth.explain import explained, known, suggestion
 from plinth.fanout import FanOut
 from plinth.objects.settings import StoreOptions, check_root
@@ -176,26 +176,13 @@ class Platform(_Strict):
         check_next(self.profiles)
         if self.granted is not None:
             known(self.granted, self.profiles, GRANTED_VARIABLE, "a profile")
-        if self.execution.executor == "kubernetes":
-            self._pods_can_be_made()
+        check_pods(self.execution, self.profiles)
         missing = [layer for layer in ("bronze", "silver", "gold", "ops") if layer not in self.layers]
         if missing:
             raise ValueError(f"layers: a zone for {', '.join(missing)} is expected")
         for name, place in self.zones.items():
             know(place.root, place.options, name)
         return self
-
-    def _pods_can_be_made(self) -> None:
-        kubernetes = self.execution.kubernetes
-        for name in kubernetes.in_run:
-            known(name, self.profiles, "execution.kubernetes.in_run", "a profile")
-        placed = kubernetes.spot.node_selector or kubernetes.spot.tolerations
-        spot = [name for name, profile in self.profiles.items() if profile.spot]
-        if spot and not placed:
-            raise ValueError(
-                f"execution.kubernetes.spot: a node_selector or tolerations are expected, as profiles.{spot[0]}.spot is set and clusters name "
-                "their spot nodes differently"
-            )
 
     def path(self, relative: str) -> Path:
         """A local path of the file, resolved against `home`."""

@@ -15,7 +15,7 @@ from plinth.errors import ConfigurationError, ContractError
 from plinth.platform import load_platform
 from tests.frame.shop import PROJECT, Shop
 
-HEAVY = ("dbt", "deltalake", "duckdb", "numpy", "pandas", "pyarrow", "sqlalchemy")
+HEAVY = ("dagster_k8s", "dbt", "deltalake", "duckdb", "kubernetes", "numpy", "pandas", "pyarrow", "sqlalchemy")
 """What takes long to load, and only a step's own work needs."""
 
 

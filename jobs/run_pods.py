@@ -1,0 +1,83 @@
+"""The pod of a run on Kubernetes: dagster-k8s's launcher, which also says why a run's pod ended, and gives more memory after a kill for want of it.
+
+What belongs here: what is done with a run whose pod failed, before Dagster's own run retries take it up, and ending what runs left behind. What does not: pods of steps (`jobs.pods`),
+and what a pod's status means (`plinth.pod_status`). Named in `deploy/dagster-kubernetes.yaml`; webserver and daemon load it too.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from dagster_k8s import K8sRunLauncher
+from dagster_k8s.job import get_job_name_from_run_id
+
+from assets.profiles import POD_TAG
+from plinth.errors import OutOfMemory
+from plinth.pod_status import end_of
+
+ENDED_TAG = "plinth/run_pod_ended"
+"""Run tag: why the pod of a run ended before the run did."""
+NO_RETRY = {"dagster/max_retries": "0"}
+"""Run tags that Dagster's run retries heed."""
+
+
+class RunPods(K8sRunLauncher):
+    """`K8sRunLauncher` with `after_out_of_memory`: the configuration (as `run_k8s_config`) of a run that is begun once more after such a kill."""
+
+    def __init__(self, after_out_of_memory: Mapping[str, Any] | None = None, **settings: Any) -> None:
+        self._after_out_of_memory = after_out_of_memory
+        super().__init__(**settings)
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """The keys of `K8sRunLauncher`, and ours."""
+        return {**super().config_type(), "after_out_of_memory": dg.Field(dict, is_required=False)}  # type: ignore[no-untyped-call]
+
+    def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
+        """What Dagster's monitoring writes into a run that it gives up, which it asks for just before.
+
+        The run's tags then say why its pod ended, and with what the run is begun once more.
+        """
+        told = super().get_run_worker_debug_info(run, include_container_logs)
+        job = _job_of(run, self._get_resume_attempt_number(run))
+        namespace = self.get_container_context_for_run(run).namespace
+        status = self._api_client.get_job_status(job, namespace)
+        if status is None or not status.failed:
+            return told
+        end = end_of(self._api_client.get_pods_in_job(job, namespace), job, status)
+        self._instance.add_run_tags(run.run_id, {ENDED_TAG: type(end).__name__, **self._what_next(run, end)})
+        return f"{end}\n{told or ''}"
+
+    def end_leftovers(self, after: float) -> list[str]:
+        """Deletes the jobs that are still at work for runs that were over `after` seconds ago, and gives their names.
+
+        A run that was given up while its pod waited for a node, and the steps of one whose own pod was killed: nobody else ends those, and a step
+        that goes on writes to tables that the next run thinks its own.
+        """
+        ended = []
+        api = self._api_client.batch_api
+        for job in api.list_namespaced_job(self.job_namespace, label_selector="dagster/run-id").items:
+            record = self._instance.get_run_record_by_id(job.metadata.labels["dagster/run-id"])
+            over = (
+                record is not None and record.dagster_run.is_finished and time.time() - (record.end_time or 0) >= after
+            )
+            if job.status.active and over:
+                self._api_client.delete_job(job_name=job.metadata.name, namespace=self.job_namespace)
+                ended.append(job.metadata.name)
+        return ended
+
+    def _what_next(self, run: dg.DagsterRun, end: Exception) -> dict[str, str]:
+        if not isinstance(end, OutOfMemory):
+            return {}
+        if self._after_out_of_memory is None or run.tags.get(ENDED_TAG) == OutOfMemory.__name__:
+            return NO_RETRY
+        return {POD_TAG: json.dumps(self._after_out_of_memory)}
+
+
+def _job_of(run: dg.DagsterRun, resumed: int | None) -> str:
+    name: str = get_job_name_from_run_id(run.run_id, resume_attempt_number=resumed)  # type: ignore[no-untyped-call]
+    return name
