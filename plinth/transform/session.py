@@ -18,10 +18,11 @@ from plinth.errors import ConfigurationError, PlinthError, TableMissing
 from plinth.lakehouse.changes import CHANGE
 from plinth.lakehouse.door import authorise
 from plinth.lakehouse.schema import columns_of
+from plinth.lakehouse.staged_apart import new_folder
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.profile import Profile
-from plinth.spark.engine import Input, SparkEngine, new_folder
+from plinth.spark.engine import Input, SparkEngine
 from plinth.spark.session import open_session
 from plinth.transform.changes import changed_rows
 from plinth.transform.descent import Lineage, check_descent

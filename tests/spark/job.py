@@ -10,10 +10,11 @@ from dataclasses import replace
 
 from plinth.engine import connect
 from plinth.lakehouse.spark_door import SparkWrite, replace_by_spark
+from plinth.lakehouse.staged_apart import files_in, new_folder
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.platform import load_platform
-from plinth.spark.engine import Input, SparkEngine, files_in, new_folder
+from plinth.spark.engine import Input, SparkEngine
 from plinth.spark.session import open_session
 from tests.spark.house import ROOT
 
