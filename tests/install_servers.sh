@@ -1,11 +1,12 @@
 #!/bin/sh
-# Brings what the tests talk to and with: PostgreSQL, MariaDB, Chromium, sqlite3 and wrk. Never fails: tests without them are skipped and say so.
+# Brings what the tests talk to and with: PostgreSQL, MariaDB, Chromium, sqlite3, wrk and Java for Spark. Never fails: tests without them are skipped and say so.
 missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || missing="$missing postgresql"
 PATH="$PATH:/usr/sbin:/sbin" command -v mariadbd >/dev/null 2>&1 || missing="$missing mariadb-server"
 command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || missing="$missing chromium"
 command -v sqlite3 >/dev/null 2>&1 || missing="$missing sqlite3"
 command -v wrk >/dev/null 2>&1 || missing="$missing wrk"
+command -v java >/dev/null 2>&1 || missing="$missing openjdk-17-jre-headless"
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
