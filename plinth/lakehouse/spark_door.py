@@ -35,7 +35,6 @@ _RACES = (
     "ALREADY_EXISTS",
     "already exists",
 )
-_STORAGE = ("No space left", "Permission denied", "Read-only file system", "Disk quota")
 
 
 @dataclass(frozen=True)
@@ -106,14 +105,13 @@ def _faults(table: TableId, uri: str) -> Iterator[None]:
         said = str(error)
         if any(word in said for word in _RACES):
             raise conflict(table, uri, error) from error
-        if any(word in said for word in _STORAGE):
-            raise StorageFailure(
-                "the commit could not be written",
-                found=said.splitlines()[0],
-                where=uri,
-                remedy="mend the storage and run again",
-            ) from error
-        raise
+        # Whatever else it is: the other tables of a run are still to be published, so it has to be an error that their loop knows.
+        raise StorageFailure(
+            "Spark could not make the commit; the table is as it was",
+            found=said.splitlines()[0][:500],
+            where=uri,
+            remedy="mend the storage or the cluster and run again",
+        ) from error
 
 
 def spark_errors() -> tuple[type[Exception], ...]:

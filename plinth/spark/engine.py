@@ -86,8 +86,13 @@ class SparkEngine:
                 raise
 
     def staged(self, folder: str, columns: Sequence[DeltaColumn]) -> DataFrame:
-        """The rows that `stage` has written, with what is kept beside their columns."""
-        return shaped(self.session.read.schema(spark_schema(columns)).parquet(folder), columns)
+        """The rows that `stage` has written, with what is kept beside their columns.
+
+        Raises:
+            SparkFailure: they cannot be read.
+        """
+        with spark_faults(folder):
+            return shaped(self.session.read.schema(spark_schema(columns)).parquet(folder), columns)
 
     def _read(self, each: Input) -> DataFrame:
         reader = self.session.read
