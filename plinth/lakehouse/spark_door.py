@@ -107,7 +107,7 @@ def _faults(table: TableId, uri: str) -> Iterator[None]:
             raise conflict(table, uri, error) from error
         # Whatever else it is: the other tables of a run are still to be published, so it has to be an error that their loop knows.
         raise StorageFailure(
-            "Spark could not make the commit; the table is as it was",
+            "Spark could not make the commit",
             found=said.splitlines()[0][:500],
             where=uri,
             remedy="mend the storage or the cluster and run again",

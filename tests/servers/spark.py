@@ -30,7 +30,7 @@ def free_port() -> int:
 class SparkProcess:
     """One process of Spark in a group of its own, with its output in a file."""
 
-    def __init__(self, folder: Path, name: str, arguments: list[str]) -> None:
+    def __init__(self, folder: Path, name: str, arguments: list[str], memory: str = "256m") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.log = folder, folder / f"{name}.log"
         environment = {
@@ -40,7 +40,7 @@ class SparkProcess:
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_LOCAL_DIRS": str(folder / "local"),
             "SPARK_WORKER_DIR": str(folder / "work"),
-            "SPARK_DAEMON_MEMORY": "256m",
+            "SPARK_DAEMON_MEMORY": memory,
         }
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -97,10 +97,15 @@ class ConnectServer:
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         port = free_port()
         self.url = f"sc://127.0.0.1:{port}"
-        own = {"spark.connect.grpc.binding.port": str(port), "spark.connect.grpc.binding.address": "127.0.0.1"}
+        # It says that it is ready in a line of its log, which is one of information.
+        own = {
+            "spark.log.level": "INFO",
+            "spark.connect.grpc.binding.port": str(port),
+            "spark.connect.grpc.binding.address": "127.0.0.1",
+        }
         options = [part for key, value in {**settings, **own}.items() for part in ("--conf", f"{key}={value}")]
         start = ["spark-submit", "--class", "org.apache.spark.sql.connect.service.SparkConnectServer", *options]
-        self.process = SparkProcess(folder, "connect", [*start, "spark-internal"])
+        self.process = SparkProcess(folder, "connect", [*start, "spark-internal"], memory="1g")
         self.process.wait_for("Spark Connect server started at")
 
     def close(self) -> None:

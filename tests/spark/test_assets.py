@@ -12,10 +12,13 @@ import dagster as dg
 import pytest
 
 from assets import transform_assets
+from plinth.lakehouse.staged_apart import STAGING
 from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
 from plinth.profile import Profile
+from plinth.spark.engine import SparkEngine
 from plinth.transform.model import table_id
+from plinth.transform.run import build
 from resources import platform_resources
 from tests.plinth.transform.shop import GOOD, ORDERS, Shop, shared_project
 from tests.spark.house import ROOT
@@ -70,6 +73,20 @@ def test_assets_of_a_spark_profile_are_made_by_spark_and_changes_follow_by_their
     shop.lakehouse.platform.path("cloud").rename(shop.lakehouse.platform.path("by_spark"))
     run(shop.lakehouse.platform, instance)
     assert {table: shop.rows(table) for table in TABLES} == followed
+
+
+def test_a_model_that_spark_cannot_compute_fails_alone_and_leaves_nothing_staged(
+    spark: SparkSession, shop: Shop
+) -> None:
+    shop.open_shop()
+    lakehouse = Lakehouse(on_spark(shop))
+    built = build(shop.project, lakehouse, select=["broken", "people"], spark=SparkEngine(lambda: spark))
+    assert {str(each.table): each.status.value for each in built.models} == {
+        "silver/broken": "failed",
+        "silver/people": "published",
+    }
+    assert "CAST_INVALID_INPUT" in str(built.errors["silver/broken"])
+    assert not list(shop.lakehouse.platform.path(f"cloud/{STAGING}").iterdir())
 
 
 def test_definitions_load_without_pyspark_where_no_model_asks_for_it() -> None:

@@ -61,7 +61,7 @@ def _rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[object, ...]]:
 
 
 def test_a_worker_killed_in_the_middle_of_a_job_loses_nothing(cluster: SparkCluster, tmp_path: Path) -> None:
-    lakehouse, job = start_job(tmp_path, 6_000_000, f"spark:\n  master: {cluster.url}\n{LOOPBACK}")
+    lakehouse, job = start_job(tmp_path, 3_000_000, f"spark:\n  master: {cluster.url}\n{LOOPBACK}")
     victim = cluster.workers[0]
     until = time.monotonic() + 300
     # What a finished task of the first stage leaves on this worker, and the second stage would fetch from it.
