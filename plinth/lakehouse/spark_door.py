@@ -76,7 +76,8 @@ def replace_by_spark(
         write = replace(write, base=enable_naive_times(write.base))
     number = (write.base.writer if write.base is not None else 0) + 1
     state = replace(write.state, rows=write.rows)
-    writer = write.frame.write.format("delta").mode("errorifexists" if write.base is None else "overwrite")
+    # "error", not "errorifexists": Spark Connect knows only the short word.
+    writer = write.frame.write.format("delta").mode("error" if write.base is None else "overwrite")
     writer = writer.option("txnAppId", WRITER).option("txnVersion", str(number))
     writer = writer.option("userMetadata", json.dumps(state.to_metadata(), ensure_ascii=False))
     if write.base is not None:

@@ -80,7 +80,7 @@ class SparkEngine:
             for each in inputs:
                 self._read(each).createOrReplaceTempView(view_name(each.table))
             try:
-                shaped(self.session.sql(text), columns).write.mode("errorifexists").parquet(folder)
+                shaped(self.session.sql(text), columns).write.mode("error").parquet(folder)
             except BaseException:
                 remove_folder(folder)
                 raise
