@@ -19,10 +19,11 @@ from assets.faults import dagster_faults
 from assets.profiles import largest_profile, profile_tags
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.platform import Platform
+from plinth.spark.engine import SparkEngine
 from plinth.transform.model import table_id
 from plinth.transform.project import PreparedColumn, PreparedModel, PreparedProject, PreparedTest, prepare
 from plinth.transform.work import ModelOutcome, Status, TestOutcome
-from resources import LakehouseResource
+from resources.spark import engine_of, spark_resource
 
 POOL = "transform"
 """One build at a time: each writes the tables of all layers above bronze."""
@@ -54,6 +55,10 @@ def transform_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
         for test in project.tests
     ]
 
+    # Only models whose profile is one of Spark's bring its resource, and with it the import of pyspark.
+    by_spark = [model.profile for model in project.models if platform.declared(model.profile).engine == "spark"]
+    spark = spark_resource(platform, largest_profile(platform, by_spark)) if by_spark else None
+
     @dg.multi_asset(
         name="silver_and_gold",
         specs=[_spec(model, project, platform) for model in project.models],
@@ -61,11 +66,12 @@ def transform_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
         can_subset=True,
         pool=POOL,
         op_tags=profile_tags(platform, profile),
+        required_resource_keys={"lakehouse"} | ({"spark"} if spark is not None else set()),
+        resource_defs={"spark": spark} if spark is not None else {},
     )
-    def build_models(
-        context: dg.AssetExecutionContext, config: BuildConfig, lakehouse: LakehouseResource
-    ) -> Iterator[Event]:
-        yield from _build(context, config, lakehouse.tables(), project, profile)
+    def build_models(context: dg.AssetExecutionContext, config: BuildConfig) -> Iterator[Event]:
+        engine = engine_of(platform, context.resources.spark) if spark is not None else None
+        yield from _build(context, config, context.resources.lakehouse.tables(), project, profile, engine)
 
     return [build_models]
 
@@ -76,6 +82,7 @@ def _build(
     lakehouse: Lakehouse,
     project: PreparedProject,
     profile: str,
+    spark: SparkEngine | None,
 ) -> Iterator[Event]:
     from plinth.transform.run import build
 
@@ -89,6 +96,7 @@ def _build(
             run=context.run.run_id,
             full_refresh=config.full_refresh,
             profile=profile,
+            spark=spark,
             tell=context.log.info,
         )
         passing = [error for error in built.errors.values() if error.transient]

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Brings what the tests talk to and with: PostgreSQL, MariaDB, Chromium, sqlite3, wrk, podman with runc and debootstrap, and an S3 server. Never fails: tests
-# without them are skipped and say so.
+# Brings what the tests talk to and with: PostgreSQL, MariaDB, Chromium, sqlite3, wrk, podman with runc and debootstrap, Java for Spark, and an S3 server.
+# Never fails: tests without them are skipped and say so.
 missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || missing="$missing postgresql"
 PATH="$PATH:/usr/sbin:/sbin" command -v mariadbd >/dev/null 2>&1 || missing="$missing mariadb-server"
@@ -20,6 +20,7 @@ fi
 command -v podman >/dev/null 2>&1 || missing="$missing podman"
 PATH="$PATH:/usr/sbin:/sbin" command -v runc >/dev/null 2>&1 || missing="$missing runc"
 PATH="$PATH:/usr/sbin:/sbin" command -v debootstrap >/dev/null 2>&1 || missing="$missing debootstrap"
+command -v java >/dev/null 2>&1 || missing="$missing openjdk-17-jre-headless"
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

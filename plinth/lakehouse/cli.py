@@ -29,7 +29,7 @@ def maintain(
     """Fold small files and remove those that no version of the retention needs; safe beside running loads."""
     from plinth.engine import connect
     from plinth.lakehouse.maintenance import maintain as keep
-    from plinth.lakehouse.maintenance import remove_abandoned_scratch
+    from plinth.lakehouse.maintenance import remove_abandoned_scratch, remove_abandoned_staging
     from plinth.lakehouse.tables import Lakehouse
 
     lakehouse = Lakehouse(settings_of(platform, data, sample))
@@ -44,9 +44,10 @@ def maintain(
             except CommitConflict:
                 grid.add_row(str(table), "a load is running, left for the next time", "", "")
     abandoned = remove_abandoned_scratch(lakehouse.platform.path(lakehouse.platform.stores.scratch))
+    abandoned += remove_abandoned_staging(lakehouse)
     Console().print(grid)
     if abandoned:
-        typer.echo(f"{abandoned} scratch folders of killed loads removed.")
+        typer.echo(f"{abandoned} folders of killed loads and builds removed.")
 
 
 def show(

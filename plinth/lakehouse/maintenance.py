@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.feed import remove_feeds
 from plinth.lakehouse.files import read_files, require_plain
+from plinth.lakehouse.staged_apart import remove_abandoned
 from plinth.lakehouse.staging import file_bytes, stage
 from plinth.lakehouse.tables import DataFile, Lakehouse, TableVersion
 
@@ -59,6 +60,11 @@ def maintain(
     )
     feeds = remove_feeds(version.uri, older_than=retention_hours * 3600)
     return Maintained(str(version.id), folded, into, len(removed) + feeds)
+
+
+def remove_abandoned_staging(lakehouse: Lakehouse) -> int:
+    """Removes what Spark staged in runs that were killed a day ago or longer. Gives the number of folders."""
+    return remove_abandoned(lakehouse, older_than=_ABANDONED_SECONDS)
 
 
 def remove_abandoned_scratch(scratch: Path, *, older_than: float = _ABANDONED_SECONDS) -> int:

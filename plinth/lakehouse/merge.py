@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from plinth.engine import quote
@@ -225,6 +226,9 @@ def _may_hold(file: DataFile, name: str, low: Any, high: Any) -> bool:
     least, most = file.minimum.get(name), file.maximum.get(name)
     if least is None or most is None or type(least) is not type(low):
         return True
+    if isinstance(most, datetime):
+        # Spark cuts a maximum to whole milliseconds, so the greatest value may lie beyond it.
+        most += timedelta(milliseconds=1)
     return bool(least <= high and most >= low)
 
 

@@ -35,7 +35,6 @@ _RACES = (
     "ALREADY_EXISTS",
     "already exists",
 )
-_STORAGE = ("No space left", "Permission denied", "Read-only file system", "Disk quota")
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,8 @@ def replace_by_spark(
         write = replace(write, base=enable_naive_times(write.base))
     number = (write.base.writer if write.base is not None else 0) + 1
     state = replace(write.state, rows=write.rows)
-    writer = write.frame.write.format("delta").mode("errorifexists" if write.base is None else "overwrite")
+    # "error", not "errorifexists": Spark Connect knows only the short word.
+    writer = write.frame.write.format("delta").mode("error" if write.base is None else "overwrite")
     writer = writer.option("txnAppId", WRITER).option("txnVersion", str(number))
     writer = writer.option("userMetadata", json.dumps(state.to_metadata(), ensure_ascii=False))
     if write.base is not None:
@@ -106,14 +106,13 @@ def _faults(table: TableId, uri: str) -> Iterator[None]:
         said = str(error)
         if any(word in said for word in _RACES):
             raise conflict(table, uri, error) from error
-        if any(word in said for word in _STORAGE):
-            raise StorageFailure(
-                "the commit could not be written",
-                found=said.splitlines()[0],
-                where=uri,
-                remedy="mend the storage and run again",
-            ) from error
-        raise
+        # Whatever else it is: the other tables of a run are still to be published, so it has to be an error that their loop knows.
+        raise StorageFailure(
+            "Spark could not make the commit",
+            found=said.splitlines()[0][:500],
+            where=uri,
+            remedy="mend the storage or the cluster and run again",
+        ) from error
 
 
 def spark_errors() -> tuple[type[Exception], ...]:

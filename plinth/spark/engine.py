@@ -6,30 +6,22 @@ publishing (`plinth.lakehouse.spark_door`).
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from plinth.engine import literal
 from plinth.errors import PlinthError
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.spark_door import spark_errors
-from plinth.lakehouse.staging import StagedFile
-from plinth.lakehouse.tables import Lakehouse, TableId
+from plinth.lakehouse.staged_apart import remove_folder
+from plinth.lakehouse.tables import TableId
 from plinth.spark.sql import to_spark, view_name
 from plinth.spark.types import shaped, spark_schema
 
 if TYPE_CHECKING:
-    import duckdb
     from pyspark.sql import DataFrame, SparkSession
-
-STAGING = "_staging"
-"""Folder below a zone's root for what Spark has made and nobody has published: executors on other machines reach it as they reach the tables."""
 
 
 class SparkFailure(PlinthError):
@@ -88,14 +80,19 @@ class SparkEngine:
             for each in inputs:
                 self._read(each).createOrReplaceTempView(view_name(each.table))
             try:
-                shaped(self.session.sql(text), columns).write.mode("errorifexists").parquet(folder)
+                shaped(self.session.sql(text), columns).write.mode("error").parquet(folder)
             except BaseException:
                 remove_folder(folder)
                 raise
 
     def staged(self, folder: str, columns: Sequence[DeltaColumn]) -> DataFrame:
-        """The rows that `stage` has written, with what is kept beside their columns."""
-        return shaped(self.session.read.schema(spark_schema(columns)).parquet(folder), columns)
+        """The rows that `stage` has written, with what is kept beside their columns.
+
+        Raises:
+            SparkFailure: they cannot be read.
+        """
+        with spark_faults(folder):
+            return shaped(self.session.read.schema(spark_schema(columns)).parquet(folder), columns)
 
     def _read(self, each: Input) -> DataFrame:
         reader = self.session.read
@@ -104,29 +101,6 @@ class SparkEngine:
         if each.files:
             return reader.schema(spark_schema(each.columns)).parquet(*each.files)
         return self.session.createDataFrame([], spark_schema(each.columns))
-
-
-def new_folder(lakehouse: Lakehouse, table: TableId) -> str:
-    """The address of a new staging folder, in the table's own zone: what is not cleared to leave it does not."""
-    root = lakehouse.platform.root_of(lakehouse.zone_of(table))
-    return f"{root}/{STAGING}/{table.layer}-{table.name}-{uuid.uuid4().hex}"
-
-
-def remove_folder(folder: str) -> None:
-    """Removes a staging folder; on an object store it is left to the bucket's lifecycle rule."""
-    if "://" not in folder:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def files_in(con: duckdb.DuckDBPyConnection, folder: str) -> tuple[StagedFile, ...]:
-    """The files of a staging folder that hold rows. They are no part of the table's folder, and so have neither path nor statistics in it."""
-    found = con.execute(
-        f"SELECT file_name, num_rows FROM parquet_file_metadata({literal(f'{folder}/*.parquet')}) WHERE num_rows > 0 ORDER BY file_name"
-    ).fetchall()
-    return tuple(
-        StagedFile("", name, 0 if "://" in name else os.path.getsize(name), int(rows), {}, {}, "")
-        for name, rows in found
-    )
 
 
 @contextmanager

@@ -1,15 +1,19 @@
 """A model's SQL in Spark's dialect, over views that stand for the tables it reads.
 
-The models are written for DuckDB in SQL that both engines understand alike; sqlglot puts into words of Spark what is spelled differently
+Models and features are written for DuckDB in SQL that both engines understand alike; sqlglot puts into words of Spark what is spelled differently
 (`date_diff`, `regexp_matches`, where nulls sort). What belongs here: names and dialect. What does not: running it (`engine`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from plinth.errors import PlinthError
 from plinth.lakehouse.tables import TableId
+
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
 
 
 def view_name(table: TableId) -> str:
@@ -47,6 +51,9 @@ def to_spark(sql: str, tables: Iterable[TableId]) -> str:
                     found=node.sql(dialect="duckdb"),
                     remedy="refer to it by ref() or source()",
                 )
+        # From the leaves up, in place: what is put in for a node would otherwise hide what stands below it.
+        for inner in reversed(list(tree.walk())):
+            _make_alike(inner)
         return tree.sql(dialect="spark", unsupported_level=ErrorLevel.RAISE)
     except SqlglotError as error:
         raise PlinthError(
@@ -54,3 +61,20 @@ def to_spark(sql: str, tables: Iterable[TableId]) -> str:
             found=error,
             remedy="write it in SQL that both engines understand, or leave the model to DuckDB",
         ) from error
+
+
+def _make_alike(node: Expr) -> None:
+    """Changes what sqlglot leaves as it is and the engines take differently."""
+    from sqlglot import exp
+
+    if isinstance(node, exp.Div):
+        # DuckDB divides doubles, whatever it is given; Spark divides decimals as decimals, and rounds them.
+        node.set("this", exp.cast(node.this.unnest(), "DOUBLE"))
+        node.set("expression", exp.cast(node.expression.unnest(), "DOUBLE"))
+    elif isinstance(node, exp.Anonymous) and node.name.lower() == "epoch_us":
+        node.replace(exp.Anonymous(this="UNIX_MICROS", expressions=[exp.cast(node.expressions[0], "TIMESTAMPTZ")]))
+    elif isinstance(node, exp.Anonymous) and node.name.lower() == "decay":
+        # The function of `plinth.features.query.prepare`.
+        age, days = node.expressions
+        weight = exp.Div(this=exp.Neg(this=exp.paren(age)), expression=exp.cast(days, "DOUBLE"))
+        node.replace(exp.cast(exp.Exp(this=weight), "DECIMAL(19, 12)"))

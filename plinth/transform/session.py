@@ -19,10 +19,11 @@ from plinth.lakehouse.door import authorise
 from plinth.lakehouse.feed import CHANGE
 from plinth.lakehouse.schema import columns_of
 from plinth.lakehouse.scopes import in_scopes, row_column
+from plinth.lakehouse.staged_apart import new_folder
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.profile import Profile
-from plinth.spark.engine import Input, SparkEngine, new_folder
+from plinth.spark.engine import Input, SparkEngine
 from plinth.spark.session import open_session
 from plinth.transform.changes import changed_rows
 from plinth.transform.descent import Lineage, check_descent

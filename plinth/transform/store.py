@@ -13,9 +13,10 @@ from plinth.lakehouse.compare import Counts, count_difference, merge_difference,
 from plinth.lakehouse.files import is_plain, read_files
 from plinth.lakehouse.merge import Rewrite, replace_scope
 from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.staged_apart import files_in, remove_folder
 from plinth.lakehouse.staging import StagedFile, discard, stage
 from plinth.lakehouse.tables import TableVersion
-from plinth.spark.engine import Input, SparkEngine, files_in, remove_folder
+from plinth.spark.engine import Input, SparkEngine
 from plinth.transform.model import Model
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import math
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
     "ingest": {"wall_vs_copy", "cpu_vs_dlt", "peak_mb", "mariadb_wall_vs_dump", "sqlite_wall_vs_dump"},
+    "engines": {"equal", "spark_wall_vs_duckdb", "spark_cpu_vs_duckdb", "duckdb_peak_mb", "spark_peak_mb"},
     "features": {"cpu_vs_duckdb", "equal", "peak_mb"},
     "incremental": {"cpu_vs_full", "scattered_cpu_vs_full", "peak_mb", "recent_cpu_vs_dlt", "scattered_cpu_vs_dlt"},
     "noop": {"load_seconds", "noop_seconds", "load_vs_dagster"},
@@ -50,6 +52,8 @@ MAY_BE_ZERO = {"errors", "contention", "crosstalk", "simulated_wait_seconds", "s
 def test_the_quick_form_ends_with_its_figures_as_json(name: str) -> None:
     if name in ("ingest", "incremental") and not (shutil.which("psql") and shutil.which("mysql")):
         pytest.skip("needs the clients psql and mysql: apt-get install postgresql mariadb-server")
+    if name == "engines" and not (find_spec("pyspark") and shutil.which("java")):
+        pytest.skip("needs Spark: install requirements/spark.lock and apt-get install openjdk-17-jre-headless")
     if name in ("serve", "spike") and shutil.which("wrk") is None:
         pytest.skip("needs wrk: apt-get install wrk")
     command = [sys.executable, "-m", f"benchmarks.{name}", "--small"]

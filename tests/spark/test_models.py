@@ -16,10 +16,11 @@ import pytest
 from plinth.catalogue import load_contracts
 from plinth.engine import connect, quote
 from plinth.ingest import ingest
+from plinth.lakehouse.staged_apart import STAGING
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.sample import SampleSpec, write_sample
 from plinth.sources import open_url
-from plinth.spark.engine import STAGING, SparkEngine
+from plinth.spark.engine import SparkEngine
 from plinth.transform.project import prepare
 from plinth.transform.run import Built, build
 from tests.spark.house import ROOT, platform_in

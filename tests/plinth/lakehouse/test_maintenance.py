@@ -11,7 +11,8 @@ import pytest
 
 from plinth.errors import CommitConflict
 from plinth.lakehouse.door import Write, commit
-from plinth.lakehouse.maintenance import maintain, remove_abandoned_scratch
+from plinth.lakehouse.maintenance import maintain, remove_abandoned_scratch, remove_abandoned_staging
+from plinth.lakehouse.staged_apart import new_folder
 from plinth.lakehouse.staging import stage
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 
@@ -77,3 +78,13 @@ def test_scratch_folders_of_killed_loads_are_removed_and_those_of_running_ones_s
     os.utime(tmp_path / "load-1-aa", (long_ago, long_ago))
     assert remove_abandoned_scratch(tmp_path) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["load-2-bb"]
+
+
+def test_what_a_killed_build_staged_apart_is_removed_after_a_day(lakehouse: Lakehouse) -> None:
+    old, new = (Path(new_folder(lakehouse, EVENTS)) for _ in range(2))
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    long_ago = time.time() - 2 * 24 * 3600
+    os.utime(old, (long_ago, long_ago))
+    assert remove_abandoned_staging(lakehouse) == 1
+    assert (old.exists(), new.exists()) == (False, True)
