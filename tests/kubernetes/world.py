@@ -167,8 +167,9 @@ class World:
         """The events of a run and what its pods printed, for a test that fails."""
         events = []
         for each in self.instance.all_logs(run):
-            data = each.dagster_event.event_specific_data if each.dagster_event else None
-            events.append(f"{each.user_message} {getattr(data, 'error', None) or ''}")
+            event = each.dagster_event
+            error = getattr(event.event_specific_data, "error", None) if event else None
+            events.append(f"{each.user_message} {event.message if event else ''} {error or ''}")
         pods = [each["metadata"]["name"] for each in self.cluster.history]
         logs = [f"--- {name}\n{self.server.kubelet.log_of(name)[-1500:]}" for name in pods]
         return "\n".join([*events, *logs])
