@@ -266,7 +266,7 @@ def enable_naive_times(base: TableVersion) -> TableVersion:
     from deltalake import DeltaTable, TableFeatures
     from deltalake.exceptions import CommitFailedError
 
-    delta = DeltaTable(base.uri, version=base.version)
+    delta = DeltaTable(base.uri, version=base.version, storage_options=client_options(base.uri) or None)
     try:
         delta.alter.add_feature(
             TableFeatures.TimestampWithoutTimezone,

@@ -2,14 +2,11 @@
 
 What belongs here: a feed's files, from the rows to the files and back, and their removal. What does not: which rows differ (`merge`), and which
 feeds lead from one version to another (`changes`). Feeds lie in `_changes` below the table's folder, which Delta's readers and its vacuum pass over
-(tried with deltalake 1.6.6 and `delta_scan`), and are named by the commit's state: so they are published with the rows or not at all. Only
-tables in local folders have feeds, since nothing here could remove them elsewhere.
+(tried with deltalake 1.6.6 and `delta_scan`), and are named by the commit's state: so they are published with the rows or not at all.
 """
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +15,7 @@ from plinth.lakehouse.files import read_files
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.staging import StagedFile, stage
 from plinth.lakehouse.tables import TableVersion
+from plinth.objects.files import files_older, remove
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,7 +30,7 @@ _LARGEST_SHARE = 0.1
 def worth_writing(base: TableVersion, columns: Sequence[DeltaColumn], rows: int) -> bool:
     """Whether a change of so many rows (inserted, updated and deleted) is better told by a feed than by the files."""
     collides = any(column.name.lower() == CHANGE for column in columns)
-    return not collides and "://" not in base.uri and 0 < rows <= _LARGEST_SHARE * base.rows
+    return not collides and 0 < rows <= _LARGEST_SHARE * base.rows
 
 
 def stage_feed(
@@ -61,13 +59,8 @@ def remove_feeds(uri: str, *, older_than: float) -> int:
 
     A file that a commit takes out of the table stays as long after that commit, so a feed never outlives the files with the same rows.
     """
-    folder = f"{uri}/{FOLDER}"
-    if "://" in uri or not os.path.isdir(folder):
-        return 0
-    limit = time.time() - older_than
-    old = [entry.path for entry in os.scandir(folder) if entry.stat().st_mtime <= limit]
-    for path in old:
-        os.unlink(path)
+    old = files_older(f"{uri}/{FOLDER}", older_than)
+    remove(old)
     return len(old)
 
 

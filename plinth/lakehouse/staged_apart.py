@@ -6,16 +6,15 @@ What belongs here: the folder, which lies in the table's own zone, and what is i
 
 from __future__ import annotations
 
-import os
 import shutil
-import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plinth.engine import literal
 from plinth.lakehouse.staging import StagedFile
 from plinth.lakehouse.tables import Lakehouse, TableId
+from plinth.objects.files import files_below, files_older, folders_in, remove, size_of
+from plinth.objects.stores import is_object
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,8 +30,10 @@ def new_folder(lakehouse: Lakehouse, table: TableId) -> str:
 
 
 def remove_folder(folder: str) -> None:
-    """Removes such a folder; on an object store it is left to the bucket's lifecycle rule."""
-    if "://" not in folder:
+    """Removes such a folder."""
+    if is_object(folder):
+        remove(list(files_below(folder)))
+    else:
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -41,17 +42,18 @@ def files_in(con: duckdb.DuckDBPyConnection, folder: str) -> tuple[StagedFile, .
     found = con.execute(
         f"SELECT file_name, num_rows FROM parquet_file_metadata({literal(f'{folder}/*.parquet')}) WHERE num_rows > 0 ORDER BY file_name"
     ).fetchall()
-    return tuple(
-        StagedFile("", name, 0 if "://" in name else os.path.getsize(name), int(rows), {}, {}, "")
-        for name, rows in found
-    )
+    return tuple(StagedFile("", name, size_of(name) or 0, int(rows), {}, {}, "") for name, rows in found)
 
 
 def remove_abandoned(lakehouse: Lakehouse, *, older_than: float) -> int:
-    """Removes the folders of runs that were killed, from zones in local folders; `older_than` is in seconds. Gives their number."""
-    roots = (lakehouse.platform.root_of(zone) for zone in lakehouse.platform.zones)
-    folders = [folder for root in roots if "://" not in root for folder in Path(root, STAGING).glob("*")]
-    abandoned = [folder for folder in folders if time.time() - folder.stat().st_mtime > older_than]
-    for folder in abandoned:
-        shutil.rmtree(folder, ignore_errors=True)
-    return len(abandoned)
+    """Removes the folders of runs that were killed, in every zone; `older_than` is in seconds. Gives their number."""
+    abandoned = 0
+    for zone in lakehouse.platform.zones:
+        staging = f"{lakehouse.platform.root_of(zone)}/{STAGING}"
+        for name in folders_in(staging):
+            folder = f"{staging}/{name}"
+            files = set(files_below(folder))
+            if len(files_older(folder, older_than)) == len(files):
+                remove_folder(folder)
+                abandoned += 1
+    return abandoned

@@ -6,6 +6,7 @@ What belongs here: the only use of obstore. What does not: reading and writing r
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -75,6 +76,28 @@ def files_below(uri: str) -> Iterator[str]:
     with _faults(uri, "the files could not be listed"):
         for batch in obstore.list(client, f"{path}/" if path else None):
             yield from (root + entry["path"] for entry in batch)
+
+
+def files_older(uri: str, seconds: float) -> list[str]:
+    """The addresses of the files below a folder or prefix that were last written so many seconds ago, or longer.
+
+    Raises:
+        StorageFailure: the object store refused or did not answer.
+    """
+    limit = time.time() - seconds
+    if not is_object(uri):
+        return [path for path in files_below(uri) if os.path.getmtime(path) <= limit]
+    import obstore
+
+    client, path = _client_and_path(uri)
+    root = uri[: len(uri) - len(path)] if path else f"{uri}/"
+    with _faults(uri, "the files could not be listed"):
+        return [
+            root + entry["path"]
+            for batch in obstore.list(client, f"{path}/" if path else None)
+            for entry in batch
+            if entry["last_modified"].timestamp() <= limit
+        ]
 
 
 def folders_in(uri: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What the chart's settings make of a run: Dagster's own launcher, given the rendered instance and the context of a location, posts a Job that
+"""What the chart's settings make of a run: the launcher that they name, given the rendered instance and the context of a location, posts a Job that
 holds all that the chart's own pods hold."""
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher import LaunchRunContext
 from dagster._core.origin import DEFAULT_DAGSTER_ENTRY_POINT, JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.storage.dagster_run import DagsterRunStatus
-from dagster_k8s import K8sRunLauncher
 
+from jobs.run_pods import RunPods
 from plinth.platform import load_platform
 from tests.deploy.cluster import taking_jobs
 from tests.deploy.rendering import CASES, NAMESPACE, Manifest, of_kind, rendered
@@ -60,7 +60,7 @@ def started(case: str, location: str, folder: Path) -> dict[str, Any]:
         dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder / "home"))) as instance,
     ):
         # A machine outside the cluster has no token to load; everything else is as rendered.
-        launcher = K8sRunLauncher(**{**settings, "load_incluster_config": False, "kubeconfig_file": str(kubeconfig)})
+        launcher = RunPods(**{**settings, "load_incluster_config": False, "kubeconfig_file": str(kubeconfig)})
         launcher.register_instance(instance)
         code = RepositoryPythonOrigin(
             executable_path=sys.executable,
