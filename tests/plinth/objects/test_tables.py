@@ -17,9 +17,11 @@ from plinth.engine import connect
 from plinth.errors import CommitConflict, ConfigurationError, StorageFailure, StorageUnavailable
 from plinth.lakehouse.changes import changes_since
 from plinth.lakehouse.door import Write, commit
+from plinth.lakehouse.feed import FOLDER
 from plinth.lakehouse.maintenance import maintain
 from plinth.lakehouse.merge import Changes, merge
 from plinth.lakehouse.schema import columns_of
+from plinth.lakehouse.staged_apart import files_in, new_folder, remove_abandoned, remove_folder
 from plinth.lakehouse.staging import discard, stage
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
@@ -79,6 +81,45 @@ def test_a_merge_rewrites_what_changed_and_changes_are_told(
     ]  # fmt: skip
     maintain(con, lakehouse, second, retention_hours=0)
     assert changes_since(lakehouse, lakehouse.open(SALES), first.content) is None, "the old files are vacuumed"
+
+
+def test_a_feed_lies_beside_its_table_until_maintenance_removes_it(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse
+) -> None:
+    first = create(con, lakehouse, SALES, "SELECT i AS id, i * 10 AS amount FROM range(100) t(i)")
+    con.execute("CREATE TEMP TABLE ups AS SELECT * FROM (VALUES (5, 51), (200, 2000)) t(id, amount)")
+    rewrite = merge(con, first, first.columns, Changes(("id",), "ups", feed=True))
+    state = first.state.next(changed=True)
+    write = Write(first, first.columns, state, rewrite.add, rewrite.remove, feed=rewrite.feed)
+    second = commit(lakehouse, SALES, write)
+    feeds = list(files_below(f"{second.uri}/{FOLDER}"))
+    assert len(feeds) == 1 and size_of(feeds[0])
+    changes = changes_since(lakehouse, second, first.content)
+    assert changes is not None and changes.fed
+    assert sorted(con.execute(changes.sql).fetchall()) == [
+        (5, 50, "delete"), (5, 51, "insert"), (200, 2000, "insert"),
+    ]  # fmt: skip
+    maintain(con, lakehouse, second)
+    assert list(files_below(f"{second.uri}/{FOLDER}")) == feeds, "younger than the retention"
+    maintain(con, lakehouse, lakehouse.open(SALES), retention_hours=0)
+    assert list(files_below(f"{second.uri}/{FOLDER}")) == []
+    assert con.execute(f"SELECT count(*) FROM {lakehouse.open(SALES).scan}").fetchone() == (101,)
+
+
+def test_what_a_killed_run_staged_apart_is_removed_when_it_is_old(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse
+) -> None:
+    columns = columns_of(con, "SELECT 1 AS id")
+    left, published = new_folder(lakehouse, SALES), new_folder(lakehouse, SALES)
+    for folder in (left, published):
+        stage(con, "SELECT 1 AS id", folder, columns)
+    (file,) = files_in(con, left)
+    assert file.rows == 1 and file.size == size_of(file.uri)
+    remove_folder(published)
+    assert list(files_below(published)) == []
+    assert remove_abandoned(lakehouse, older_than=3600) == 0
+    assert remove_abandoned(lakehouse, older_than=0) == 1
+    assert list(files_below(left)) == []
 
 
 def test_maintenance_folds_small_files_and_removes_orphans(
