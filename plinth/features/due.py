@@ -160,8 +160,8 @@ def _reached(con: duckdb.DuckDBPyConnection, source: FeatureSource, changes: str
         for kind in ("insert", "delete")
     ]
     changed = (
-        f"SELECT event_time, known_time FROM (SELECT {columns}, 1 AS side FROM {side[0]} UNION ALL SELECT {columns}, -1 FROM {side[1]}) "
-        f"GROUP BY {columns} HAVING sum(side) <> 0"
+        f"SELECT event_time, known_time FROM (SELECT {columns}, 1 AS plinth_side FROM {side[0]} UNION ALL SELECT {columns}, -1 FROM {side[1]}) "
+        f"GROUP BY {columns} HAVING sum(plinth_side) <> 0"
     )
     since = f" AND event_time >= moment - INTERVAL {source.window.days} DAY" if source.window is not None else ""
     instants = ", ".join(f"({instant(instant_of(day))})" for day in there)

@@ -48,7 +48,9 @@ def changes_since(lakehouse: Lakehouse, now: TableVersion, content: str) -> Chan
     old = _version_with(lakehouse, now, content, commits)
     if old is None:
         return None
-    fed = _fed(now, content, [state for _, state in commits])
+    # A feed tells what its own commit did. Of a commit of another tool in between only the files tell, also where one of ours came after it.
+    ours = {version for version, _ in commits}.issuperset(range(old.version + 1, now.version + 1))
+    fed = _fed(now, content, [state for _, state in commits]) if ours else None
     require_plain(now)
     before, after = {file.path: file for file in old.files}, {file.path: file for file in now.files}
     gained = [after[path] for path in after if path not in before]
@@ -90,14 +92,14 @@ def difference(new: str, old: str, columns: Sequence[DeltaColumn]) -> str:
     names = ", ".join(quote(column.name) for column in columns)
     hashed = f"hash({names})"
     return (
-        f"WITH differing AS MATERIALIZED (SELECT row_hash FROM (SELECT {hashed} AS row_hash, 1 AS side FROM ({new}) "
-        f"UNION ALL SELECT {hashed}, -1 FROM ({old})) GROUP BY row_hash HAVING sum(side) <> 0), "
-        f"counted AS (SELECT {names}, sum(side) AS surplus FROM ("
-        f"SELECT *, 1 AS side FROM ({new}) WHERE {hashed} IN (SELECT row_hash FROM differing) UNION ALL "
-        f"SELECT *, -1 AS side FROM ({old}) WHERE {hashed} IN (SELECT row_hash FROM differing)) "
-        f"GROUP BY {names} HAVING sum(side) <> 0) "
-        f"SELECT {names}, CASE WHEN surplus > 0 THEN 'insert' ELSE 'delete' END AS {CHANGE} "
-        f"FROM counted, range(abs(surplus)::BIGINT)"
+        f"WITH differing AS MATERIALIZED (SELECT plinth_hash FROM (SELECT {hashed} AS plinth_hash, 1 AS plinth_side FROM ({new}) "
+        f"UNION ALL SELECT {hashed}, -1 FROM ({old})) GROUP BY plinth_hash HAVING sum(plinth_side) <> 0), "
+        f"counted AS (SELECT {names}, sum(plinth_side) AS plinth_surplus FROM ("
+        f"SELECT *, 1 AS plinth_side FROM ({new}) WHERE {hashed} IN (SELECT plinth_hash FROM differing) UNION ALL "
+        f"SELECT *, -1 AS plinth_side FROM ({old}) WHERE {hashed} IN (SELECT plinth_hash FROM differing)) "
+        f"GROUP BY {names} HAVING sum(plinth_side) <> 0) "
+        f"SELECT {names}, CASE WHEN plinth_surplus > 0 THEN 'insert' ELSE 'delete' END AS {CHANGE} "
+        f"FROM counted, range(abs(plinth_surplus)::BIGINT) AS plinth_copies(plinth_copy)"
     )
 
 

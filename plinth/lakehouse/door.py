@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from plinth.errors import CommitConflict, ResidencyViolation, StorageFailure
 from plinth.lakehouse.schema import DeltaColumn, delta_schema, restated
@@ -69,7 +70,7 @@ def commit(lakehouse: Lakehouse, table: TableId, write: Write, *, zone: str | No
     for file in (*write.add, *write.feed):
         _verify(file)
     write = replace(write, state=_completed(write))
-    with _storage_faults(lakehouse.uri_of(table, zone)):
+    with storage_faults(lakehouse.uri_of(table, zone)):
         if write.base is None:
             _create(lakehouse, table, write, zone, mode="error")
         elif _replaces_schema(write):
@@ -102,7 +103,8 @@ def authorise(lakehouse: Lakehouse, table: TableId, columns: Sequence[DeltaColum
 
 
 @contextmanager
-def _storage_faults(uri: str) -> Iterator[None]:
+def storage_faults(uri: str) -> Iterator[None]:
+    """Turns what the storage below a table raises into ours."""
     from deltalake.exceptions import DeltaError
 
     try:
@@ -165,8 +167,11 @@ def _removes(write: Write) -> list[RemoveAction]:
     from deltalake.transaction import RemoveAction
 
     now = int(time.time() * 1000)
+    # The path as it is: delta-rs encodes it for the log itself, and a path that was encoded twice removes nothing (tried: the rows stayed).
     return [
-        RemoveAction(file.path, write.data_change, now, size=file.size, partition_values=_as_text(file.partition))
+        RemoveAction(
+            unquote(file.path), write.data_change, now, size=file.size, partition_values=_as_text(file.partition)
+        )
         for file in write.remove
     ]
 

@@ -48,9 +48,9 @@ def read_feeds(addresses: Sequence[str], columns: Sequence[DeltaColumn]) -> str:
     """SQL for what feeds say together: the columns and `_change`. Rows that went and came back, or came and went, cancel out."""
     names = ", ".join(quote(column.name) for column in columns)
     return (
-        f"SELECT {names}, CASE WHEN surplus > 0 THEN 'insert' ELSE 'delete' END AS {CHANGE} FROM ("
-        f"SELECT {names}, sum(CASE {CHANGE} WHEN 'insert' THEN 1 ELSE -1 END) AS surplus "
-        f"FROM ({read_files(addresses, _with_change(columns))}) GROUP BY {names} HAVING surplus <> 0), range(abs(surplus)::BIGINT)"
+        f"SELECT {names}, CASE WHEN plinth_surplus > 0 THEN 'insert' ELSE 'delete' END AS {CHANGE} FROM ("
+        f"SELECT {names}, sum(CASE {CHANGE} WHEN 'insert' THEN 1 ELSE -1 END) AS plinth_surplus "
+        f"FROM ({read_files(addresses, _with_change(columns))}) GROUP BY {names} HAVING plinth_surplus <> 0), range(abs(plinth_surplus)::BIGINT) AS plinth_copies(plinth_copy)"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from plinth.engine import literal, quote
 from plinth.errors import StorageFailure
 from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.staging import SPLIT
 from plinth.lakehouse.tables import DataFile, TableVersion
 
 FILENAME = "plinth_file"
@@ -51,13 +52,13 @@ def require_plain(version: TableVersion) -> None:
     """Refuses tables whose files do not hold the rows as they stand.
 
     Raises:
-        StorageFailure: another tool turned on deletion vectors or column mapping.
+        StorageFailure: another tool turned on deletion vectors or column mapping, or wrote partitions whose values stand only in the log.
     """
     features = _unreadable(version)
     if features:
         raise StorageFailure(
             f"the table {version.id} was changed by another tool in a way that a merge cannot follow",
-            expected="a table without deletion vectors and column mapping",
+            expected="a table without deletion vectors and column mapping, whose files hold their partition's values",
             found=", ".join(sorted(features)),
             where=version.uri,
             remedy="rewrite the table with a full load (`plinth ingest TABLE --full`), which makes it plain again",
@@ -74,4 +75,7 @@ def _unreadable(version: TableVersion) -> set[str]:
     # Tables of the protocol before there were features (reader version 2) name column mapping in their settings only, as Spark makes them.
     if version.delta.metadata().configuration.get(_MAPPING, "none") != "none":
         found.add("columnMapping")
+    # Ours hold their partition's values as any other column; those of Spark and delta-rs leave them to the log.
+    if version.partition_by and not all(file.path.startswith(f"{SPLIT}=") for file in version.files):
+        found.add("partition values outside the files")
     return found

@@ -227,8 +227,8 @@ def _may_hold(file: DataFile, name: str, low: Any, high: Any) -> bool:
     if least is None or most is None or type(least) is not type(low):
         return True
     if isinstance(most, datetime):
-        # Spark cuts a maximum to whole milliseconds, so the greatest value may lie beyond it.
-        most += timedelta(milliseconds=1)
+        # Spark cuts a maximum to whole milliseconds, so the greatest value may lie beyond it. Not added: the end of all dates is in use.
+        return bool(least <= high and (most >= low or low - most <= timedelta(milliseconds=1)))
     return bool(least <= high and most >= low)
 
 

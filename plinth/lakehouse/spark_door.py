@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from plinth.errors import StorageFailure
-from plinth.lakehouse.door import authorise, conflict, enable_naive_times
+from plinth.errors import ConfigurationError, StorageFailure
+from plinth.lakehouse.door import authorise, conflict, enable_naive_times, storage_faults
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import WRITER, Lakehouse, TableId, TableVersion
@@ -65,6 +65,7 @@ def replace_by_spark(
     Raises:
         ResidencyViolation: a column's classification is not cleared for the zone; nothing was written.
         CommitConflict: another writer committed since `write.base`; nothing of this write is visible.
+        ConfigurationError: the table is split into partitions.
         StorageFailure: the files or the log could not be written.
     """
     authorise(lakehouse, table, write.columns, zone=zone)
@@ -72,8 +73,17 @@ def replace_by_spark(
     newest = lakehouse.find(table, zone=zone)
     if (newest.version if newest else None) != (write.base.version if write.base else None):
         raise conflict(table, uri, None)
+    if write.partition_by:
+        raise ConfigurationError(
+            f"Spark may not make the table {table}, which is split into partitions",
+            expected="a table without partition_by, or a profile with the engine duckdb",
+            found=f"partition_by {', '.join(write.partition_by)}",
+            where=uri,
+            remedy="leave the model to DuckDB: Spark's files would not hold the partition's values, and merges read files as they stand",
+        )
     if write.base is not None and _needs_naive_times(write.base, write.columns):
-        write = replace(write, base=enable_naive_times(write.base))
+        with storage_faults(uri):
+            write = replace(write, base=enable_naive_times(write.base))
     number = (write.base.writer if write.base is not None else 0) + 1
     state = replace(write.state, rows=write.rows)
     # "error", not "errorifexists": Spark Connect knows only the short word.
@@ -82,8 +92,6 @@ def replace_by_spark(
     writer = writer.option("userMetadata", json.dumps(state.to_metadata(), ensure_ascii=False))
     if write.base is not None:
         writer = writer.option("overwriteSchema", "true")
-    if write.partition_by:
-        writer = writer.partitionBy(*write.partition_by)
     with _faults(table, uri):
         writer.save(uri)
     done = lakehouse.open(table, zone=zone)
@@ -103,7 +111,7 @@ def _faults(table: TableId, uri: str) -> Iterator[None]:
     try:
         yield
     except faults as error:
-        said = str(error)
+        said = "\n".join(line for line in str(error).splitlines() if not line.strip().startswith("at "))
         if any(word in said for word in _RACES):
             raise conflict(table, uri, error) from error
         # Whatever else it is: the other tables of a run are still to be published, so it has to be an error that their loop knows.

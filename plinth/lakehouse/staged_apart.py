@@ -6,7 +6,9 @@ What belongs here: the folder, which lies in the table's own zone, and what is i
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -52,8 +54,15 @@ def remove_abandoned(lakehouse: Lakehouse, *, older_than: float) -> int:
         staging = f"{lakehouse.platform.root_of(zone)}/{STAGING}"
         for name in folders_in(staging):
             folder = f"{staging}/{name}"
-            files = set(files_below(folder))
-            if len(files_older(folder, older_than)) == len(files):
+            if _is_old(folder, older_than):
                 remove_folder(folder)
                 abandoned += 1
     return abandoned
+
+
+def _is_old(folder: str, seconds: float) -> bool:
+    files = list(files_below(folder))
+    if files:
+        return len(files_older(folder, seconds)) >= len(files)
+    # Without a file yet it may be that of a build that has just begun.
+    return not is_object(folder) and os.path.getmtime(folder) <= time.time() - seconds

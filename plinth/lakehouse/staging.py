@@ -29,6 +29,8 @@ from plinth.objects.stores import is_object
 if TYPE_CHECKING:
     import duckdb
 
+SPLIT = "split"
+"""What the folders of partitions are called by: `split=<hash of the values>`."""
 ROW_GROUP_ROWS = 61_440
 # A column with more values than this in a group is written plain. Who reads gains much by dictionaries: DuckDB works on each value once, so
 # that silver/invoice_lines over 10 million lines takes 11 CPU seconds from files with those of item and text, and 24 from files without.
@@ -130,8 +132,8 @@ def _split(sql: str, names: str, partition_by: Sequence[str], batch: str) -> tup
     # The folder is named by a hash, not by the values: DuckDB, delta-rs and the Delta kernel each percent-encode the values of
     # hive-style folders in their own way, and a space or a slash in a value then makes the file unreadable (tried).
     values = ", ".join(f"coalesce({quote(name)}::VARCHAR, '\\0')" for name in partition_by)
-    query = f"SELECT {names}, md5(concat_ws(chr(31), {values}))[:12] AS split FROM ({sql})"
-    return query, f"PARTITION_BY (split), FILENAME_PATTERN 'part-{batch}-{{uuidv7}}', APPEND"
+    query = f"SELECT {names}, md5(concat_ws(chr(31), {values}))[:12] AS {SPLIT} FROM ({sql})"
+    return query, f"PARTITION_BY ({SPLIT}), FILENAME_PATTERN 'part-{batch}-{{uuidv7}}', APPEND"
 
 
 def _copy(con: duckdb.DuckDBPyConnection, command: str, uri: str, batch: str) -> list[Any]:

@@ -86,7 +86,7 @@ def files_older(uri: str, seconds: float) -> list[str]:
     """
     limit = time.time() - seconds
     if not is_object(uri):
-        return [path for path in files_below(uri) if os.path.getmtime(path) <= limit]
+        return [path for path in files_below(uri) if _written(path) <= limit]
     import obstore
 
     client, path = _client_and_path(uri)
@@ -98,6 +98,14 @@ def files_older(uri: str, seconds: float) -> list[str]:
             for entry in batch
             if entry["last_modified"].timestamp() <= limit
         ]
+
+
+def _written(path: str) -> float:
+    """When a local file was last written; now, where somebody has just renamed or removed it."""
+    try:
+        return os.path.getmtime(path)
+    except FileNotFoundError:
+        return time.time()
 
 
 def folders_in(uri: str) -> tuple[str, ...]:

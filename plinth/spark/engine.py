@@ -76,11 +76,12 @@ class SparkEngine:
             PlinthError: the query cannot be put into Spark's dialect.
         """
         text = to_spark(sql, [each.table for each in inputs])
+        session = self.session  # opened first: where Spark is not installed, that says so
         with spark_faults(folder):
             for each in inputs:
                 self._read(each).createOrReplaceTempView(view_name(each.table))
             try:
-                shaped(self.session.sql(text), columns).write.mode("error").parquet(folder)
+                shaped(session.sql(text), columns).write.mode("error").parquet(folder)
             except BaseException:
                 remove_folder(folder)
                 raise

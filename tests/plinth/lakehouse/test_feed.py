@@ -14,14 +14,14 @@ import duckdb
 import pytest
 
 from plinth.errors import CommitConflict
-from plinth.lakehouse.changes import ChangeSet, changes_since
+from plinth.lakehouse.changes import ChangeSet, changes_since, difference
 from plinth.lakehouse.compare import merge_difference
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.feed import CHANGE, FOLDER
 from plinth.lakehouse.maintenance import maintain
 from plinth.lakehouse.merge import Changes, Rewrite, merge, replace_scope
 from plinth.lakehouse.schema import DeltaColumn
-from plinth.lakehouse.tables import Lakehouse, TableVersion
+from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 
 from .conftest import create
 from .merging import LINES
@@ -356,3 +356,55 @@ def test_two_writers_at_once_leave_feeds_that_say_what_the_rows_say(
     assert told(con, changes) == truth(con, first, now)
     middle = lakehouse.open(LINES, version=now.version - 5)
     check(con, lakehouse, middle, now)
+
+
+def test_a_commit_of_another_tool_under_ours_is_told_by_the_files(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse
+) -> None:
+    base = create(con, lakehouse, TableId("bronze", "raced"), "SELECT i AS id, i % 3 AS surplus FROM range(2000) t(i)")
+    con.execute("CREATE OR REPLACE TABLE up AS SELECT 5 AS id, -5 AS surplus")
+    rewrite = merge(con, base, base.columns, Changes(("id",), "up", feed=True))
+    import pyarrow as pa
+    from deltalake import write_deltalake
+
+    write_deltalake(
+        base.uri, pa.table({"id": pa.array([77777], pa.int64()), "surplus": pa.array([1], pa.int64())}), mode="append"
+    )
+    write = Write(base, base.columns, base.state.next(changed=True), rewrite.add, rewrite.remove, feed=rewrite.feed)
+    now = commit(lakehouse, base.id, write)
+    changes = changes_since(lakehouse, now, base.content)
+    assert changes is None or 77777 in {row[0] for row in con.execute(changes.sql).fetchall()}
+
+
+def test_columns_may_be_called_as_the_comparison_calls_its_own(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse
+) -> None:
+    names = ("surplus", "side", "row_hash", "range")
+    listed = ", ".join(f"i AS {name}" for name in names)
+    base = create(con, lakehouse, TableId("bronze", "named"), f"SELECT i AS id, {listed} FROM range(-2000, 2000) t(i)")
+    con.execute(
+        f"CREATE OR REPLACE TABLE up AS SELECT id, {', '.join(f'-9 AS {name}' for name in names)} FROM (VALUES (-5), (0), (7)) t(id)"
+    )
+    rewrite = merge(con, base, base.columns, Changes(("id",), "up", feed=True))
+    write = Write(base, base.columns, base.state.next(changed=True), rewrite.add, rewrite.remove, feed=rewrite.feed)
+    now = commit(lakehouse, base.id, write)
+    fed = changes_since(lakehouse, now, base.content)
+    assert fed is not None and fed.fed
+    plain = difference(f"FROM {now.scan}", f"FROM {base.scan}", now.columns)
+    wanted = sorted((kind, i, *[value] * 4) for i in (-5, 0, 7) for kind, value in (("delete", i), ("insert", -9)))
+    for sql in (fed.sql, plain):
+        assert sorted(con.execute(f"SELECT _change, id, {', '.join(names)} FROM ({sql})").fetchall()) == wanted
+
+
+def test_maintenance_that_removes_files_leaves_the_table_ours(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse
+) -> None:
+    table = TableId("bronze", "kept")
+    base = create(con, lakehouse, table, "SELECT i AS id, i AS value FROM range(2000) t(i)")
+    con.execute("CREATE OR REPLACE TABLE up AS SELECT 5 AS id, -5 AS value")
+    rewrite = merge(con, base, base.columns, Changes(("id",), "up", feed=True))
+    write = Write(base, base.columns, base.state.next(changed=True), rewrite.add, rewrite.remove, feed=rewrite.feed)
+    now = commit(lakehouse, table, write)
+    assert maintain(con, lakehouse, now, retention_hours=0).removed >= 1
+    after = lakehouse.open(table)
+    assert not after.foreign and after.content == now.content and after.version > now.version

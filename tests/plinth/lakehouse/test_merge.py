@@ -8,12 +8,16 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from plinth.errors import StorageFailure
 from plinth.lakehouse.changes import changes_since
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.feed import CHANGE
+from plinth.lakehouse.files import is_plain, require_plain
+from plinth.lakehouse.maintenance import maintain
 from plinth.lakehouse.merge import Changes, Rewrite, merge, replace_scope
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.staging import stage
+from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 
 from .conftest import create
@@ -179,3 +183,34 @@ def test_a_merge_reads_files_that_lack_a_newer_column_as_null(
     after = commit(lakehouse, LINES, Write(version, columns, state, rewrite.add, rewrite.remove))
     expected = [(1, "a", None), (2, "c", 5)] if rows else [(1, "a", None), (2, "b", None)]
     assert con.execute(f"SELECT id, note, extra FROM {after.scan} ORDER BY id").fetchall() == expected
+
+
+def test_partitions_of_another_tool_are_replaced_whole_and_never_merged_into(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse
+) -> None:
+    import pyarrow as pa
+    from deltalake import write_deltalake
+
+    table = TableId("gold", "split")
+    uri = lakehouse.uri_of(table)
+    rows = pa.table({"id": pa.array(range(20), pa.int64()), "code": ["a b%c:d" if i % 2 else "z" for i in range(20)]})
+    write_deltalake(uri, rows, partition_by=["code"])
+    found = lakehouse.open(table)
+    assert not is_plain(found)
+    with pytest.raises(StorageFailure, match="partition values outside the files"):
+        require_plain(found)
+    assert maintain(con, lakehouse, found).folded == 0
+    sql = "SELECT 99 AS id, 'a b%c:d' AS code"
+    staged = stage(con, sql, uri, found.columns, ("code",))
+    write = Write(found, found.columns, State().next(changed=True), staged, found.files, ("code",))
+    now = commit(lakehouse, table, write)
+    assert con.execute(f"SELECT id, code FROM {now.scan}").fetchall() == [(99, "a b%c:d")]
+    assert is_plain(now)
+
+
+def test_a_key_at_the_end_of_all_dates_can_be_merged(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse) -> None:
+    sql = "SELECT TIMESTAMP '9999-12-31 23:59:59.999999' AS valid_to, i AS id FROM range(10) t(i)"
+    base = create(con, lakehouse, TableId("gold", "spans"), sql)
+    con.execute(f"CREATE OR REPLACE TABLE up AS SELECT valid_to, id + 5 AS id FROM ({sql})")
+    rewrite = merge(con, base, base.columns, Changes(("valid_to", "id"), "up"))
+    assert (rewrite.inserted, rewrite.updated) == (5, 0)
