@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from plinth.errors import CommitConflict, PlinthError
+from plinth.errors import CommitConflict, PlinthError, StorageFailure
 from plinth.figures import size_for_people
 from plinth.options import Data, Itself, PlatformFile, project_of, settings_of
 
@@ -36,6 +36,7 @@ def maintain(
     con = connect(lakehouse.platform.profile())
     layers = [layer] if layer else list(lakehouse.platform.layers)
     grid = Grid("table", "files folded", "into", "files removed")
+    failed = False
     for each in layers:
         for table in lakehouse.tables(each):  # type: ignore[arg-type]
             try:
@@ -43,11 +44,17 @@ def maintain(
                 grid.add_row(done.table, str(done.folded), str(done.folded_into), str(done.removed))
             except CommitConflict:
                 grid.add_row(str(table), "a load is running, left for the next time", "", "")
+            except StorageFailure as failure:
+                # One table that cannot be kept in order is no reason to leave the others, or what an erasure asked for.
+                grid.add_row(str(table), f"left as it is: {failure.what}", "", "")
+                failed = True
     abandoned = remove_abandoned_scratch(lakehouse.platform.path(lakehouse.platform.stores.scratch))
     abandoned += remove_abandoned_staging(lakehouse)
     Console().print(grid)
     if abandoned:
         typer.echo(f"{abandoned} folders of killed loads and builds removed.")
+    if failed:
+        raise typer.Exit(1)
 
 
 def show(

@@ -58,6 +58,9 @@ def in_scopes(
     return " AND ".join(conditions)
 
 
+_LAST_DAY = "9999-12-31"
+
+
 def row_column(name: str) -> str:
     """The expression for a scope column that the row has by that name."""
     return f"t.{quote(name)}"
@@ -96,4 +99,7 @@ def _between(
         return [f"{expression} >= {low} AND {expression} <= {high}"]
     # Of a day that is cast from a time stamp nothing is known to the reader; of the time stamp it is.
     stamp = row_column(day[1])
+    if len(bounds[1]) != len(_LAST_DAY) or bounds[1] >= _LAST_DAY:
+        # Nothing comes after the end of all days, and DuckDB refuses to say what would.
+        return [f"{stamp} >= {low}"]
     return [f"{stamp} >= {low} AND {stamp} < {high} + INTERVAL 1 DAY"]

@@ -25,7 +25,7 @@ _AWAY = re.compile(
     r"|Internal Server Error|Service Unavailable|Max retries|HTTP status server error|sending request|channel closed",
     re.IGNORECASE,
 )
-_SECRET = re.compile(r"(?i)(secret|signature|token|password)([^\s:=]*\s*[:=]\s*)\S+")
+_SECRET = re.compile(r"(?i)(secret|signature|token|password|account_?key|\bsig\b)([^\s:=<>]*\s*[:=>]\s*)[^\s<&]+")
 
 
 def storage_fault(error: BaseException, uri: str, doing: str) -> StorageFailure:

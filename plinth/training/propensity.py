@@ -48,7 +48,7 @@ class PropensityTarget:
     inputs: tuple[TableId, ...] = (_LINES,)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(_RANGES))
     feature_views: tuple[str, ...] = FEATURE_VIEWS
-    packages: tuple[str, ...] = ("estimators", "features", "promote", "training")
+    packages: tuple[str, ...] = ("estimators", "fanout", "features", "promote", "threads", "training")
 
     def unfit(self, metrics: Mapping[str, float]) -> str:
         """Chances no better than the same chance for everybody; see `Target.unfit`."""

@@ -65,7 +65,7 @@ class RecommenderTarget:
     settings: RecommenderSettings = field(default_factory=RecommenderSettings)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(_RANGES))
     feature_views: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ("estimators", "recommend", "training")
+    packages: tuple[str, ...] = ("estimators", "fanout", "recommend", "threads", "training")
 
     def unfit(self, metrics: Mapping[str, float]) -> str:
         """Nothing: popular items are among its candidates, and without a champion there would be no list at all. See `Target.unfit`."""

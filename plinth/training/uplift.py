@@ -53,7 +53,7 @@ class UpliftTarget:
         TableId("silver", "customers"),
     )
     feature_views: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ("estimators", "promote", "training")
+    packages: tuple[str, ...] = ("estimators", "fanout", "promote", "threads", "training")
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(_RANGES))
 
     def unfit(self, metrics: Mapping[str, float]) -> str:

@@ -15,7 +15,7 @@ from .conftest import create
 
 ROWS = (
     "SELECT i AS id, CASE WHEN i % 4 > 0 THEN i % 23 END AS customer, ' item ' || i % 5 AS item, "
-    "TIMESTAMP '2024-01-01' + INTERVAL (i * 7) MINUTE AS sold_at, (i % 11)::DECIMAL(9, 2) AS price, i::VARCHAR AS digits FROM range(4000) t(i)"
+    "CASE i WHEN 17 THEN TIMESTAMP 'infinity' WHEN 18 THEN TIMESTAMP '294247-01-10 04:00:00' ELSE TIMESTAMP '2024-01-01' + INTERVAL (i * 7) MINUTE END AS sold_at, (i % 11)::DECIMAL(9, 2) AS price, i::VARCHAR AS digits FROM range(4000) t(i)"
 )
 SCOPES = {
     "a number": ("SELECT id FROM drawn", {"id": row_column("id")}),
@@ -36,7 +36,7 @@ SCOPES = {
     "numbers as text": ("SELECT id::VARCHAR AS id FROM drawn", {"id": row_column("id")}),
     "text as a number": ("SELECT digits::BIGINT AS digits FROM drawn", {"digits": row_column("digits")}),
     "days without end": (
-        "SELECT unnest([DATE 'infinity', cast(sold_at AS date)]) AS day FROM drawn",
+        "SELECT unnest([DATE 'infinity', DATE '294247-01-10', cast(sold_at AS date)]) AS day FROM drawn",
         {"day": "cast(sold_at as date)"},
     ),
     "none at all": ("SELECT id, customer FROM drawn WHERE false", {"id": row_column("id"), "customer": "t.customer"}),
