@@ -1,4 +1,4 @@
-"""What the models of promotions learn at a cut-off is what was booked by then: silver as dbt makes it, before and after a late cancellation."""
+"""What the uplift learns at a cut-off is what was booked by then: silver as dbt makes it, before and after a late cancellation."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from plinth.promote import examples
+from plinth.promote import history_features
 from plinth.promote.booked import make_lines, make_orders
 from tests.dbt.test_lines import Lines, lines
+from tests.plinth.promote.worlds import points_in
 
 __all__ = ["lines"]
 pytestmark = pytest.mark.slow
 
 _DAY = 24 * 60
 CUTOFF = datetime(2024, 3, 1)
+CUSTOMERS = (7, 8, 9)
 
 
 def _learnt(booked: Lines, at: datetime) -> pa.Table:
@@ -23,11 +25,12 @@ def _learnt(booked: Lines, at: datetime) -> pa.Table:
     booked.con.register("silver_now", silver)
     make_lines(booked.con, "sold", "silver_now")
     make_orders(booked.con, "orders", "sold")
-    return examples(booked.con, "orders", [at], lines="sold")
+    points_in(booked.con, [(customer, at) for customer in CUSTOMERS])
+    return history_features(booked.con, "points", "orders")
 
 
 def test_a_cancellation_after_the_cutoff_changes_no_feature_before_it(lines: Lines) -> None:
-    for customer in (7, 8, 9):
+    for customer in CUSTOMERS:
         for visit in range(4):
             lines.book(f"5{customer}{visit}", 3 + visit, customer=customer, minute=visit * 11 * _DAY)
             lines.book(f"5{customer}{visit}", 2, item="22423", customer=customer, minute=visit * 11 * _DAY)
