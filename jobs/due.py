@@ -51,10 +51,11 @@ def _downstream_reasons(project: Project, repository: dg.RepositoryDefinition, l
     if not models:
         return [f"{table}: {reason}" for table, reason in stale_tables(lakehouse, code).items()]
     from plinth.registry import Registry
-    from plinth.serving.due import model_inputs, publication_due
+    from plinth.serving.due import declared_inputs, model_inputs, publication_due
 
     registry = Registry.of(project.platform)
     inputs, stale = model_inputs(registry, models)
+    inputs |= declared_inputs(project.platform)
     found = {**stale, **{str(table): reason for table, reason in stale_tables(lakehouse, code, inputs).items()}}
     if not found and _PUBLICATION in repository.asset_graph.materializable_asset_keys:
         found = {"serving/online": publication_due(project.platform, lakehouse, registry)}

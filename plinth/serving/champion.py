@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from plinth.registry import ModelMissing, RegisteredVersion, Registry
 
 if TYPE_CHECKING:
+    from plinth.features import FeatureView
     from plinth.recommend.recommender import Recommender
 
 RECOMMENDER, UPLIFT, PROPENSITY = "recommender", "uplift", "propensity"
@@ -18,6 +19,11 @@ RECOMMENDER, UPLIFT, PROPENSITY = "recommender", "uplift", "propensity"
 def input_name(model: str) -> str:
     """How a model is called among the inputs of a table or a version."""
     return f"models/{model}"
+
+
+def view_input(view: FeatureView) -> str:
+    """How a commit names the declaration of a view, which is no table; its text is the view's fingerprint."""
+    return f"views/{view.name}"
 
 
 def input_text(champion: RegisteredVersion | None) -> str:

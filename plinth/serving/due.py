@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from plinth.features import load_views
 from plinth.lakehouse.tables import Lakehouse
 from plinth.online import OnlineStore
 from plinth.platform import Platform
 from plinth.registry import Registry
-from plinth.serving.champion import input_name, input_text
+from plinth.serving.champion import input_name, input_text, view_input
 from plinth.serving.lists import Setting
 from plinth.serving.publish import find_sources
 
@@ -30,6 +31,11 @@ def model_inputs(registry: Registry, code: Mapping[str, str | None]) -> tuple[di
         if versions and wanted is not None and all(version.code != wanted for version in versions):
             stale[input_name(model)] = "its code changed"
     return inputs, stale
+
+
+def declared_inputs(platform: Platform) -> dict[str, str]:
+    """What commits would name the declarations of feature views by today."""
+    return {view_input(view): view.fingerprint for view in load_views(platform).views.values()}
 
 
 def publication_due(platform: Platform, lakehouse: Lakehouse, registry: Registry) -> str:

@@ -18,7 +18,7 @@ from plinth.features.training import portions_of
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import TableVersion
 from plinth.registry import RegisteredVersion, Registry
-from plinth.serving.champion import PROPENSITY, input_name, input_text
+from plinth.serving.champion import PROPENSITY, input_name, input_text, view_input
 from plinth.serving.lists import Setting
 from plinth.serving.tables import PURCHASE_PROPENSITY
 from plinth.serving.write import Origin, Served, write
@@ -89,7 +89,7 @@ class _Known:
     @property
     def contents(self) -> dict[str, str]:
         """The content of each table, and what each view declares."""
-        declared = {str(view.table): f"declared {view.fingerprint}" for view in self._views}
+        declared = {view_input(view): view.fingerprint for view in self._views}
         return {**{name: version.content for name, version in self.tables.items()}, **declared}
 
     def until(self, con: duckdb.DuckDBPyConnection) -> datetime | None:

@@ -15,9 +15,11 @@ from plinth.lakehouse.files import rows_of
 from plinth.promote import Propensity, PropensitySettings, cutoffs_before, labels, train_propensity
 from plinth.promote.booked import INVOICE_LINES, make_lines
 from plinth.serving.champion import PROPENSITY
+from plinth.serving.due import declared_inputs, model_inputs
 from plinth.serving.examine import broken_propensities
 from plinth.serving.propensity import make_purchase_propensity
 from plinth.serving.tables import PURCHASE_PROPENSITY
+from plinth.stale import stale_tables
 from tests.plinth.serving.shop import AT, CUSTOMERS, Shop, events
 from tests.plinth.serving.test_tables import rows
 
@@ -60,6 +62,9 @@ def test_each_customer_who_ordered_has_one_chance_as_of_the_newest_order(shop: S
     assert (first, last, by) == (newest + timedelta(days=1), newest + timedelta(days=1), version)
     assert broken_propensities(shop.lakehouse, shop.platform.profile()).rows == 0
     assert not make_purchase_propensity(shop.setting).served.computed
+    models, _ = model_inputs(shop.registry, {PROPENSITY: None})
+    todays = {**models, **declared_inputs(shop.platform)}
+    assert stale_tables(shop.lakehouse, {PURCHASE_PROPENSITY.id: None}, todays) == {}, "nobody has to run for it"
     shop.trade(events(2))
     assert make_purchase_propensity(shop.setting).served.changed, "other orders are other chances"
 
