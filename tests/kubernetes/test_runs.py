@@ -141,6 +141,18 @@ def test_cancelling_a_run_ends_the_pods_of_its_steps(world: World) -> None:
     assert world.marks("slow") == ["medium"]
 
 
+def test_the_steps_of_a_run_whose_own_pod_was_killed_are_ended(world: World) -> None:
+    run = world.launch("trial/slow")
+    world.cluster.wait(lambda: world.marks("slow"))
+    (of_run,) = world.pods()
+    world.server.kubelet.kill(of_run["metadata"]["uid"])
+    world.cluster.wait(lambda: monitor(world.process) or world.instance.get_run_by_id(run).is_finished)  # type: ignore[union-attr]
+    assert "still at work for this run and is deleted" in world.story(run)
+    world.cluster.wait(lambda: [each["metadata"]["name"] for each in world.cluster.all("Job")] == [f"dagster-run-{run}"])
+    (of_step,) = world.pods("trial__slow")
+    world.cluster.wait(lambda: world.server.kubelet.end_of(of_step["metadata"]["uid"]))
+
+
 def test_a_run_whose_code_does_not_load_fails_and_so_does_its_pod(world: World) -> None:
     with (world.shop.folder / "definitions.py").open("a") as definitions:
         definitions.write("\nraise RuntimeError('the code is broken')\n")
@@ -174,8 +186,5 @@ def test_a_run_that_never_got_its_pod_is_failed_with_the_reason_and_leaves_nothi
     run = world.launch("trial/tiny")
     world.cluster.wait(lambda: monitor(world.process) or world.instance.get_run_by_id(run).is_finished)  # type: ignore[union-attr]
     assert "untolerated taint {maintenance: yes}" in world.story(run)
-    launcher = world.instance.run_launcher
-    assert isinstance(launcher, RunPods)
-    assert launcher.end_leftovers(3600) == []
-    assert launcher.end_leftovers(0) == [f"dagster-run-{run}"]
-    world.cluster.wait(lambda: not world.cluster.all("Pod"))
+    assert f"dagster-run-{run} was still at work for this run and is deleted" in world.story(run)
+    world.cluster.wait(lambda: not world.cluster.all("Pod") and not world.cluster.all("Job"))
