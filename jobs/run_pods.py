@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+from dagster._utils.merger import deep_merge_dicts
 from dagster_k8s import K8sRunLauncher
 from dagster_k8s.job import get_job_name_from_run_id
 
@@ -74,7 +75,9 @@ class RunPods(K8sRunLauncher):
             return {}
         if self._after_out_of_memory is None or run.tags.get(ENDED_TAG) == OutOfMemory.__name__:
             return NO_RETRY
-        return {POD_TAG: json.dumps(self._after_out_of_memory)}
+        # The run may ask for more than memory in a tag of its own: a node, a toleration.
+        own = json.loads(run.tags.get(POD_TAG, "{}"))
+        return {POD_TAG: json.dumps(deep_merge_dicts(own, dict(self._after_out_of_memory)))}
 
 
 def _job_of(run: dg.DagsterRun, resumed: int | None) -> str:
