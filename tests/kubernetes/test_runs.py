@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import dagster as dg
@@ -45,6 +46,7 @@ def test_an_asset_launched_from_the_graph_becomes_a_pod_of_its_profile(world: Wo
     assert [each["value"] for each in container["env"] if each["name"] == "PLINTH_PROFILE"] == ["medium"]
     assert {"secretRef": {"name": "shop"}} in container["envFrom"]
     assert (spec["serviceAccountName"], container["image"]) == ("plinth-steps", "plinth:test")
+    assert [each["spec"]["automountServiceAccountToken"] for each in (of_run, of_step)] == [True, False]
     # The small step ran in the run's pod.
     assert world.pods("trial__tiny") == [] and world.marks("tiny") == ["small"]
 
@@ -170,7 +172,8 @@ def test_a_run_whose_pod_is_out_of_memory_begins_once_more_with_more(world: Worl
     launcher._after_out_of_memory = {
         "container_config": {"resources": {"limits": {"memory": "1Gi"}, "requests": {"memory": "1Gi"}}}
     }
-    first = world.launch("trial/tiny")
+    own = {"dagster-k8s/config": json.dumps({"pod_spec_config": {"termination_grace_period_seconds": 7}})}
+    first = world.launch("trial/tiny", tags=own)
     world.cluster.wait(lambda: [each for each in world.cluster.all("Pod") if each["status"]["phase"] == "Failed"])
     world.cluster.wait(lambda: monitor(world.process) or world.instance.get_run_by_id(first).is_finished)  # type: ignore[union-attr]
     record = world.instance.get_run_record_by_id(first)
@@ -179,6 +182,7 @@ def test_a_run_whose_pod_is_out_of_memory_begins_once_more_with_more(world: Worl
     again = next(run for run in world.instance.get_runs() if run.parent_run_id == first)
     assert world.wait(again.run_id).is_success, world.story(again.run_id)
     assert [limits(pod)["memory"] for pod in world.pods()] == ["20Mi", "1Gi"]
+    assert [pod["spec"]["terminationGracePeriodSeconds"] for pod in world.pods()] == [7, 7]
 
 
 def test_a_run_that_never_got_its_pod_is_failed_with_the_reason_and_leaves_nothing(world: World) -> None:
