@@ -109,7 +109,7 @@ class StepPods(K8sStepHandler):
                         "active_deadline_seconds": settings.pending_seconds + settings.step_seconds,
                         # Attempts are counted here, where their reasons are told apart.
                         "backoff_limit": 0,
-                    }
+                    },
                 ),
             ),
             load_incluster_config=ours.load_incluster_config if ours else True,

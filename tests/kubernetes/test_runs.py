@@ -150,7 +150,9 @@ def test_the_steps_of_a_run_whose_own_pod_was_killed_are_ended(world: World) -> 
     world.server.kubelet.kill(of_run["metadata"]["uid"])
     world.cluster.wait(lambda: monitor(world.process) or world.instance.get_run_by_id(run).is_finished)  # type: ignore[union-attr]
     assert "still at work for this run and is deleted" in world.story(run)
-    world.cluster.wait(lambda: [each["metadata"]["name"] for each in world.cluster.all("Job")] == [f"dagster-run-{run}"])
+    world.cluster.wait(
+        lambda: [each["metadata"]["name"] for each in world.cluster.all("Job")] == [f"dagster-run-{run}"]
+    )
     (of_step,) = world.pods("trial__slow")
     world.cluster.wait(lambda: world.server.kubelet.end_of(of_step["metadata"]["uid"]))
 
