@@ -33,7 +33,7 @@ from plinth.serving.champion import RECOMMENDER
 from plinth.training.target import tables_of
 from plinth.training.targets import TARGETS
 from resources import platform_resources
-from sensors import downstream_sensor, leftover_pods_sensor, retraining_schedule, retraining_sensors, source_sensor
+from sensors import downstream_sensor, retraining_schedule, retraining_sensors, source_sensor
 
 PLATFORM_FILE = Path(__file__).resolve().parent / "platform.yaml"
 
@@ -100,7 +100,6 @@ def _assemble(
             *(source_sensor(contract, platform) for contract in contracts if here("bronze")),
             downstream_sensor(),
             *(retraining_sensors(platform) if serves and here("models") else ()),
-            *((leftover_pods_sensor(),) if platform.execution.executor == "kubernetes" else ()),
         ],
         resources={**platform_resources(platform), **resource_overrides},
         executor=platform_executor(platform),

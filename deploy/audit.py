@@ -57,9 +57,10 @@ class Acceptance:
 
 @dataclass
 class Answer:
-    """What the advisory service said: findings, the packages that it does not know, and why it could not be asked, where it could not."""
+    """What the advisory service said: findings, the packages that it does not know, and of how many (`silent`) it could not be asked, and why."""
 
     asked: int = 0
+    silent: int = 0
     findings: list[Finding] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     away: str = ""
@@ -96,11 +97,12 @@ def _ask(pins: dict[str, str], service: Sequence[str], answer: Answer) -> None:
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=False)
         except subprocess.TimeoutExpired:
-            answer.away = f"no answer within {_ANSWER_SECONDS} s"
+            answer.away, answer.silent = f"no answer within {_ANSWER_SECONDS} s", answer.silent + len(pins)
             return
     if not done.stdout.startswith("{"):
         last = [line for line in done.stderr.strip().splitlines() if line.strip()]
         answer.away = last[-1] if last else f"pip-audit ended with {done.returncode}"
+        answer.silent += len(pins)
         return
     for package in json.loads(done.stdout)["dependencies"]:
         if "skip_reason" in package:
@@ -128,18 +130,28 @@ def accepted(file: Path = ACCEPTED) -> list[Acceptance]:
 
 
 def verdict(answer: Answer, allowed: Sequence[Acceptance], today: dt.date) -> tuple[list[str], bool]:
-    """What to say, and whether it is a failure."""
-    if answer.away:
-        return [
-            f"NOT AUDITED: the advisory service cannot be reached ({answer.away}). Nothing is known of {answer.asked} packages."
-        ], False
+    """What to say, and whether it is a failure. What was found is judged first: a service that goes away after one round hides none of it."""
+    said, fails = _judged(answer, allowed, today)
+    if answer.silent:
+        said.append(
+            f"NOT AUDITED: the advisory service cannot be reached ({answer.away}). Nothing is known of {answer.silent} of {answer.asked} packages."
+        )
+        return said, fails
     if len(answer.unknown) == answer.asked:
         return [
             f"NOT AUDITED: the advisory service knows none of the {answer.asked} packages (a mirror without advisories?)."
         ], False
-    said, fails = [], False
     if answer.unknown:
         said.append(f"not known to the advisory service, so not audited: {', '.join(sorted(answer.unknown))}")
+    idle = [each for each in allowed if not any(each.covers(finding) for finding in answer.findings)]
+    said += [f"accepted, and found no more: {each.package} {each.id}; take the entry away" for each in idle]
+    known = answer.asked - len(answer.unknown)
+    said.append(f"{known} packages audited, {len(answer.findings)} vulnerabilities found")
+    return said, fails
+
+
+def _judged(answer: Answer, allowed: Sequence[Acceptance], today: dt.date) -> tuple[list[str], bool]:
+    said, fails = [], False
     for finding in sorted(answer.findings, key=str):
         entry = next((each for each in allowed if each.covers(finding)), None)
         if entry is None:
@@ -149,10 +161,6 @@ def verdict(answer: Answer, allowed: Sequence[Acceptance], today: dt.date) -> tu
         else:
             said.append(f"accepted until {entry.until}: {finding}: {entry.reason}")
         fails |= entry is None or entry.until < today
-    idle = [each for each in allowed if not any(each.covers(finding) for finding in answer.findings)]
-    said += [f"accepted, and found no more: {each.package} {each.id}; take the entry away" for each in idle]
-    known = answer.asked - len(answer.unknown)
-    said.append(f"{known} packages audited, {len(answer.findings)} vulnerabilities found")
     return said, fails
 
 

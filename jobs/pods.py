@@ -102,12 +102,14 @@ class StepPods(K8sStepHandler):
                 env_secrets=settings.env_secrets,
                 namespace=settings.namespace,
                 run_k8s_config=UserDefinedDagsterK8sConfig(
+                    # Only the run's pod starts others; a step runs code of models and of contracts, and needs no right to do so.
+                    pod_spec_config={"automount_service_account_token": False},
                     job_spec_config={
                         "ttl_seconds_after_finished": settings.ttl_seconds,
                         "active_deadline_seconds": settings.pending_seconds + settings.step_seconds,
                         # Attempts are counted here, where their reasons are told apart.
                         "backoff_limit": 0,
-                    }
+                    },
                 ),
             ),
             load_incluster_config=ours.load_incluster_config if ours else True,

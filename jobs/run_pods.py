@@ -1,17 +1,18 @@
 """The pod of a run on Kubernetes: dagster-k8s's launcher, which also says why a run's pod ended, and gives more memory after a kill for want of it.
 
-What belongs here: what is done with a run whose pod failed, before Dagster's own run retries take it up, and ending what runs left behind. What does not: pods of steps (`jobs.pods`),
-and what a pod's status means (`plinth.pod_status`). Named in `deploy/dagster-kubernetes.yaml`; webserver and daemon load it too.
+What belongs here: what is done with a run that is given up, before Dagster's own run retries take it up: why its pod ended, and the end of what
+it left behind. What does not: pods of steps (`jobs.pods`), and what a pod's status means (`plinth.pod_status`). Named in
+`deploy/dagster-kubernetes.yaml`; webserver and daemon load it too.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+from dagster._utils.merger import deep_merge_dicts
 from dagster_k8s import K8sRunLauncher
 from dagster_k8s.job import get_job_name_from_run_id
 
@@ -40,33 +41,32 @@ class RunPods(K8sRunLauncher):
     def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
         """What Dagster's monitoring writes into a run that it gives up, which it asks for just before.
 
-        The run's tags then say why its pod ended, and with what the run is begun once more.
+        The run's tags then say why its pod ended, and with what the run is begun once more; and what is still at work for the run is ended.
         """
-        told = super().get_run_worker_debug_info(run, include_container_logs)
+        told = super().get_run_worker_debug_info(run, include_container_logs) or ""
         job = _job_of(run, self._get_resume_attempt_number(run))
         namespace = self.get_container_context_for_run(run).namespace
         status = self._api_client.get_job_status(job, namespace)
-        if status is None or not status.failed:
-            return told
-        end = end_of(self._api_client.get_pods_in_job(job, namespace), job, status)
-        self._instance.add_run_tags(run.run_id, {ENDED_TAG: type(end).__name__, **self._what_next(run, end)})
-        return f"{end}\n{told or ''}"
+        if status is not None and status.failed:
+            end = end_of(self._api_client.get_pods_in_job(job, namespace), job, status)
+            self._instance.add_run_tags(run.run_id, {ENDED_TAG: type(end).__name__, **self._what_next(run, end)})
+            told = f"{end}\n{told}"
+        ended = self._end_leftovers(run.run_id, namespace)
+        return "\n".join([told, *(f"The job {name} was still at work for this run and is deleted." for name in ended)])
 
-    def end_leftovers(self, after: float) -> list[str]:
-        """Deletes the jobs that are still at work for runs that were over `after` seconds ago, and gives their names.
+    def _end_leftovers(self, run_id: str, namespace: str | None) -> list[str]:
+        """Deletes the jobs that are still at work for a run, and gives their names.
 
-        A run that was given up while its pod waited for a node, and the steps of one whose own pod was killed: nobody else ends those, and a step
-        that goes on writes to tables that the next run thinks its own.
+        A run that is given up while its pod waits for a node, and the steps of one whose own pod was killed: nobody else ends those, and a step
+        that goes on writes to tables that the next run thinks its own. Here, as only daemon and webservers may ask the cluster: a code location,
+        where a sensor would tick, has no token.
         """
         ended = []
-        api = self._api_client.batch_api
-        for job in api.list_namespaced_job(self.job_namespace, label_selector="dagster/run-id").items:
-            record = self._instance.get_run_record_by_id(job.metadata.labels["dagster/run-id"])
-            over = (
-                record is not None and record.dagster_run.is_finished and time.time() - (record.end_time or 0) >= after
-            )
-            if job.status.active and over:
-                self._api_client.delete_job(job_name=job.metadata.name, namespace=self.job_namespace)
+        api = self._api_client
+        jobs = api.batch_api.list_namespaced_job(namespace, label_selector=f"dagster/run-id={run_id}")
+        for job in jobs.items:
+            if job.status.active:
+                api.delete_job(job_name=job.metadata.name, namespace=namespace)
                 ended.append(job.metadata.name)
         return ended
 
@@ -75,7 +75,9 @@ class RunPods(K8sRunLauncher):
             return {}
         if self._after_out_of_memory is None or run.tags.get(ENDED_TAG) == OutOfMemory.__name__:
             return NO_RETRY
-        return {POD_TAG: json.dumps(self._after_out_of_memory)}
+        # The run may ask for more than memory in a tag of its own: a node, a toleration.
+        own = json.loads(run.tags.get(POD_TAG, "{}"))
+        return {POD_TAG: json.dumps(deep_merge_dicts(own, dict(self._after_out_of_memory)))}
 
 
 def _job_of(run: dg.DagsterRun, resumed: int | None) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import dagster as dg
 
 from plinth.platform import Platform
+from plinth.profile import GRANTED_VARIABLE
 
 
 class PlatformResource(dg.ConfigurableResource[None]):
@@ -21,5 +23,7 @@ class PlatformResource(dg.ConfigurableResource[None]):
         return cls(home=str(platform.home), settings=platform.model_dump(mode="json", exclude_none=True))
 
     def load(self) -> Platform:
-        """The settings as the typed object."""
-        return Platform.model_validate({**self.settings, "home": self.home})
+        """The settings as the typed object, with the profile that this process was given: it is the pod's, not the definitions'."""
+        return Platform.model_validate(
+            {**self.settings, "home": self.home, "granted": os.environ.get(GRANTED_VARIABLE) or None}
+        )

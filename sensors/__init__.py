@@ -1,13 +1,11 @@
-"""What wakes assets up: looks at the legacy systems, declarative automation for what stands downstream, and looks for drift;
-on Kubernetes, what ends pods that nobody waits for.
+"""What wakes assets up: looks at the legacy systems, declarative automation for what stands downstream, and looks for drift.
 
 What belongs here: sensors, and the schedule of training beside them. Each looks cheaply, keeps a cursor, bounds what it asks for, and never
 loads anything itself. What does not: the nightly schedule (`jobs.nightly`). See https://docs.dagster.io/guides/automate/sensors.
 """
 
 from sensors.downstream import downstream_sensor
-from sensors.leftover_pods import leftover_pods_sensor
 from sensors.retraining import retraining_schedule, retraining_sensors
 from sensors.source_changes import source_sensor
 
-__all__ = ["downstream_sensor", "leftover_pods_sensor", "retraining_schedule", "retraining_sensors", "source_sensor"]
+__all__ = ["downstream_sensor", "retraining_schedule", "retraining_sensors", "source_sensor"]

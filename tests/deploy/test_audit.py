@@ -37,6 +37,9 @@ def advisories() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if asked["version"] == "0.3.0":
+                self.send_error(503)
+                return
             body = json.dumps({"vulns": [ADVISORY]} if asked["package"]["name"] == "httpx" else {}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -54,8 +57,8 @@ def advisories() -> Iterator[str]:
     server.server_close()
 
 
-def audit(folder: Path, url: str, accepted: str = "[]") -> tuple[int, str]:
-    (folder / "some.lock").write_text(LOCK, encoding="utf-8")
+def audit(folder: Path, url: str, accepted: str = "[]", lock: str = LOCK) -> tuple[int, str]:
+    (folder / "some.lock").write_text(lock, encoding="utf-8")
     (folder / "accepted.yaml").write_text(f"accepted: {accepted}\n", encoding="utf-8")
     command = [sys.executable, str(HOME / "deploy" / "audit.py"), str(folder / "some.lock")]
     done = subprocess.run(
@@ -91,3 +94,10 @@ def test_an_acceptance_without_a_reason_or_a_day_is_refused(tmp_path: Path, advi
 def test_a_service_that_is_away_is_told_and_fails_nothing(tmp_path: Path) -> None:
     code, said = audit(tmp_path, f"http://127.0.0.1:{_free_port()}/v1/query")
     assert code == 0 and said.startswith("NOT AUDITED") and "2 packages" in said
+
+
+def test_a_service_that_goes_away_after_a_round_hides_nothing_that_it_said(tmp_path: Path, advisories: str) -> None:
+    # The second version of a name is asked for in a second round.
+    code, said = audit(tmp_path, advisories, lock=f"{LOCK}httpx==0.3.0\n")
+    assert code == 1 and "VULNERABLE httpx 0.1.0" in said
+    assert "NOT AUDITED" in said and "1 of 3 packages" in said

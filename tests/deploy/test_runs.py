@@ -139,9 +139,29 @@ def test_a_run_goes_to_the_site_of_its_location(tmp_path: Path) -> None:
         assert ("ERP_URL" in variables) == (location == "on-prem")
 
 
-def test_a_run_gets_a_token_only_where_it_starts_pods(tmp_path: Path) -> None:
-    assert started("production", "plinth", tmp_path)["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
-    assert started("trial", "plinth", tmp_path)["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
+def _amount(text: str) -> float:
+    units = {"m": 1e-3, "Mi": 2.0**20, "Gi": 2.0**30}
+    found = re.fullmatch(r"(\d+)(m|Mi|Gi)?", text)
+    assert found is not None, text
+    return int(found[1]) * units.get(found[2], 1.0)
+
+
+@pytest.mark.parametrize(("case", "location"), RUNS)
+def test_a_run_that_was_out_of_memory_gets_more_and_no_less_of_anything(case: str, location: str) -> None:
+    context, _ = context_of(locations(case)[location])
+    launcher = yaml.safe_load(config_map(case, "plinth-instance")["dagster.yaml"])["run_launcher"]["config"]
+    more = launcher["after_out_of_memory"]["container_config"]["resources"]
+    for kind, own in context["k8s"]["resources"].items():
+        assert _amount(more[kind]["memory"]) > _amount(own["memory"])
+        assert _amount(more[kind]["cpu"]) >= _amount(own["cpu"])
+
+
+def test_a_run_gets_a_token_and_the_limits_of_small_steps_only_where_it_starts_pods(tmp_path: Path) -> None:
+    for case, pods in (("production", True), ("trial", False)):
+        pod = started(case, "plinth", tmp_path)["spec"]["template"]["spec"]
+        assert pod["automountServiceAccountToken"] is pods
+        profile = [each["value"] for each in pod["containers"][0]["env"] if each["name"] == "PLINTH_PROFILE"]
+        assert profile == (["small"] if pods else [])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -159,13 +179,13 @@ def test_dagster_takes_the_instance(case: str, tmp_path: Path, monkeypatch: pyte
             assert values[section] == {**own[section], **({"max_retries": 2} if section == "run_retries" else {})}, (
                 section
             )
+        limits = values["run_monitoring"]
+        assert limits["poll_interval_seconds"] == 30
         assert values["concurrency"]["pools"] == own["concurrency"]["pools"]
-    assert (
-        yaml.safe_load(config_map(case, "plinth-instance")["dagster.yaml"])["run_launcher"]["config"][
-            "fail_pod_on_run_failure"
-        ]
-        is True
-    )
+    launcher = yaml.safe_load(texts["dagster.yaml"])["run_launcher"]["config"]
+    assert launcher["fail_pod_on_run_failure"] is True
+    deadline = launcher["run_k8s_config"]["job_spec_config"]["active_deadline_seconds"]
+    assert deadline > limits["max_runtime_seconds"] + limits["start_timeout_seconds"], "the daemon ends a run first"
 
 
 @pytest.mark.parametrize("case", CASES)

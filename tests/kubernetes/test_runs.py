@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import dagster as dg
@@ -45,6 +46,7 @@ def test_an_asset_launched_from_the_graph_becomes_a_pod_of_its_profile(world: Wo
     assert [each["value"] for each in container["env"] if each["name"] == "PLINTH_PROFILE"] == ["medium"]
     assert {"secretRef": {"name": "shop"}} in container["envFrom"]
     assert (spec["serviceAccountName"], container["image"]) == ("plinth-steps", "plinth:test")
+    assert [each["spec"]["automountServiceAccountToken"] for each in (of_run, of_step)] == [True, False]
     # The small step ran in the run's pod.
     assert world.pods("trial__tiny") == [] and world.marks("tiny") == ["small"]
 
@@ -141,6 +143,20 @@ def test_cancelling_a_run_ends_the_pods_of_its_steps(world: World) -> None:
     assert world.marks("slow") == ["medium"]
 
 
+def test_the_steps_of_a_run_whose_own_pod_was_killed_are_ended(world: World) -> None:
+    run = world.launch("trial/slow")
+    world.cluster.wait(lambda: world.marks("slow"))
+    (of_run,) = world.pods()
+    world.server.kubelet.kill(of_run["metadata"]["uid"])
+    world.cluster.wait(lambda: monitor(world.process) or world.instance.get_run_by_id(run).is_finished)  # type: ignore[union-attr]
+    assert "still at work for this run and is deleted" in world.story(run)
+    world.cluster.wait(
+        lambda: [each["metadata"]["name"] for each in world.cluster.all("Job")] == [f"dagster-run-{run}"]
+    )
+    (of_step,) = world.pods("trial__slow")
+    world.cluster.wait(lambda: world.server.kubelet.end_of(of_step["metadata"]["uid"]))
+
+
 def test_a_run_whose_code_does_not_load_fails_and_so_does_its_pod(world: World) -> None:
     with (world.shop.folder / "definitions.py").open("a") as definitions:
         definitions.write("\nraise RuntimeError('the code is broken')\n")
@@ -158,7 +174,8 @@ def test_a_run_whose_pod_is_out_of_memory_begins_once_more_with_more(world: Worl
     launcher._after_out_of_memory = {
         "container_config": {"resources": {"limits": {"memory": "1Gi"}, "requests": {"memory": "1Gi"}}}
     }
-    first = world.launch("trial/tiny")
+    own = {"dagster-k8s/config": json.dumps({"pod_spec_config": {"termination_grace_period_seconds": 7}})}
+    first = world.launch("trial/tiny", tags=own)
     world.cluster.wait(lambda: [each for each in world.cluster.all("Pod") if each["status"]["phase"] == "Failed"])
     world.cluster.wait(lambda: monitor(world.process) or world.instance.get_run_by_id(first).is_finished)  # type: ignore[union-attr]
     record = world.instance.get_run_record_by_id(first)
@@ -167,6 +184,7 @@ def test_a_run_whose_pod_is_out_of_memory_begins_once_more_with_more(world: Worl
     again = next(run for run in world.instance.get_runs() if run.parent_run_id == first)
     assert world.wait(again.run_id).is_success, world.story(again.run_id)
     assert [limits(pod)["memory"] for pod in world.pods()] == ["20Mi", "1Gi"]
+    assert [pod["spec"]["terminationGracePeriodSeconds"] for pod in world.pods()] == [7, 7]
 
 
 def test_a_run_that_never_got_its_pod_is_failed_with_the_reason_and_leaves_nothing(world: World) -> None:
@@ -174,8 +192,5 @@ def test_a_run_that_never_got_its_pod_is_failed_with_the_reason_and_leaves_nothi
     run = world.launch("trial/tiny")
     world.cluster.wait(lambda: monitor(world.process) or world.instance.get_run_by_id(run).is_finished)  # type: ignore[union-attr]
     assert "untolerated taint {maintenance: yes}" in world.story(run)
-    launcher = world.instance.run_launcher
-    assert isinstance(launcher, RunPods)
-    assert launcher.end_leftovers(3600) == []
-    assert launcher.end_leftovers(0) == [f"dagster-run-{run}"]
-    world.cluster.wait(lambda: not world.cluster.all("Pod"))
+    assert f"dagster-run-{run} was still at work for this run and is deleted" in world.story(run)
+    world.cluster.wait(lambda: not world.cluster.all("Pod") and not world.cluster.all("Job"))

@@ -33,8 +33,14 @@ def loaded(folder: Path, profiles: dict[str, Any], **more: Any) -> Platform:
 def test_the_projects_own_file_shows_every_kind_of_profile() -> None:
     profiles = load_platform(ROOT / "platform.yaml").profiles
     assert profiles["small"].next == "memory" and profiles["memory"].memory == 4 * 2**30
-    assert (profiles["spark"].engine, profiles["spark"].scratch, profiles["spark"].spot) == ("spark", 50 * 2**30, True)
+    assert (profiles["spark"].engine, profiles["spark"].scratch) == ("spark", 50 * 2**30)
     assert profiles["gpu"].gpu == 1 and profiles["gpu"].tolerations[0].key == "nvidia.com/gpu"
+
+
+def test_the_projects_own_profiles_can_be_pods_without_more_settings(tmp_path: Path) -> None:
+    overlay = tmp_path / "cluster.yaml"
+    overlay.write_text("execution: {executor: kubernetes}")
+    assert load_platform(ROOT / "platform.yaml", overlay).execution.executor == "kubernetes"
 
 
 def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:

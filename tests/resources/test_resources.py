@@ -17,6 +17,14 @@ def test_the_platform_survives_the_way_through_dagsters_configuration(shop: Shop
     assert PlatformResource.of(shop.platform).load() == shop.platform
 
 
+def test_a_step_keeps_within_the_profile_of_its_pod(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = PlatformResource.of(shop.platform)
+    (name,) = list(shop.platform.profiles)[-1:]
+    monkeypatch.setenv("PLINTH_PROFILE", name)
+    assert resource.load().granted == name
+    assert resource.load().profile() == shop.platform.profiles[name]
+
+
 def test_the_lakehouse_is_that_of_the_platform(shop: Shop) -> None:
     lakehouse = LakehouseResource(platform=PlatformResource.of(shop.platform)).tables()
     assert lakehouse.uri_of(TableId("bronze", "client")) == f"{shop.folder}/on_prem/bronze/client"
