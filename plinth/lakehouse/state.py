@@ -37,7 +37,7 @@ class Measured:
         rows_in: rows of its inputs, all together.
         rows: rows that it made.
         seconds: wall time of computing and staging them.
-        peak_mb: MiB that the process held at most meanwhile; of Spark's own processes nothing.
+        peak_mb: MiB that the process held at most meanwhile, and DuckDB had spilled; of Spark's own processes nothing.
         profile: the profile that it was given.
         engine: `duckdb` or `spark`.
     """

@@ -14,11 +14,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from plinth.lakehouse.state import Measured
 from plinth.platform import Platform
 from plinth.profile import AUTO, Profile, prices
 from plinth.transform.choice import Choice, Size, Sizes, choose, in_order
+
+if TYPE_CHECKING:
+    import duckdb
 
 KEPT = 5
 """Measurements that a table carries on: enough for a median that one slow run does not move."""
@@ -106,11 +110,16 @@ def noted(history: Sequence[Measured], run: Measured) -> tuple[Measured, ...]:
 class Meter:
     """Wall time and the highest memory of this process, between entering and leaving.
 
-    The memory is the resident set, which is what a kill goes by. It is that of the whole process: models that are computed side by side
-    count for each other, so it says too much rather than too little.
+    The memory is the resident set, which is what a kill goes by, and what DuckDB has spilled to disk: DuckDB stays within any limit, so without
+    that everything would fit. It is that of the whole process: models that are computed side by side count for each other, so it says too much
+    rather than too little.
+
+    Args:
+        con: of the database that computes; the meter asks by a cursor of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self._con = con.cursor()
         self.seconds = 0.0
         self.peak_mb = 0.0
         self._began = 0.0
@@ -119,7 +128,7 @@ class Meter:
 
     def __enter__(self) -> Meter:
         self._began = time.perf_counter()
-        self.peak_mb = _resident_mb()
+        self.peak_mb = self._held_mb()
         self._watch.start()
         return self
 
@@ -128,7 +137,7 @@ class Meter:
     ) -> None:
         self._end.set()
         self._watch.join()
-        self.peak_mb = max(self.peak_mb, _resident_mb())
+        self.peak_mb = max(self.peak_mb, self._held_mb())
         self.seconds = time.perf_counter() - self._began
 
     def measured(self, rows_in: int, rows: int, choice: Choice) -> Measured:
@@ -139,7 +148,11 @@ class Meter:
 
     def _look(self) -> None:
         while not self._end.wait(_LOOK_SECONDS):
-            self.peak_mb = max(self.peak_mb, _resident_mb())
+            self.peak_mb = max(self.peak_mb, self._held_mb())
+
+    def _held_mb(self) -> float:
+        found = self._con.execute("SELECT coalesce(sum(temporary_storage_bytes), 0) FROM duckdb_memory()").fetchone()
+        return _resident_mb() + float((found or (0,))[0]) / 2**20
 
 
 def _resident_mb() -> float:

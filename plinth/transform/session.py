@@ -198,7 +198,7 @@ class Session:
         lineage = (self.lineage or {}).get(str(model.table))
         inputs = {table: strictest(self.lakehouse.platform, table, self.held[table].columns) for table in model.inputs}
         check_descent(model, columns, lineage, inputs)
-        with Meter() as meter:
+        with Meter(con) as meter:
             changes, folder, rewrite = self._computed(con, work, decision, columns, sql)
         state = self._state(work, decision, rewrite, meter)
         held = Held(model.table, work.base, Pending(columns, model.partition_by, state, rewrite, changes, folder))

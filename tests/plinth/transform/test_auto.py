@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import dagster as dg
 import pytest
 
 from assets import transform_assets
+from plinth.errors import SourceUnavailable
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.state import Measured
 from plinth.platform import Platform
 from plinth.profile import Profile
+from plinth.spark.engine import SparkEngine
 from plinth.transform.model import table_id
 from plinth.transform.run import build
 from plinth.transform.work import Mode, ModelOutcome, Status
@@ -82,6 +84,25 @@ def test_a_larger_history_gets_the_larger_profile_and_its_limits(shop: Shop) -> 
     commit(shop.lakehouse, found.id, Write(found, found.columns, state))
     again = outcome(shop, "silver/orders", full_refresh=True)
     assert again.profile == "memory" and "1,700 MiB" in again.engine_reason and "4,096 MiB" in again.engine_reason
+
+
+def test_what_duckdb_is_slow_at_and_has_no_room_for_is_asked_of_spark(shop: Shop) -> None:
+    pytest.importorskip("pyspark", reason="install requirements/spark.lock")
+    shop.open_shop()
+    spark = Profile(cpu=4, memory=8 * 2**30, engine="spark")
+    offer(shop, "auto", small=Profile(cpu=1, memory=2**30), spark=spark)
+    outcome(shop, "silver/orders")
+    found = shop.lakehouse.open(table_id("silver/orders"))
+    state = found.state.next(changed=False, measured=(Measured(100, 100, 70.0, 1_000.0, "small", "duckdb"),))
+    commit(shop.lakehouse, found.id, Write(found, found.columns, state))
+
+    def away() -> NoReturn:
+        raise SourceUnavailable("no cluster answers")
+
+    asked = outcome(shop, "silver/orders", full_refresh=True, spark=SparkEngine(away))
+    assert (asked.engine, asked.profile, asked.status) == ("spark", "spark", Status.FAILED)
+    assert "140.0 s and 1,700 MiB" in asked.engine_reason and "more than a minute" in asked.engine_reason
+    assert shop.lakehouse.open(table_id("silver/orders")).state.measured == state.measured, "a failure measures nothing"
 
 
 def test_out_of_memory_is_met_once_with_the_next_profile(shop: Shop, tmp_path: Path) -> None:

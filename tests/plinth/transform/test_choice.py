@@ -11,11 +11,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plinth.engine import connect
 from plinth.errors import ConfigurationError
 from plinth.lakehouse.state import Measured, State
 from plinth.platform import Platform, load_platform
+from plinth.profile import Profile
 from plinth.transform.choice import Choice, Size, Sizes, choose, in_order
-from plinth.transform.choosing import KEPT, choice_for, noted, ran_short, sizes_of
+from plinth.transform.choosing import KEPT, Meter, choice_for, noted, ran_short, sizes_of
 
 SIZES = in_order(
     [
@@ -183,3 +185,14 @@ def test_sizes_are_the_platforms_without_graphics_processors_and_say_what_they_a
     assert ran_short(told, told.profile("small")) == "small" and ran_short(told, told.profile("memory")) is None
     monkeypatch.setenv("PLINTH_PROFILE", "small")
     assert [size.name for size in sizes_of(platform(tmp_path)).sizes] == ["small"], "a pod of this size has no more"
+
+
+@pytest.mark.slow
+def test_what_spills_is_measured_as_memory_that_would_have_been_needed(tmp_path: Path) -> None:
+    con = connect(Profile(cpu=1, memory=128 * 2**20), scratch=tmp_path)
+    rows = "SELECT i, hash(i)::VARCHAR || hash(i + 1)::VARCHAR || hash(i + 2)::VARCHAR AS t FROM range(3000000) r(i)"
+    with Meter(con) as meter:
+        before = meter.peak_mb
+        con.execute(f"CREATE TABLE sorted AS {rows} ORDER BY t")
+    # 3 million rows of some 70 bytes are 200 MiB, of which DuckDB's 96 MiB hold less than a half.
+    assert meter.peak_mb > before + 150 and meter.seconds > 0
