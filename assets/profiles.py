@@ -21,7 +21,7 @@ HEAVY = "memory"
 
 def heavy_profile(platform: Platform) -> str:
     """The name of the profile of work that holds whole tables in memory."""
-    return HEAVY if HEAVY in platform.profiles else platform.default_profile
+    return HEAVY if HEAVY in platform.profiles else platform.base_profile
 
 
 def largest_profile(platform: Platform, names: Iterable[str | None]) -> str:
@@ -30,7 +30,7 @@ def largest_profile(platform: Platform, names: Iterable[str | None]) -> str:
     Raises:
         ConfigurationError: there is no such profile.
     """
-    wanted = {name or platform.default_profile for name in names} or {platform.default_profile}
+    wanted = {name or platform.base_profile for name in names} or {platform.base_profile}
     return max(sorted(wanted), key=lambda name: platform.declared(name).memory)
 
 
@@ -42,8 +42,8 @@ def profile_tags(platform: Platform, name: str | None = None) -> dict[str, Any]:
     """
     profile = platform.declared(name)
     return {
-        PROFILE_TAG: name or platform.default_profile,
-        POD_TAG: pod_config(platform, name or platform.default_profile, profile),
+        PROFILE_TAG: name or platform.base_profile,
+        POD_TAG: pod_config(platform, name or platform.base_profile, profile),
     }
 
 

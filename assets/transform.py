@@ -19,7 +19,9 @@ from assets.faults import dagster_faults
 from assets.profiles import largest_profile, profile_tags
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.platform import Platform
+from plinth.profile import AUTO
 from plinth.spark.engine import SparkEngine
+from plinth.transform.choosing import asked, may_choose
 from plinth.transform.model import table_id
 from plinth.transform.project import PreparedColumn, PreparedModel, PreparedProject, PreparedTest, prepare
 from plinth.transform.work import ModelOutcome, Status, TestOutcome
@@ -47,16 +49,20 @@ def transform_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
     project = prepare(platform.path("dbt_project"))
     if not project.models:
         return []
-    # One step builds all models, so it needs what the largest of them asks for (`meta: {profile: …}`).
-    profile = largest_profile(platform, (model.profile for model in project.models))
+    # One step builds all models, so it needs what the largest of them may come to have (`meta: {profile: …}`). With `auto` that is the largest that
+    # may be chosen: what was measured stands in the tables' logs, which are not read here, as definitions load without the zones.
+    size = largest_profile(platform, (name for model in project.models for name in may_choose(platform, model.profile)))
+    fixed = [model.profile for model in project.models if asked(platform, model.profile) != AUTO]
+    profile = largest_profile(platform, fixed)
     keys = {model.table: _key(model.table) for model in project.models}
     checks = [
         dg.AssetCheckSpec(test.name, asset=keys[test.table], description=test.description, blocking=test.blocking)
         for test in project.tests
     ]
 
-    # Only models whose profile is one of Spark's bring its resource, and with it the import of pyspark.
-    by_spark = [model.profile for model in project.models if platform.declared(model.profile).engine == "spark"]
+    # Only models whose profile is one of Spark's bring its resource, and with it the import of pyspark; for those with `auto` the run opens a session
+    # of its own, should it come to that.
+    by_spark = [name for name in fixed if platform.declared(name).engine == "spark"]
     spark = spark_resource(platform, largest_profile(platform, by_spark)) if by_spark else None
 
     @dg.multi_asset(
@@ -65,7 +71,7 @@ def transform_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
         check_specs=checks,
         can_subset=True,
         pool=POOL,
-        op_tags=profile_tags(platform, profile),
+        op_tags=profile_tags(platform, size),
         required_resource_keys={"lakehouse"} | ({"spark"} if spark is not None else set()),
         resource_defs={"spark": spark} if spark is not None else {},
     )
@@ -257,4 +263,12 @@ def _build_metadata(outcome: ModelOutcome, model: PreparedModel) -> dict[str, Ra
         "deleted": outcome.deleted,
         "bytes": outcome.size,
         "seconds": outcome.seconds,
+        **_by_what(outcome),
     }
+
+
+def _by_what(outcome: ModelOutcome) -> dict[str, RawMetadataValue]:
+    """Engine and profile of what was computed, and why."""
+    if outcome.engine is None:
+        return {}
+    return {"engine": outcome.engine, "profile": outcome.profile or "", "engine_reason": outcome.engine_reason}

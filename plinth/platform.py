@@ -21,7 +21,7 @@ from plinth.errors import ConfigurationError
 from plinth.execution_settings import Execution, check_pods
 from plinth.explain import explained, known, suggestion
 from plinth.objects.stores import know
-from plinth.profile import GRANTED_VARIABLE, Profile, check_next
+from plinth.profile import AUTO, GRANTED_VARIABLE, Profile, cheapest, check_next
 from plinth.promotion_settings import Promotions
 from plinth.secret import variable, with_password
 from plinth.sections import LAYERS, Classification, Layer, Location, Source, Stores, Strict, Training, Zone
@@ -70,7 +70,10 @@ class Platform(Strict):
     def _names_resolve(self) -> Platform:
         for layer, zone in self.layers.items():
             known(zone, self.zones, f"layers.{layer}", "a zone")
-        known(self.default_profile, self.profiles, "default_profile", "a profile")
+        if AUTO in self.profiles:
+            raise ValueError(f"profiles.{AUTO}: another name is expected; {AUTO} asks for the choice of one")
+        if self.default_profile != AUTO:
+            known(self.default_profile, self.profiles, "default_profile", "a profile")
         for name, source in self.sources.items():
             if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
                 raise ValueError(f"sources.{name}: a name of lower-case letters, digits and underscores is expected")
@@ -104,13 +107,18 @@ class Platform(Strict):
         """
         return self.declared(self.granted or name)
 
+    @property
+    def base_profile(self) -> str:
+        """The name of the default profile; where that is `auto`, which only models can be, the cheapest one of DuckDB."""
+        return cheapest(self.profiles) if self.default_profile == AUTO else self.default_profile
+
     def declared(self, name: str | None = None) -> Profile:
         """The profile `name`, or the default one, whatever this process was given.
 
         Raises:
             ConfigurationError: there is no such profile.
         """
-        chosen = name or self.default_profile
+        chosen = name or self.base_profile
         if chosen not in self.profiles:
             raise ConfigurationError(
                 f"there is no profile {chosen!r}",

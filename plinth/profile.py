@@ -14,6 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from plinth.explain import known
 
+AUTO = "auto"
+"""What a model asks for whose profile is chosen by what its own runs have measured; no profile may have this name."""
+
 GRANTED_VARIABLE = "PLINTH_PROFILE"
 """The profile that a pod was made for stands in this variable of it: after an out-of-memory kill it is another one than the asset asks for."""
 Engine = Literal["duckdb", "spark"]
@@ -91,6 +94,7 @@ class Profile(BaseModel):
         spot: whether it may run on capacity that can be taken away at any time.
         node_selector: labels that a node must have.
         tolerations: of the nodes' taints.
+        price: of an hour, in any currency that all profiles share; the choice of `auto` takes the cheapest that fits.
         next: the profile with which work is done once more after it was killed for want of memory.
     """
 
@@ -105,6 +109,7 @@ class Profile(BaseModel):
     spot: bool = False
     node_selector: dict[str, str] = {}
     tolerations: tuple[Toleration, ...] = ()
+    price: float | None = Field(default=None, ge=0)
     next: str | None = None
 
     _labels = field_validator("node_selector")(checked_labels)
@@ -144,3 +149,21 @@ def check_next(profiles: Mapping[str, Profile]) -> None:
             raise ValueError(
                 f"{key}: no less scratch disk is expected than {profile.scratch or 'unbounded'}, found {larger.scratch} in {profile.next!r}"
             )
+
+
+def prices(profiles: Mapping[str, Profile]) -> tuple[dict[str, float], str]:
+    """What each profile costs, and in which terms, in words.
+
+    Where one has no price, none is taken: processors and memory stand in for all of them, a processor as 4 GiB, which is near what clouds ask.
+    """
+    told = {name: profile.price for name, profile in profiles.items() if profile.price is not None}
+    if len(told) == len(profiles):
+        return told, "price"
+    stand_in = {name: profile.cpu + profile.memory / (4 * 2**30) for name, profile in profiles.items()}
+    return stand_in, "cpu and memory, as not every profile has a price"
+
+
+def cheapest(profiles: Mapping[str, Profile]) -> str:
+    """The name of the cheapest profile of DuckDB, or of all where none is DuckDB's."""
+    costs, _ = prices(profiles)
+    return min(sorted(profiles), key=lambda name: (profiles[name].engine != "duckdb", profiles[name].gpu, costs[name]))

@@ -30,6 +30,27 @@ class Feed:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What one computation of all rows of a table took: the choice of the next one's profile rests on it (`plinth.transform.choice`).
+
+    Attributes:
+        rows_in: rows of its inputs, all together.
+        rows: rows that it made.
+        seconds: wall time of computing and staging them.
+        peak_mb: MiB that the process held at most meanwhile, and DuckDB had spilled; of Spark's own processes nothing.
+        profile: the profile that it was given.
+        engine: `duckdb` or `spark`.
+    """
+
+    rows_in: int
+    rows: int
+    seconds: float
+    peak_mb: float
+    profile: str
+    engine: str
+
+
+@dataclass(frozen=True)
 class State:
     """The metadata of a commit.
 
@@ -48,6 +69,7 @@ class State:
         code: fingerprint of the code or query that made the rows.
         notes: counts worth keeping, e.g. zero dates that became null.
         feed: how the rows came about from those before, where the writer knew; it belongs to `content`, and stays with it.
+        measured: what the newest computations of all rows took, the newest first.
     """
 
     data_version: int = 0
@@ -63,6 +85,7 @@ class State:
     code: str | None = None
     notes: Mapping[str, int] = field(default_factory=dict)
     feed: Feed | None = None
+    measured: tuple[Measured, ...] = ()
 
     def next(self, *, changed: bool, **changes: Any) -> State:
         """The state after one more commit: what is not given is carried forward."""
@@ -80,7 +103,7 @@ class State:
 
     def to_metadata(self) -> dict[str, Any]:
         """The state as the JSON object of a commit."""
-        return {METADATA_KEY: {key: value for key, value in asdict(self).items() if value not in (None, "", {})}}
+        return {METADATA_KEY: {key: value for key, value in asdict(self).items() if value not in (None, "", {}, ())}}
 
     @classmethod
     def from_metadata(cls, commit: Mapping[str, Any]) -> State | None:
@@ -92,8 +115,9 @@ class State:
         if not isinstance(values, Mapping):
             return None
         known = {entry.name for entry in fields(cls)}
-        state = cls(**{key: value for key, value in values.items() if key in known and key != "feed"})
+        state = cls(**{key: value for key, value in values.items() if key in known - {"feed", "measured"}})
         feed = values.get("feed")
+        state = replace(state, measured=tuple(Measured(**run) for run in values.get("measured") or ()))
         return replace(state, feed=Feed(feed["since"], tuple(feed["files"]), feed["rows"])) if feed else state
 
 

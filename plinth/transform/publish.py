@@ -148,7 +148,19 @@ def _outcome(
         deleted=rewrite.deleted if rewrite is not None else 0,
         seconds=round(seconds, 3),
         columns=version.columns if version is not None else (),
+        **_by_what(work, decision),
     )
+
+
+def _by_what(work: Work, decision: Decision) -> dict[str, str]:
+    """Engine, profile and reason of what was computed."""
+    if decision.mode is Mode.NOTHING:
+        return {}
+    choice = work.choice
+    if decision.mode is Mode.SCOPES and choice.engine != "duckdb":
+        reason = f"touched scopes are DuckDB's; all rows: {choice.reason}"
+        return {"engine": "duckdb", "profile": choice.profile, "engine_reason": reason}
+    return {"engine": choice.engine, "profile": choice.profile, "engine_reason": choice.reason}
 
 
 def results_from(entries: Sequence[Mapping[str, object]]) -> tuple[NodeResult, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,10 @@ from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
 from plinth.scratch import spill_folder
 from plinth.spark.engine import SparkEngine
+from plinth.transform.choosing import ran_short
 from plinth.transform.due import due_models, due_tests
 from plinth.transform.model import table_id
-from plinth.transform.project import PreparedModel, PreparedProject, prepare
+from plinth.transform.project import PreparedModel, PreparedProject, PreparedTest, prepare
 from plinth.transform.session import Session
 from plinth.transform.work import Mode, ModelOutcome, Status, TestOutcome
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str], None]
 PARSED = "manifest.msgpack"
+OUT_OF_MEMORY = "Out of Memory Error"
+"""How DuckDB says that its limit was too low."""
 # Models and tests that do not wait for each other run side by side, which fills the gaps that one query leaves, as far as the memory goes.
 _MEMORY_OF_A_MODEL = 2 * 2**30
 
@@ -72,14 +75,15 @@ def build(
 ) -> Built:
     """Builds models and runs their tests; what passes is published at the end, everything else stays as it was.
 
-    Models that still follow from their inputs are left alone, and where all do, dbt is not started.
+    Models that still follow from their inputs are left alone, and where all do, dbt is not started. Models whose profile is `auto` and that run
+    out of memory are computed once more in the next one.
 
     Args:
         folder: the dbt project.
         select: names of models; all by default.
         run: identifier that the commits carry.
         full_refresh: compute everything anew.
-        profile: whose limits DuckDB gets.
+        profile: whose limits DuckDB gets; a model whose profile is `auto` may widen them.
         spark: for the models whose own profile says `engine: spark`.
         tell: told in words what was done to each model and test, as it happens.
 
@@ -94,12 +98,60 @@ def build(
     built = Built((), (), {}, {})
     if due:
         lineage = {model.table: model.lineage for model in project.models}
-        session = Session(lakehouse, run=run, full_refresh=full_refresh, lineage=lineage, spark=spark)
-        names = [*(model.name for model in project.models if model.table in due), *(test.name for test in tests.run)]
-        built = _run(project, session, names, profile, tell)
+
+        def session(short: Mapping[str, str]) -> Session:
+            return Session(
+                lakehouse,
+                run=run,
+                full_refresh=full_refresh,
+                lineage=lineage,
+                spark=spark,
+                profile=profile,
+                short=short,
+            )
+
+        built = _attempts(project, session, due, tests.run, profile, tell)
     outcomes = {str(outcome.table): outcome for outcome in built.models}
     models = tuple(outcomes.get(model.table) or _left_alone(model, lakehouse) for model in chosen)
     return Built(models, built.tests, built.compiled, built.errors, tests.held)
+
+
+def _attempts(
+    project: PreparedProject,
+    opened: Callable[[Mapping[str, str]], Session],
+    due: Container[str],
+    tests: Sequence[PreparedTest],
+    profile: str | None,
+    tell: Tell | None,
+) -> Built:
+    """Runs what is due, and where models with `auto` ran out of memory, once more what was held back."""
+
+    def attempt(session: Session, tables: Container[str]) -> Built:
+        names = [model.name for model in project.models if model.table in due and model.table in tables]
+        names += [test.name for test in tests if any(table in tables for table in test.reads)]
+        done = _run(project, session, names, profile, tell)
+        _tell_choices(session, done, tell)
+        return done
+
+    first = opened({})
+    built = attempt(first, due)
+    short = short_of_memory(first)
+    if not short:
+        return built
+    # What was published in the first attempt stands already, and is passed over.
+    left = {str(each.table) for each in built.models if each.status in (Status.FAILED, Status.WITHHELD)}
+    return _together(built, attempt(opened(short), left), left)
+
+
+def _together(first: Built, again: Built, left: Container[str]) -> Built:
+    """Two attempts as one: of the models `left` by the first, and of tests that ran twice, the second has the last word."""
+    repeated = {test.name for test in again.tests}
+    return Built(
+        models=(*(each for each in first.models if str(each.table) not in left), *again.models),
+        tests=(*(test for test in first.tests if test.name not in repeated), *again.tests),
+        compiled={**first.compiled, **again.compiled},
+        errors={**{table: error for table, error in first.errors.items() if table not in left}, **again.errors},
+    )
 
 
 def _chosen(project: PreparedProject, select: Sequence[str]) -> list[PreparedModel]:
@@ -158,6 +210,21 @@ def _run(
         },
         errors={str(works[name].model.table): error for name, error in session.failures.items()},
     )
+
+
+def _tell_choices(session: Session, built: Built, tell: Tell | None) -> None:
+    auto = {work.model.table for work in session.works.values() if work.choice.auto}
+    for each in built.models:
+        if tell is not None and each.table in auto and each.engine is not None:
+            tell(f"{each.table}: {each.engine_reason}")
+
+
+def short_of_memory(session: Session) -> dict[str, str]:
+    """The models with `auto` that ran out of DuckDB's memory, by table, and the profile to step up from; none where no step is left."""
+    short = ran_short(session.lakehouse.platform, session.limits) if session.limits is not None else None
+    auto = {work.model.table for work in session.works.values() if work.choice.auto and work.choice.engine == "duckdb"}
+    lost = [each for each in session.outcomes if each.table in auto and OUT_OF_MEMORY in each.reason]
+    return {str(each.table): short for each in lost} if short is not None else {}
 
 
 def _manifest(project: PreparedProject) -> Manifest:

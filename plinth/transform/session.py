@@ -13,11 +13,12 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from plinth.catalogue import strictest
-from plinth.engine import load_extension, quote, reach_stores
+from plinth.engine import duckdb_memory, literal, load_extension, quote, reach_stores
 from plinth.errors import ConfigurationError, PlinthError, TableMissing
 from plinth.lakehouse.door import authorise
 from plinth.lakehouse.feed import CHANGE
-from plinth.lakehouse.schema import columns_of
+from plinth.lakehouse.merge import Rewrite
+from plinth.lakehouse.schema import DeltaColumn, columns_of
 from plinth.lakehouse.scopes import in_scopes, row_column
 from plinth.lakehouse.staged_apart import new_folder
 from plinth.lakehouse.state import State
@@ -26,6 +27,8 @@ from plinth.profile import Profile
 from plinth.spark.engine import Input, SparkEngine
 from plinth.spark.session import open_session
 from plinth.transform.changes import changed_rows
+from plinth.transform.choice import Choice
+from plinth.transform.choosing import Meter, choice_for, limits_of, noted
 from plinth.transform.descent import Lineage, check_descent
 from plinth.transform.model import SCOPE, Model, model_of, relations_of, settle_columns, table_of
 from plinth.transform.pending import Held, Pending
@@ -49,6 +52,8 @@ class Session:
     Args:
         run: identifier that the commits carry.
         full_refresh: compute every model anew.
+        profile: whose limits DuckDB has at first; models whose choice is `auto` may widen them.
+        short: models that have run out of memory just before, by table, and the profile in which they did.
         spark: for models whose profile says so; by default one that opens its own session when the first of them is computed.
         lineage: of the models by table, see `plinth.transform.descent`; a model that is not in it counts as one that cannot be told.
     """
@@ -61,11 +66,16 @@ class Session:
         full_refresh: bool = False,
         lineage: Mapping[str, Lineage | None] | None = None,
         spark: SparkEngine | None = None,
+        profile: str | None = None,
+        short: Mapping[str, str] | None = None,
     ) -> None:
         self.lakehouse = lakehouse
         self.run = run
         self.full_refresh = full_refresh
         self.lineage = lineage
+        self.profile = profile
+        self.short = short or {}
+        self.limits: Profile | None = None
         self.spark = (
             spark if spark is not None else SparkEngine(lambda: open_session(lakehouse.platform, self._spark_profile()))
         )
@@ -114,7 +124,9 @@ class Session:
         upstream = {name: relations[name]["depends_on"]["nodes"] for name in models}
         for name in TopologicalSorter(upstream).static_order():
             if name in models:
-                self.works[name] = Work(models[name], self.held[models[name].table].base)
+                model = models[name]
+                self.works[name] = Work(model, self.held[model.table].base, self._choice(model))
+        self._widen(con)
         self.started = True
 
     def watch(self, model: str, table: TableId) -> str:
@@ -180,40 +192,81 @@ class Session:
         for name, rows in work.scoped.items():
             # Rows that the model reads more than once are kept: what they are picked from may be large.
             con.execute(f"CREATE OR REPLACE {'TABLE' if sql.count(name) > 1 else 'VIEW'} {name} AS {rows}")
-        columns, folder = settle_columns(model, columns_of(con, sql)), None
+        columns = settle_columns(model, columns_of(con, sql))
         # Before the first byte is staged: staged files lie in the zone already.
         authorise(self.lakehouse, model.table, columns)
         lineage = (self.lineage or {}).get(str(model.table))
         inputs = {table: strictest(self.lakehouse.platform, table, self.held[table].columns) for table in model.inputs}
         check_descent(model, columns, lineage, inputs)
-        if decision.mode is Mode.SCOPES and work.base is not None:
-            touched = f"SELECT * FROM {touched_name(model.unique_id)}"
-            changes = f"{OWN_SCHEMA}.{quote(f'changes of {model.table} in this run')}"
-            rewrite = compute_scopes(con, model, columns, sql, touched, work.base, changes)
-        elif self._by_spark(model):
-            changes, folder = None, new_folder(self.lakehouse, model.table)
-            rewrite = compute_by_spark(self.spark, con, model, columns, sql, folder, self._inputs(model), work.base)
-        else:
-            changes = None
-            rewrite = compute_all(con, model, columns, sql, self.lakehouse.uri_of(model.table), work.base)
-        changed = work.base is None or rewrite.changed
-        state = (work.base.state if work.base is not None else State()).next(
-            changed=changed, asset=str(model.table), run=self.run, inputs=decision.inputs, code=model.code
-        )
+        with Meter(con) as meter:
+            changes, folder, rewrite = self._computed(con, work, decision, columns, sql)
+        state = self._state(work, decision, rewrite, meter)
         held = Held(model.table, work.base, Pending(columns, model.partition_by, state, rewrite, changes, folder))
         with self._lock:
             self.held[model.table] = held
             show(con, held)
         return _in_words(decision, held)
 
-    def _by_spark(self, model: Model) -> bool:
-        return self.lakehouse.platform.declared(model.profile).engine == "spark"
+    def _computed(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        work: Work,
+        decision: Decision,
+        columns: tuple[DeltaColumn, ...],
+        sql: str,
+    ) -> tuple[str | None, str | None, Rewrite]:
+        """Computes and stages; gives the run's own table of the changed rows and Spark's folder, where there are such, and what differs."""
+        model, changes = work.model, f"{OWN_SCHEMA}.{quote(f'changes of {work.model.table} in this run')}"
+        if decision.mode is Mode.SCOPES and work.base is not None:
+            touched = f"SELECT * FROM {touched_name(model.unique_id)}"
+            return changes, None, compute_scopes(con, model, columns, sql, touched, work.base, changes)
+        if work.choice.engine == "spark":
+            folder = new_folder(self.lakehouse, model.table)
+            inputs = self._inputs(model)
+            return None, folder, compute_by_spark(self.spark, con, model, columns, sql, folder, inputs, work.base)
+        return None, None, compute_all(con, model, columns, sql, self.lakehouse.uri_of(model.table), work.base)
+
+    def _state(self, work: Work, decision: Decision, rewrite: Rewrite, meter: Meter) -> State:
+        """The state of the commit to come. What few scopes take says nothing of all rows, so only these are measured."""
+        model, before = work.model, work.base.state if work.base is not None else State()
+        measured = before.measured
+        if decision.mode is Mode.ALL:
+            rows = work.base.rows if work.base is not None else 0
+            rows += sum(file.rows for file in rewrite.add) - sum(file.rows for file in rewrite.remove)
+            measured = noted(measured, meter.measured(self._rows_in(model), rows, work.choice))
+        return before.next(
+            changed=work.base is None or rewrite.changed,
+            asset=str(model.table),
+            run=self.run,
+            inputs=decision.inputs,
+            code=model.code,
+            measured=measured,
+        )
+
+    def _choice(self, model: Model) -> Choice:
+        base = self.held[model.table].base
+        history = base.state.measured if base is not None else ()
+        return choice_for(
+            self.lakehouse.platform, model.profile, self._rows_in(model), history, self.short.get(str(model.table))
+        )
+
+    def _rows_in(self, model: Model) -> int:
+        return sum(self.held[table].rows for table in model.inputs if table in self.held)
+
+    def _widen(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Gives DuckDB the limits of the largest profile that a model was given, less what Spark's JVM needs where a model goes there."""
+        choices = [work.choice for work in self.works.values()]
+        if any(choice.auto for choice in choices):
+            self.limits = limits_of(self.lakehouse.platform, self.profile, choices)
+            con.execute(
+                f"SET memory_limit = {literal(duckdb_memory(self.limits))}; SET threads = {self.limits.threads}"
+            )
 
     def _spark_profile(self) -> Profile:
         """The largest profile of the models that Spark computes: they share a session."""
         platform = self.lakehouse.platform
-        models = [work.model for work in self.works.values() if self._by_spark(work.model)]
-        return max((platform.profile(model.profile) for model in models), key=lambda profile: profile.memory)
+        names = [work.choice.profile for work in self.works.values() if work.choice.engine == "spark"]
+        return max((platform.profile(name) for name in names), key=lambda profile: profile.memory)
 
     def _inputs(self, model: Model) -> list[Input]:
         """What a model reads, for Spark: pinned versions, or what this run has staged."""

@@ -7,6 +7,7 @@ from enum import Enum
 
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.tables import TableId, TableVersion
+from plinth.transform.choice import Choice
 from plinth.transform.model import Model
 
 
@@ -44,10 +45,12 @@ class Work:
         watched: inputs whose changed rows the SQL asks for, and the name under which it finds them.
         touched_sql: the query that says which scopes those changes touch.
         scoped: queries for the rows of inputs that belong to the touched scopes, and the names under which the SQL reads them.
+        choice: the profile and engine for all of its rows, and why.
     """
 
     model: Model
     base: TableVersion | None
+    choice: Choice
     watched: dict[TableId, str] = field(default_factory=dict)
     touched_sql: str = ""
     scoped: dict[str, str] = field(default_factory=dict)
@@ -70,6 +73,9 @@ class ModelOutcome:
         inserted, updated, deleted: rows that differ from the version before.
         seconds: wall time of rendering, computing and staging it.
         columns: columns of the table.
+        engine: what computed its rows, `duckdb` or `spark`; None where nothing was computed.
+        profile: the profile that it was given.
+        engine_reason: why this engine and profile, in words.
     """
 
     table: TableId
@@ -85,6 +91,9 @@ class ModelOutcome:
     deleted: int = 0
     seconds: float = 0.0
     columns: tuple[DeltaColumn, ...] = ()
+    engine: str | None = None
+    profile: str | None = None
+    engine_reason: str = ""
 
 
 @dataclass(frozen=True)
