@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from plinth.errors import ClusterUnavailable, ConfigurationError, DriverMissing
+from plinth.secret import variable
 
 T = TypeVar("T")
 
@@ -93,15 +94,7 @@ class FanOut(BaseModel):
             return list(joblib.Parallel(n_jobs=slots)(work))
 
     def _found_address(self) -> str:
-        found = self.address or os.environ.get(self.address_env or "")
-        if not found:
-            raise ConfigurationError(
-                f"the environment variable {self.address_env} is not set",
-                expected="the address of the Ray cluster",
-                where="platform.yaml, training.fan_out.address_env",
-                remedy=f"export {self.address_env}=<host>:<port>, or name another backend",
-            )
-        return found
+        return self.address or variable(self.address_env or "", "training.fan_out.address_env")
 
 
 def _limited(threads: int, function: Callable[..., T], task: tuple[Any, ...]) -> T:

@@ -22,7 +22,7 @@ def variable(name: str, key: str) -> str:
     if not value:
         raise ConfigurationError(
             f"the environment variable {name} is not set",
-            expected="the secret that platform.yaml names",
+            expected="what platform.yaml names it for",
             where=f"platform.yaml, {key}",
             remedy=f"export {name}=… before the run, or put it into the deployment's secret",
         )

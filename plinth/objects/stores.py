@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from plinth.errors import ConfigurationError
 from plinth.objects.settings import StoreOptions
+from plinth.secret import variable
 
 _KNOWN: dict[str, ObjectStore] = {}
 
@@ -79,15 +80,7 @@ class ObjectStore:
         return all(os.environ.get(name) for name in named if name is not None)
 
     def _variable(self, name: str, key: str) -> str:
-        value = os.environ.get(name)
-        if not value:
-            raise ConfigurationError(
-                f"the environment variable {name} is not set",
-                expected="what platform.yaml names it for",
-                where=f"platform.yaml, zones.{self.zone}.options.{key}",
-                remedy=f"export {name}=… before the run, or put it into the deployment's secret",
-            )
-        return value
+        return variable(name, f"zones.{self.zone}.options.{key}")
 
 
 def is_object(uri: str) -> bool:
