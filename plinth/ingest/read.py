@@ -20,14 +20,14 @@ from plinth.lakehouse.door import authorise
 from plinth.lakehouse.files import read_files
 from plinth.lakehouse.merge import overlapping
 from plinth.lakehouse.schema import DeltaColumn
-from plinth.lakehouse.staging import StagedFile, stage
+from plinth.lakehouse.staging import StagedFile, discard, stage
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 
 if TYPE_CHECKING:
     import duckdb
 
     from plinth.sources import Source
-    from plinth.sources.snapshot import BronzeColumn, Snapshot
+    from plinth.sources.snapshot import BronzeColumn, Relation, Snapshot
     from plinth.sources.source import Probe
 
 
@@ -112,8 +112,8 @@ def scratch_folder(lakehouse: Lakehouse) -> Iterator[Path]:
 def read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan, probe: Probe | None) -> Read:
     """Reads what the plan asks for.
 
-    The casts are strict first. Where a value does not cast, the whole read is repeated with casts that put such rows aside: a clean
-    source pays nothing for the possibility.
+    The casts are strict first. Where a value does not cast, or the extremes of a date prove nothing, the whole read is repeated with casts that
+    put such rows aside: a clean source pays nothing for the possibility.
 
     Args:
         probe: the look that was taken before; None where the snapshot takes it.
@@ -125,7 +125,7 @@ def read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: P
 
     try:
         return _read(con, source, target, plan, probe, strict=True)
-    except duckdb.ConversionException:
+    except (duckdb.ConversionException, _StrangeDates):
         return _read(con, source, target, plan, probe, strict=False)
 
 
@@ -144,7 +144,9 @@ def _read(
         staged_columns = columns if strict else (*columns, DeltaColumn(REJECTS, "string"))
         uri = target.uri if complete else str(target.scratch / "rows")
         partition_by = table.partition_by if complete else ()
-        staged = stage(con, relation.sql, uri, staged_columns, partition_by, table_bytes=target.expected_bytes)
+        sql = relation.sql if relation.unproven is None else relation.unproven.sql
+        staged = stage(con, sql, uri, staged_columns, partition_by, table_bytes=target.expected_bytes)
+        _prove(relation, staged)
         # Counted by the source itself, also where all rows were read: what the reading lost would not be missed otherwise. The look that was
         # taken before has counted already; where it agrees, nobody need count again.
         rows = sum(file.rows for file in staged)
@@ -167,6 +169,22 @@ def _read(
         keys,
         notes,
     )
+
+
+class _StrangeDates(Exception):
+    """A date is infinite or so long ago that the source's own look has to say what it is."""
+
+
+def _prove(relation: Relation, staged: tuple[StagedFile, ...]) -> None:
+    unproven = relation.unproven
+    if unproven is None:
+        return
+    for file in staged:
+        facts = [file.facts[name] for name in unproven.dates]
+        known = all(fact.maximum is not None or fact.nulls == file.rows for fact in facts)
+        if not known or not unproven.proven_by(each for fact in facts for each in (fact.minimum, fact.maximum)):
+            discard(staged)
+            raise _StrangeDates
 
 
 def _delta_column(table: Table, column: BronzeColumn) -> DeltaColumn:

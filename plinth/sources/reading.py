@@ -16,7 +16,7 @@ from plinth.engine import literal, quote
 from plinth.errors import ContractError, SourceUnreadable
 from plinth.sources.casting import RAW, Cast, cast, duckdb_type
 from plinth.sources.catalogue import SourceColumn, SourceTable
-from plinth.sources.snapshot import REJECTS, BronzeColumn
+from plinth.sources.snapshot import REJECTS, BronzeColumn, Relation, Unproven
 from plinth.sources.source import near_names
 
 
@@ -32,6 +32,7 @@ class Reading:
         cast: from there to the bronze type.
         is_no_date: SQL over `{raw}`, true where the value is a date that is none; the contract's rule decides what becomes of it.
         text: SQL over `{raw}` for the value as a person should see it in quarantine.
+        by_extremes: whether the highest and the lowest value tell as much as `is_no_date` of each, so that a strict read need not ask it.
     """
 
     column: BronzeColumn
@@ -42,6 +43,7 @@ class Reading:
     is_no_date: str | None = None
     zero_dates: str = "null"
     text: str = f"CAST({RAW} AS VARCHAR)"
+    by_extremes: bool = False
 
     @property
     def value(self) -> str:
@@ -164,17 +166,31 @@ def cast_or_refuse(raw: str, delta: str, column: Column, source: SourceColumn) -
     return found
 
 
-def select(readings: Sequence[Reading], base: str, raws: Sequence[str], *, strict: bool) -> str:
+def relation_of(readings: Sequence[Reading], base: str, raws: Sequence[str], *, strict: bool) -> Relation:
+    """The relation over what the database sends, see `select`."""
+    columns = tuple(each.column for each in readings)
+    sql = select(readings, base, raws, strict=strict)
+    dates = tuple(each.column.name for each in readings if strict and each.by_extremes)
+    unproven = Unproven(select(readings, base, raws, strict=True, trusting=True), dates) if dates else None
+    return Relation(sql, columns, unproven=unproven)
+
+
+def select(readings: Sequence[Reading], base: str, raws: Sequence[str], *, strict: bool, trusting: bool = False) -> str:
     """The SELECT over what the database sends.
 
     Args:
         base: SQL that yields the raw columns.
         raws: their quoted names, one for each reading (anything for one that is absent).
         strict: whether a failing cast fails the query, or is put down in `_rejects`.
+        trusting: whether dates that the extremes will prove pass unseen.
     """
     pairs = list(zip(readings, raws, strict=True))
     if strict:
-        listed = ", ".join(f"{_over(each.value, raw)} AS {quote(each.column.name)}" for each, raw in pairs)
+        values = [each.cast.value if trusting and each.by_extremes else each.value for each in readings]
+        listed = ", ".join(
+            f"{_over(value, raw)} AS {quote(each.column.name)}"
+            for value, (each, raw) in zip(values, pairs, strict=True)
+        )
         return f"SELECT {listed} FROM ({base}) AS base"
     listed = ", ".join(f"{_over(each.attempt, raw)} AS {quote(each.column.name)}" for each, raw in pairs)
     entries = [

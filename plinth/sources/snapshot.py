@@ -6,7 +6,7 @@ What belongs here: the shapes that every source gives to `plinth.ingest`. What d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,17 +34,32 @@ class BronzeColumn:
 
 
 @dataclass(frozen=True)
+class Unproven:
+    """The rows of a relation without a look at each date: what `sql` yields is exact if no value of `dates` is infinite or before Christ,
+    which the statistics of a staged file tell for nothing. A test of three dates in each row costs 0.1 s per 10 million rows."""
+
+    sql: str
+    dates: tuple[str, ...]
+
+    def proven_by(self, extremes: Iterable[str | None]) -> bool:
+        """Whether the lowest and highest values of the dates, as DuckDB prints them, are ordinary."""
+        return not any("infinity" in value or "(BC)" in value for value in extremes if value is not None)
+
+
+@dataclass(frozen=True)
 class Relation:
     """SQL for the DuckDB connection of the snapshot; it can be run while the snapshot is open.
 
     Attributes:
         sql: a SELECT that yields exactly `columns` (and `_rejects` where the read is lenient).
         reread: whether it may be run more than once.
+        unproven: a cheaper way to the same rows for who looks at the extremes afterwards, and reads leniently where they prove nothing.
     """
 
     sql: str
     columns: tuple[BronzeColumn, ...]
     reread: bool = True
+    unproven: Unproven | None = None
 
 
 class Snapshot(ABC):

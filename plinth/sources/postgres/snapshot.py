@@ -17,7 +17,7 @@ from plinth.sources.catalogue import SourceTable
 from plinth.sources.postgres import catalogue
 from plinth.sources.postgres.source import PostgresSource, table_name
 from plinth.sources.postgres.types import Doubtful, send, send_patiently
-from plinth.sources.reading import Reading, cursor_of, plan, select, through_bytes
+from plinth.sources.reading import Reading, cursor_of, plan, relation_of, through_bytes
 from plinth.sources.snapshot import Relation, Snapshot, Watermark
 from plinth.sources.source import Probe
 
@@ -111,18 +111,17 @@ class PostgresSnapshot(Snapshot):
         readings = self._settle(table, found, plan(table, found, self._source.dialect, sender, columns), where)
         if not self._encoded:
             readings = tuple(_as_bytes(reading) for reading in readings)
-        bronze = tuple(reading.column for reading in readings)
         sent = [reading for reading in readings if reading.remote is not None]
         if scannable and not where and all(each.plain for each in sent):
             raws = [quote(table.column(each.column.name).physical_name) for each in readings]
             base = f"SELECT * FROM {_ATTACHED}.{table_name(found)}"
-            return Relation(select(readings, base, raws, strict=strict), bronze)
+            return relation_of(readings, base, raws, strict=strict)
         raws = [f"c{index}" for index in range(len(readings))]
         listed = [
             f"{each.remote} AS {raw}" for each, raw in zip(readings, raws, strict=True) if each.remote is not None
         ]
         query = f"SELECT {', '.join(listed) or '1 AS nothing'} FROM {table_name(found)}{where}"
-        return Relation(select(readings, _remote(query), raws, strict=strict), bronze)
+        return relation_of(readings, _remote(query), raws, strict=strict)
 
     def count(self, table: Table) -> int:
         if table.name not in self._counts:

@@ -64,7 +64,8 @@ def send(column: Column, source: SourceColumn, delta: str) -> Reading:
     if not isinstance(reading, Doubtful) or reading.is_no_date is None:
         return reading
     strange = f"({RAW} IS NOT NULL AND (NOT isfinite({RAW}) OR {RAW} < {reading.raw} '{_FIRST}'))"
-    return replace(reading, is_no_date=strange, zero_dates="quarantine", doubts=())
+    alike = reading.cast.value == RAW
+    return replace(reading, is_no_date=strange, zero_dates="quarantine", doubts=(), by_extremes=alike)
 
 
 def send_patiently(column: Column, source: SourceColumn, delta: str) -> Reading:
