@@ -1,8 +1,8 @@
 """One dbt invocation, from pinned inputs to staged models.
 
-dbt renders and runs the models; this session answers what their SQL asks (`changed`, `touched`, `scoped`), decides for each model how
-much of it has to be computed, and stages the rows. All tables are pinned when the run starts. dbt calls from several threads, one model
-each; what they share is guarded by a lock.
+dbt renders and runs the models; this session answers what their SQL asks (`changed`, `touched`, `scoped`) and stages the rows, as many as
+`plinth.transform.extent` says have to be computed. All tables are pinned when the run starts. dbt calls from several threads, one model each; what
+they share is guarded by a lock.
 """
 
 from __future__ import annotations
@@ -14,23 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from plinth.catalogue import strictest
 from plinth.engine import duckdb_memory, literal, load_extension, quote, reach_stores
-from plinth.errors import ConfigurationError, PlinthError, TableMissing
+from plinth.errors import PlinthError
 from plinth.lakehouse.door import authorise
-from plinth.lakehouse.feed import CHANGE
 from plinth.lakehouse.merge import Rewrite
 from plinth.lakehouse.schema import DeltaColumn, columns_of
 from plinth.lakehouse.scopes import in_scopes, row_column
 from plinth.lakehouse.staged_apart import new_folder
 from plinth.lakehouse.state import State
-from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
+from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.profile import Profile
 from plinth.spark.engine import Input, SparkEngine
 from plinth.spark.session import open_session
-from plinth.transform.changes import changed_rows
 from plinth.transform.choice import Choice
 from plinth.transform.choosing import Meter, choice_for, limits_of, noted
 from plinth.transform.descent import Lineage, check_descent
-from plinth.transform.model import SCOPE, Model, model_of, relations_of, settle_columns, table_of
+from plinth.transform.extent import Extent, SeenChanges
+from plinth.transform.model import Model, model_of, relations_of, settle_columns, table_of
 from plinth.transform.pending import Held, Pending
 from plinth.transform.relations import OWN_SCHEMA, relation_name, show, touched_name
 from plinth.transform.store import compute_all, compute_by_spark, compute_scopes
@@ -38,12 +37,6 @@ from plinth.transform.work import Decision, Mode, ModelOutcome, Work
 
 if TYPE_CHECKING:
     import duckdb
-
-# Where more rows than this share of an input changed, or more scopes than this share of the rows are touched, computing everything costs less
-# than picking it out: of 10 million lines the 86 % that belong to touched items take five times as long to pick as all take to read.
-_ALL_SHARE = 0.3
-# A table of few rows made from many (days, items) may have several rows a scope, so its scopes are counted before many rows are picked out.
-_COUNTED_ROWS, _MANY_ROWS = 200_000, 1_000_000
 
 
 class Session:
@@ -85,7 +78,7 @@ class Session:
         self.outcomes: tuple[ModelOutcome, ...] = ()
         self.started = False
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._changes: dict[tuple[TableId, str], tuple[str, int] | None] = {}
+        self._changes: SeenChanges = {}
         self._lock = threading.RLock()
 
     def connect(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -166,10 +159,9 @@ class Session:
         """
         work = self.works[model]
         if work.decision is None:
-            self._require_inputs(work.model)
-            inputs = {str(table): self.held[table].content or "" for table in work.model.inputs}
-            mode, reason = self._mode(work, inputs)
-            work.decision = Decision(mode, reason, inputs)
+            work.decision = Extent(self.lakehouse, self.held, self._cursor(), self._changes, self._lock).decide(
+                work, full_refresh=self.full_refresh
+            )
         return work.decision
 
     def store(self, model: str, sql: str) -> str:
@@ -276,94 +268,6 @@ class Session:
             version = held.base.version if held.base is not None and held.files is None else None
             found.append(Input(table, held.columns, self.lakehouse.uri_of(table), version, held.files or ()))
         return found
-
-    def _require_inputs(self, model: Model) -> None:
-        missing = [str(table) for table in model.inputs if not self.held[table].exists]
-        if missing:
-            raise TableMissing(
-                f"{model.table} cannot be made: {', '.join(missing)} {'do' if len(missing) > 1 else 'does'} not exist yet",
-                where=", ".join(self.lakehouse.uri_of(table) for table in model.inputs if str(table) in missing),
-                remedy=f"materialise {' and '.join(missing)} first",
-            )
-
-    def _mode(self, work: Work, inputs: Mapping[str, str]) -> tuple[Mode, str]:
-        model, base = work.model, work.base
-        if base is None:
-            return Mode.ALL, "first time"
-        if self.full_refresh:
-            return Mode.ALL, "full refresh"
-        if base.foreign:
-            return Mode.ALL, "another tool has changed the table"
-        if base.state.code != model.code:
-            return Mode.ALL, "the model's code changed"
-        moved = [table for table in model.inputs if base.state.inputs.get(str(table)) != inputs[str(table)]]
-        if not moved:
-            return Mode.NOTHING, "neither inputs nor code changed"
-        names = ", ".join(str(table) for table in moved)
-        if model.strategy != SCOPE:
-            return Mode.ALL, f"{names} changed"
-        blind = [str(table) for table in moved if table not in work.watched]
-        if blind:
-            return Mode.ALL, f"{', '.join(blind)} changed, of which the model does not ask for the changed rows"
-        return self._scopes(work, moved, names)
-
-    def _scopes(self, work: Work, moved: Sequence[TableId], names: str) -> tuple[Mode, str]:
-        """Finds the touched scopes, as a table of their own."""
-        con, base = self._cursor(), work.base
-        assert base is not None
-        if not work.touched_sql:
-            raise ConfigurationError(
-                f"{work.model.table} does not say which scopes a change touches",
-                expected="a block {% call touched() %} … {% endcall %} before scoped(…)",
-                where=work.model.unique_id,
-                remedy="add it, or set strategy='full'",
-            )
-        for table, view in work.watched.items():
-            since = base.state.inputs.get(str(table), "") if table in moved else None
-            changed = self._changed(table, since)
-            if changed is None:
-                return Mode.ALL, f"it cannot be told which rows of {table} changed"
-            relation, rows = changed
-            if rows > _ALL_SHARE * max(self.held[table].rows, 1):
-                return Mode.ALL, f"{rows:,} changed rows of {table} are too many to follow"
-            con.execute(f"CREATE OR REPLACE VIEW {view} AS {relation}")
-        scope = ", ".join(quote(name) for name in work.model.scope)
-        name = touched_name(work.model.unique_id)
-        con.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT DISTINCT {scope} FROM ({work.touched_sql})")
-        count = int((con.execute(f"SELECT count(*) FROM {name}").fetchone() or (0,))[0])
-        there = self._scopes_there(work, base)
-        if count > _ALL_SHARE * max(there, 1):
-            return Mode.ALL, f"{names} changed; {count:,} scopes touched, too many of {there:,} to pick out"
-        return Mode.SCOPES, f"{names} changed; {count:,} scopes touched"
-
-    def _scopes_there(self, work: Work, base: TableVersion) -> int:
-        """About how many scopes the published table has: its rows, which are never fewer, unless a count is worth its while."""
-        read = sum(self.held[table].rows for table in work.model.inputs)
-        if base.rows > _COUNTED_ROWS or read < _MANY_ROWS:
-            return base.rows
-        scope = ", ".join(f"{work.model.derived.get(name, quote(name))} AS {quote(name)}" for name in work.model.scope)
-        found = self._cursor().execute(f"SELECT count(*) FROM (SELECT DISTINCT {scope} FROM {base.scan})").fetchone()
-        return int((found or (0,))[0])
-
-    def _changed(self, table: TableId, since: str | None) -> tuple[str, int] | None:
-        """A query for the changed rows of an input and their number; read once a run, however many models ask."""
-        held = self.held[table]
-        if since is None:
-            columns = ", ".join(f"NULL::{column.duckdb_type} AS {quote(column.name)}" for column in held.columns)
-            return f"SELECT {columns}, NULL::VARCHAR AS {CHANGE} WHERE false", 0
-        with self._lock:
-            if (table, since) not in self._changes:
-                self._changes[table, since] = self._read_changes(held, since)
-            return self._changes[table, since]
-
-    def _read_changes(self, held: Held, since: str) -> tuple[str, int] | None:
-        sql = changed_rows(self.lakehouse, held, since)
-        if sql is None:
-            return None
-        name = f"{OWN_SCHEMA}.{quote(f'changes of {held.table} since {since}')}"
-        con = self._cursor()
-        con.execute(f"CREATE OR REPLACE TABLE {name} AS {sql}")
-        return f"SELECT * FROM {name}", int((con.execute(f"SELECT count(*) FROM {name}").fetchone() or (0,))[0])
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         assert self._connection is not None, "dbt opens the connection before it renders anything"

@@ -419,6 +419,33 @@ def test_a_part_of_a_scope_may_be_derived_from_the_tables_columns(shop: Shop, tm
         build_shop(shop, "orders")
 
 
+def test_of_a_table_made_from_many_rows_the_scopes_are_counted_not_its_rows(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each client has two rows: three of seven clients are many, three of fourteen rows would not be."""
+    shop.project = Path(shutil.copytree(shop.project, tmp_path / "own project"))
+    (shop.project / "models" / "gold" / "totals.sql").write_text("""
+        {{ config(strategy='scope', scope=['client'], key=['client', 'highest']) }}
+        {% call touched() %}select client from {{ changed(source('bronze', 'orders')) }}{% endcall %}
+        select client, cast(sum(amount) as decimal(18, 2)) as total, max(id % 2) as highest
+        from {{ scoped(source('bronze', 'orders')) }} group by client, id % 2""")
+    described = shop.project / "models" / "models.yml"
+    described.write_text(described.read_text().replace("{columns: [client]}", "{columns: [client, highest]}"))
+    rows = "SELECT i AS id, i % 7 AS client, (i % 11 + 1 + (i IN ({more}))::INT)::DECIMAL(10, 2) AS amount FROM range(200) t(i)"
+
+    def change(*orders: int) -> str:
+        shop.put("bronze/orders", rows.format(more=", ".join(str(each) for each in orders) or "-1"))
+        (totals,) = build_shop(shop, "totals").models
+        return totals.reason
+
+    change()
+    monkeypatch.setattr("plinth.transform.extent._MANY_ROWS", 10**6)
+    assert "3 scopes touched" in change(3, 4, 5)
+    monkeypatch.setattr("plinth.transform.extent._MANY_ROWS", 100)
+    assert "3 scopes touched, too many of 7 to pick out" in change()
+    assert "1 scopes touched" in change(6)
+
+
 def _as_sql(orders: dict[int, tuple[int, int]]) -> str:
     values = ", ".join(f"({number}, {client}, {amount})" for number, (client, amount) in orders.items())
     return f"SELECT i::BIGINT AS id, c::BIGINT AS client, a::DECIMAL(10, 2) AS amount FROM (VALUES {values}) t(i, c, a)"
