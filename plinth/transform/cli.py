@@ -19,8 +19,8 @@ app = typer.Typer(help="Run dbt on silver and gold: plinth dbt build --select it
 def dbt(context: typer.Context) -> None:
     """Run a dbt command on the project's models, stored through the platform; `prepare` parses the project for the definitions."""
     from plinth.project import open_project
+    from plinth.transform.invoke import settings_of
     from plinth.transform.project import prepare
-    from plinth.transform.run import settings_of
 
     project = open_project()
     folder = project.platform.path("dbt_project")

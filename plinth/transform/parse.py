@@ -19,9 +19,9 @@ from plinth.errors import ConfigurationError, PlinthError
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.tables import TableId
 from plinth.lineage import LineageUnknown, sources_of
+from plinth.transform.invoke import PARSED, invoke
 from plinth.transform.model import PSEUDONYMISED, Model, model_meta, model_of, relations_of, table_of
 from plinth.transform.project import PREPARED, PreparedColumn, PreparedModel, PreparedTest
-from plinth.transform.run import PARSED, invoke
 
 
 def main() -> int:

@@ -1,43 +1,30 @@
-"""Running dbt in this process, with the limits of a profile, over pinned inputs.
+"""Running dbt in this process, over pinned inputs: what is due, once or twice, and what came of it.
 
-In process, because a step is a process of its own already, and the session is handed over directly. What belongs here: the invocation and
-its results. What does not: what a model's run consists of (`session`).
+What belongs here: the choice of models and tests, and their results. What does not: how dbt is called (`invoke`), and what a model's run
+consists of (`session`).
 """
 
 from __future__ import annotations
 
-import gc
-import os
-import sys
 import tempfile
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from plinth.engine import duckdb_memory
 from plinth.errors import ConfigurationError, PlinthError
 from plinth.lakehouse.tables import Lakehouse
-from plinth.platform import Platform
-from plinth.scratch import spill_folder
 from plinth.spark.engine import SparkEngine
 from plinth.transform.choosing import ran_short
 from plinth.transform.due import due_models, due_tests
+from plinth.transform.invoke import Tell, import_dbt, invoke, manifest_of, settings
 from plinth.transform.model import table_id
 from plinth.transform.project import PreparedModel, PreparedProject, PreparedTest, prepare
 from plinth.transform.session import Session
 from plinth.transform.work import Mode, ModelOutcome, Status, TestOutcome
 
-if TYPE_CHECKING:
-    from dbt.contracts.graph.manifest import Manifest
-
-Tell = Callable[[str], None]
-PARSED = "manifest.msgpack"
 OUT_OF_MEMORY = "Out of Memory Error"
 """How DuckDB says that its limit was too low."""
-# Models and tests that do not wait for each other run side by side, which fills the gaps that one query leaves, as far as the memory goes.
-_MEMORY_OF_A_MODEL = 2 * 2**30
 
 
 class TransformFailure(PlinthError):
@@ -183,7 +170,7 @@ def _left_alone(model: PreparedModel, lakehouse: Lakehouse) -> ModelOutcome:
 def _run(
     project: PreparedProject, session: Session, names: Sequence[str], profile: str | None, tell: Tell | None
 ) -> Built:
-    _import_dbt()
+    import_dbt()
     from plinth.dbt_plugin import expect
 
     # Tests are named one by one: dbt's own choice would take in those of tables that nobody has made yet.
@@ -192,11 +179,11 @@ def _run(
     scratch.mkdir(parents=True, exist_ok=True)
     # dbt writes whatever it is told, and an image's project is closed: what it writes goes with the run.
     with (
-        _settings(session.lakehouse, profile),
+        settings(session.lakehouse, profile),
         expect(session),
         tempfile.TemporaryDirectory(prefix="dbt-", dir=scratch) as written,
     ):
-        result = invoke(project.folder, arguments, target=Path(written), manifest=_manifest(project), tell=tell)
+        result = invoke(project.folder, arguments, target=Path(written), manifest=manifest_of(project), tell=tell)
     entries = getattr(result.result, "results", None)
     if entries is None or (result.exception is not None and not session.outcomes):
         raise TransformFailure("dbt could not build the models", found=result.exception, where=project.folder)
@@ -228,45 +215,6 @@ def short_of_memory(session: Session) -> dict[str, str]:
     return {str(each.table): short for each in lost} if short is not None else {}
 
 
-def _manifest(project: PreparedProject) -> Manifest:
-    """dbt's own parsed form of the project, so that it neither parses again nor looks at a file."""
-    with _without_collector():
-        import dbt.cli.main  # noqa: F401
-        from dbt.contracts.graph.manifest import Manifest
-        from dbt.parser.manifest import extended_mashumuro_decoder
-
-        manifest = Manifest.from_msgpack((project.parsed / PARSED).read_bytes(), decoder=extended_mashumuro_decoder)
-        manifest.build_flat_graph()  # type: ignore[no-untyped-call]
-    return manifest
-
-
-def _import_dbt() -> None:
-    """Imports dbt for the first time in this process, and tells the garbage collector that what it made stays.
-
-    Its modules hold some hundred thousand objects in cycles. The collector would look through them while they are made, from time to time
-    during the run, and once more at the process's end, where taking them apart costs half a second of nothing.
-    """
-    if "dbt.cli.main" in sys.modules:
-        return
-    with _without_collector():
-        import dbt.cli.main  # noqa: F401
-
-        import plinth.dbt_plugin  # noqa: F401
-    gc.freeze()
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """A while in which many objects are made that stay: looking through them for garbage takes an eighth of dbt's start."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 def _test(entry: Any) -> TestOutcome:
     return TestOutcome(
         name=entry.node.name,
@@ -275,75 +223,3 @@ def _test(entry: Any) -> TestOutcome:
         message=entry.message or "",
         sql=entry.node.compiled_code or "",
     )
-
-
-def invoke(
-    folder: Path,
-    arguments: Sequence[str],
-    *,
-    target: Path | None = None,
-    manifest: Manifest | None = None,
-    tell: Tell | None = None,
-) -> Any:
-    """One dbt command in this process, which gives dbt's own result; dbt itself prints nothing.
-
-    Args:
-        target: folder for what dbt writes; `target` in the project by default.
-        manifest: the parsed project, where it need not be parsed.
-        tell: told of the end of each model, and of tests that do not pass.
-    """
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-    from dbt.cli.main import dbtRunner
-
-    def listen(event: Any) -> None:
-        line = _line(event)
-        if tell is not None and line:
-            tell(line)
-
-    fixed = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--target-path", str(target or folder / "target"), "--log-path",
-             str((target or folder) / "logs"), "--log-level", "none", "--log-level-file", "none", "--no-print", "--no-use-colors"]  # fmt: skip
-    fixed += ["--no-write-json"] if manifest is not None else []
-    try:
-        return dbtRunner(manifest=manifest, callbacks=[listen]).invoke([*arguments, *fixed])
-    finally:
-        # dbt-duckdb keeps its in-memory database, and with it our plugin, for the next invocation of the process.
-        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
-
-
-def _line(event: Any) -> str:
-    """An event worth telling: the end of a model or test."""
-    data = event.data
-    if event.info.name == "LogModelResult":
-        name = str(data.description).rpartition(" ")[2].replace(".", "/")
-        return f"{name}: {data.status}, {data.execution_time:.1f} s"
-    if event.info.name == "LogTestResult" and data.status != "pass":
-        return f"test {data.name}: {data.status} ({data.num_failures} rows)"
-    return ""
-
-
-@contextmanager
-def _settings(lakehouse: Lakehouse, profile: str | None) -> Iterator[None]:
-    """Sets the environment variables for the length of one invocation."""
-    wanted = settings_of(lakehouse.platform, profile)
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def settings_of(platform: Platform, profile: str | None = None) -> dict[str, str]:
-    """The environment variables that `dbt_project/profiles.yml` reads: the limits of a profile, and the scratch folder."""
-    chosen = platform.profile(profile)
-    return {
-        "PLINTH_MEMORY_LIMIT": duckdb_memory(chosen),
-        "PLINTH_THREADS": str(chosen.threads),
-        "PLINTH_DBT_THREADS": str(max(1, min(chosen.threads, chosen.memory // _MEMORY_OF_A_MODEL))),
-        "PLINTH_SCRATCH": str(spill_folder(platform.path(platform.stores.scratch))),
-        "DO_NOT_TRACK": "1",
-    }
