@@ -14,6 +14,7 @@ import dagster as dg
 from dagster._core.definitions.metadata import RawMetadataValue
 
 from assets.automation import downstream_condition
+from assets.columns import CLASSIFICATION_TAG
 from assets.differences import difference_metadata
 from assets.faults import dagster_faults
 from assets.profiles import profile_tags
@@ -24,6 +25,7 @@ from plinth.features.query import columns_of
 from plinth.features.skew import Skew, measure_skew
 from plinth.features.store import Materialised, SnapshotOutcome, materialise, refresh
 from plinth.features.verify import Finding, Part, verify
+from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
 from resources import LakehouseResource
@@ -166,8 +168,12 @@ def _description(view: FeatureView) -> str:
     keys = ", ".join(f"`{key}`" for key in view.keys)
     return (
         f"{view.description}\n\nOne row for each {keys} and Monday, computed from what happened and was known before the Monday. "
-        f"Declared in `{FILE}`. A run without partitions makes the newest {view.refresh_weeks} weeks and what changed inputs reach."
+        f"Declared in `{FILE}`. A run without partitions makes the newest {_weeks(view.refresh_weeks)} and what changed inputs reach."
     )
+
+
+def _weeks(number: int) -> str:
+    return "week" if number == 1 else f"{number} weeks"
 
 
 def _metadata(view: FeatureView, platform: Platform) -> dict[str, RawMetadataValue]:
@@ -182,7 +188,9 @@ def _metadata(view: FeatureView, platform: Platform) -> dict[str, RawMetadataVal
     }
 
 
-def _column_schema(view: FeatureView) -> dg.TableSchema:
+def _column_schema(view: FeatureView, made: Sequence[DeltaColumn] = ()) -> dg.TableSchema:
+    """The columns as declared; with the classifications that they were given by their descent once the table is `made`."""
+    levels = {column.name: column.classification for column in made}
     return dg.TableSchema(
         [
             dg.TableColumn(
@@ -190,6 +198,7 @@ def _column_schema(view: FeatureView) -> dg.TableSchema:
                 column.type,
                 column.comment,
                 dg.TableColumnConstraints(nullable=column.name not in view.keys, other=_said_of(column.name, view)),
+                {CLASSIFICATION_TAG: levels[column.name]} if column.name in levels else None,
             )
             for column in columns_of(view)
         ],
@@ -215,6 +224,7 @@ def _made_metadata(made: Materialised) -> dict[str, RawMetadataValue]:
     version = made.version
     return {
         "dagster/row_count": version.rows,
+        "dagster/column_schema": _column_schema(made.view, version.columns),
         "dagster/column_lineage": dg.TableColumnLineage(lineage),
         "changed": made.changed,
         "reason": made.reason,

@@ -106,6 +106,10 @@ def test_one_run_without_partitions_makes_what_is_due_and_what_follows(
     assert facts["dagster/row_count"] == 12
     lineage = facts["dagster/column_lineage"].deps_by_column
     assert lineage["spent"] == [dg.TableColumnDep(asset_key=dg.AssetKey(["silver", "sales"]), column_name="value")]
+    schema = {column.name: column for column in facts["dagster/column_schema"].columns}
+    held = {column.name: column.classification for column in trade.features().columns}
+    assert {name: column.tags["plinth/classification"] for name, column in schema.items()} == held
+    assert schema["spent"].description == "Their value."
     event = instance.get_latest_materialization_event(KEY)
     assert event is not None and event.asset_materialization is not None
     assert trade.features().state.run == result.run_id
