@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from tests.servers.ports import free_port
 from tests.servers.process import _die_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,8 +26,7 @@ class RayCluster:
     def __init__(self) -> None:
         # Paths of sockets below it may have 107 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-        # Ray keeps 10002 to 19999 for its workers.
-        self.port = _port_above(20_000)
+        self.port = free_port()
         self.head = self._start(
             "--head", f"--port={self.port}", "--include-dashboard=false", f"--temp-dir={self.folder}"
         )
@@ -79,14 +79,3 @@ class RayCluster:
             except OSError:
                 time.sleep(0.2)
         raise RuntimeError("Ray did not start:\n" + (self.folder / "nodes.log").read_text(errors="replace"))
-
-
-def _port_above(least: int) -> int:
-    for port in range(least + os.getpid() % 10_000, 60_000):
-        with socket.socket() as tried:
-            try:
-                tried.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise RuntimeError(f"no free port above {least}")
