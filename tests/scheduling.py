@@ -13,17 +13,22 @@ import pytest
 if TYPE_CHECKING:
     from xdist.scheduler import LoadFileScheduling
 
-TOGETHER = ("tests/spark/",)
-"""Folders whose tests share one process: a Spark session takes 10 to 30 s to start, and its JVM 1.3 GB."""
+SMALL = "tests/benchmarks/test_small.py"
+TOGETHER = {
+    "tests/spark/": "tests/spark/",
+    f"{SMALL}::test_the_quick_form_ends_with_its_figures_as_json[engines]": "tests/spark/",
+}
+"""What is handed out as one, by the beginning of its tests' names. Spark: its session takes 10 to 30 s to start and its JVM 1.3 GB, and two
+of them that fetch their jars into an empty cache at the same time read each other's halves."""
 
-APART = ("tests/benchmarks/test_small.py",)
+APART = (SMALL,)
 """Files whose tests are handed out one by one: they share nothing, and each takes some of the longest."""
 
 FIRST = (
     "tests/deploy/test_images.py",
     "tests/spark/",
     "tests/kubernetes/test_runs.py",
-    "tests/benchmarks/test_small.py",
+    SMALL,
     "tests/plinth/transform/test_run.py",
     "tests/frame/test_command.py",
     "tests/frame/test_ui.py",
@@ -58,7 +63,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def unit_of(nodeid: str) -> str:
-    """What a test is handed out with: its file, its folder where that is one of TOGETHER, nothing else where its file is one of APART."""
+    """What a test is handed out with: its file, unless TOGETHER or APART say otherwise."""
     place = _place_of(nodeid)
     return nodeid if place in APART else place
 
@@ -70,4 +75,4 @@ def rank_of(nodeid: str) -> int:
 
 
 def _place_of(nodeid: str) -> str:
-    return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid.partition("::")[0])
+    return next((unit for start, unit in TOGETHER.items() if nodeid.startswith(start)), nodeid.partition("::")[0])

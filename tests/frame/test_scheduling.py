@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks import test_small
 from tests.frame.shop import PROJECT
-from tests.scheduling import APART, FIRST, TOGETHER, rank_of, unit_of
+from tests.scheduling import APART, FIRST, SMALL, TOGETHER, rank_of, unit_of
 from tests.servers.ports import free_port
 
 TESTS = """
@@ -25,14 +26,17 @@ def test_is_somewhere(number):
 
 
 def test_what_is_named_exists() -> None:
-    assert [each for each in (*TOGETHER, *APART, *FIRST) if not (PROJECT / each).exists()] == []
-    assert {*TOGETHER, *APART} <= set(FIRST) and len(set(FIRST)) == len(FIRST)
+    named = [each.partition("::")[0] for each in (*TOGETHER, *APART, *FIRST)]
+    assert [each for each in named if not (PROJECT / each).exists()] == []
+    assert {*TOGETHER.values(), *APART} <= set(FIRST) and len(set(FIRST)) == len(FIRST)
+    assert "engines" in test_small.FIGURES, "the benchmark that starts Spark, by its name in TOGETHER"
 
 
 def test_a_file_is_a_unit_and_so_is_a_room_that_shares_a_session() -> None:
     assert unit_of("tests/api/test_keys.py::test_a[x::y]") == "tests/api/test_keys.py"
     assert {unit_of(f"tests/spark/{file}.py::test_a") for file in ("test_door", "test_models")} == {"tests/spark/"}
-    assert unit_of(f"{APART[0]}::test_a[noop]") == f"{APART[0]}::test_a[noop]"
+    quick = f"{SMALL}::{test_small.test_the_quick_form_ends_with_its_figures_as_json.__name__}"
+    assert unit_of(f"{quick}[noop]") == f"{quick}[noop]" and unit_of(f"{quick}[engines]") == "tests/spark/"
     ranks = [rank_of(f"{file}::test_a") for file in (FIRST[0], FIRST[-1], "tests/api/test_keys.py")]
     assert ranks == sorted(ranks) and len(set(ranks)) == 3
 
