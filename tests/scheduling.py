@@ -31,13 +31,10 @@ FIRST = (
     SMALL,
     "tests/plinth/transform/test_run.py",
     "tests/frame/test_command.py",
-    "tests/frame/test_ui.py",
-    "tests/frame/test_far_stores.py",
-    "tests/plinth/training/test_rounds.py",
     "tests/plinth/test_fanout.py",
-    "tests/plinth/sources/test_batches.py",
-    "tests/plinth/sources/test_increments.py",
-    "tests/api/test_hostile.py",
+    "tests/api/test_server.py",
+    "tests/frame/test_ui.py",
+    "tests/frame/test_load.py",
 )
 """The longest, longest first: one that began last would leave the other processor with nothing to do until it ends."""
 
