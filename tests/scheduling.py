@@ -30,6 +30,7 @@ FIRST = (
     "tests/kubernetes/test_runs.py",
     SMALL,
     "tests/plinth/transform/test_run.py",
+    "tests/frame/test_far_stores.py",
     "tests/frame/test_command.py",
     "tests/plinth/test_fanout.py",
     "tests/api/test_server.py",
