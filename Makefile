@@ -31,7 +31,7 @@ ui: $(VENV)/.core
 
 test: $(VENV)/.dev
 	@sh tests/install_servers.sh
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
@@ -39,7 +39,7 @@ check: $(VENV)/.dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/sqlfluff lint dbt_project
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -n 2 -m "not slow"
 	@$(MAKE) --no-print-directory sbom audit
 
 format: $(VENV)/.dev

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -31,6 +30,7 @@ from benchmarks.measure import ROOT
 from plinth.online import Document, OnlineStore
 from plinth.recommend.session import ItemModel
 from plinth.serving.lengths import ANSWER_LENGTH, LIST_KIND, LIST_LENGTH, POPULAR_LENGTH, REST_KIND, SIMILAR_LENGTH
+from tests.servers.ports import free_port
 
 SERVER_CORE, CLIENT_CORE = "0", "1"
 
@@ -124,7 +124,7 @@ def make_site(folder: Path, *, customers: int, items: int) -> Site:
         "default_profile": "small",
     }
     (folder / "platform.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    return Site(folder, made.text, _free_port(), _free_port())
+    return Site(folder, made.text, free_port(), free_port())
 
 
 @contextmanager
@@ -216,9 +216,3 @@ def _answers(address: str) -> bool:
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,7 +1,7 @@
 """What the tests stand on: real servers, fresh databases, the shared real data.
 
-A server starts when the first test asks for it and serves the whole session. `*_url` is one empty database of the session, `*_db` a
-database of one test's own, dropped after it.
+A server starts when the first test asks for it and serves the whole session; under `pytest -n` each process has servers of its own, on
+ports and in folders that nobody else has. `*_url` is one empty database of the session, `*_db` a database of one test's own, dropped after it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 import plinth  # noqa: F401  # before a test imports scikit-learn: threads that wait must not spin
+from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from tests.servers import MariaDBServer, PostgresServer, S3Server, ServerMissing
+
+__all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,8 @@ import httpx
 import yaml
 
 from tests.frame.shop import PROJECT
-from tests.servers.process import _die_with_parent, _free_port
+from tests.servers.ports import free_port
+from tests.servers.process import _die_with_parent
 
 _START_SECONDS = 60.0
 
@@ -37,7 +38,7 @@ class ApiProcess:
     ) -> None:
         self.folder = folder
         self.command = command
-        self.port = _free_port()
+        self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         (folder / "platform.yaml").write_text(yaml.safe_dump(platform_values(url, settings)), encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None

@@ -84,6 +84,7 @@ def test_a_contract_that_asks_for_a_profile_that_is_not_declared_is_refused_when
         build_definitions(shop.platform)
 
 
+@pytest.mark.slow
 def test_a_model_names_its_profile_in_its_meta(shop: Shop) -> None:
     folder = shop.folder / "dbt_project"
     (folder / "models").mkdir(parents=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.process import _free_port
+from tests.servers.ports import free_port
 
 HOME = Path(__file__).resolve().parents[2]
 LOCK = "attrs==26.1.0 \\\n    --hash=sha256:00\nhttpx==0.1.0 ; python_version < '3.14' \\\n    --hash=sha256:00\n"
@@ -92,7 +92,7 @@ def test_an_acceptance_without_a_reason_or_a_day_is_refused(tmp_path: Path, advi
 
 
 def test_a_service_that_is_away_is_told_and_fails_nothing(tmp_path: Path) -> None:
-    code, said = audit(tmp_path, f"http://127.0.0.1:{_free_port()}/v1/query")
+    code, said = audit(tmp_path, f"http://127.0.0.1:{free_port()}/v1/query")
     assert code == 0 and said.startswith("NOT AUDITED") and "2 packages" in said
 
 

@@ -16,7 +16,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.deploy.rendering import Manifest, of_kind, rendered
 from tests.deploy.test_runs import HOME, config_map, locations
-from tests.servers.process import _die_with_parent, _free_port
+from tests.servers.ports import free_port
+from tests.servers.process import _die_with_parent
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +74,7 @@ def test_the_schema_jobs_make_both_databases_tables_and_may_be_repeated(postgres
 def test_a_code_location_answers_the_probe_that_its_pod_names(postgres_db: str, tmp_path: Path) -> None:
     deployment = locations("trial")["plinth"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    port = _free_port()
+    port = free_port()
     given = [
         each.replace("--port=4000", f"--port={port}").replace("0.0.0.0", "127.0.0.1") for each in arguments(deployment)
     ]

@@ -16,7 +16,7 @@ import pytest
 from plinth.sample.spec import SampleSpec
 from plinth.sample.write import write_sample
 from tests.deploy import engine
-from tests.servers.process import _free_port
+from tests.servers.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 USER = 10001
@@ -76,7 +76,7 @@ def test_the_main_job_runs_closed_and_without_a_network(
 
 @pytest.mark.usefixtures("ran")
 def test_the_api_answers_from_the_slim_image(images: dict[str, str], folders: tuple[Path, Path]) -> None:
-    port, name = _free_port(), f"plinth-test-api-{os.getpid()}"
+    port, name = free_port(), f"plinth-test-api-{os.getpid()}"
     mount = f"--volume={folders[0] / 'online'}:/opt/plinth/data/online"
     made = engine.run(
         images["api"],

@@ -41,6 +41,7 @@ def commands() -> list[str]:
     return re.findall(r"^    (\S.*)$", PAGE.read_text(), re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="needs the command sqlite3: apt-get install sqlite3")
 def test_the_page_breaks_a_row_finds_it_and_puts_it_back(sample: Shop) -> None:
     said = {}

@@ -20,7 +20,8 @@ import yaml
 
 from plinth.report import read_report
 from tests.frame.shop import Shop
-from tests.servers.process import _die_with_parent, _free_port
+from tests.servers.ports import free_port
+from tests.servers.process import _die_with_parent
 
 pytestmark = pytest.mark.slow
 _PATIENCE = 90.0
@@ -30,7 +31,7 @@ class UI:
     """A UI that runs, in a process group of its own as a terminal gives it one."""
 
     def __init__(self, folder: Path, **variables: str) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.log = folder / "ui.log"
         inherited = {key: text for key, text in os.environ.items() if key not in ("DAGSTER_HOME", "PLINTH_PLATFORM")}
         with self.log.open("w") as log:
@@ -82,7 +83,7 @@ def opened(folder: Path, **variables: str) -> Iterator[UI]:
 @contextmanager
 def serving(folder: Path, **variables: str) -> Iterator[None]:
     """An API that runs."""
-    port = _free_port()
+    port = free_port()
     command = [str(Path(sys.executable).with_name("plinth")), "serve", "--port", str(port)]
     with (folder / "serve.log").open("w") as log:
         process = subprocess.Popen(

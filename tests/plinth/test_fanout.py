@@ -61,7 +61,11 @@ def digests(fan_out: FanOut, trade: Trade, folder: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("fan_out", HERE, ids=lambda each: each.backend)
+@pytest.mark.parametrize(
+    "fan_out",
+    [*HERE[:2], pytest.param(HERE[2], marks=pytest.mark.slow)],
+    ids=lambda each: each.backend,
+)
 def test_results_come_in_the_order_of_the_tasks_and_faults_as_they_were_raised(fan_out: FanOut) -> None:
     assert fan_out.run(double, [(1,), (2,), (3,)], threads=2) == [2, 4, 6]
     assert fan_out.run(double, [], threads=2) == []

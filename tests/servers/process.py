@@ -8,13 +8,14 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from tests.servers.ports import free_port
 
 PASSWORD = "s3cr3t/p@ss:w%rd x"
 """Of the servers' user. Every character in it has broken a URL or a connection string somewhere."""
@@ -37,7 +38,7 @@ class Server:
     def __init__(self, account: str | None) -> None:
         self.account = account if os.geteuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix=f"plinth-{type(self).__name__.lower()}-"))
-        self.port = _free_port()
+        self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         if self.account is not None:
             entry = pwd.getpwnam(self.account)
@@ -116,12 +117,6 @@ class Server:
 def new_name(prefix: str) -> str:
     """A database name that no other test uses."""
     return f"{prefix}_{secrets.token_hex(5)}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _die_with_parent() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,10 +12,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from tests.servers.ports import free_port
 from tests.servers.process import _die_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 90.0
+_STARTED = "Ray runtime started."
 
 
 class RayCluster:
@@ -25,14 +26,13 @@ class RayCluster:
     def __init__(self) -> None:
         # Paths of sockets below it may have 107 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-        # Ray keeps 10002 to 19999 for its workers.
-        self.port = _port_above(20_000)
+        self.port = free_port()
         self.head = self._start(
             "--head", f"--port={self.port}", "--include-dashboard=false", f"--temp-dir={self.folder}"
         )
-        self._wait()
+        self._wait(1)
         self.worker = self._start(f"--address={self.address}")
-        self._wait_for(2)
+        self._wait(2)
 
     @property
     def address(self) -> str:
@@ -54,39 +54,21 @@ class RayCluster:
         with (self.folder / "nodes.log").open("ab") as log:
             return subprocess.Popen(
                 command,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"},
+                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "RAY_USAGE_STATS_ENABLED": "0"},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 preexec_fn=_die_with_parent,
                 start_new_session=True,
             )
 
-    def _wait_for(self, nodes: int) -> None:
-        asked = [sys.executable, "-c", "import ray, sys; ray.init(sys.argv[1], log_to_driver=False, configure_logging=False); print('nodes', sum(n['Alive'] for n in ray.nodes()))",
-                 self.address]  # fmt: skip
-        limit = time.monotonic() + _START_SECONDS
-        while time.monotonic() < limit:
-            if f"nodes {nodes}" in subprocess.run(asked, capture_output=True, text=True, check=False).stdout:
-                return
-        raise RuntimeError("Ray's worker did not start:\n" + (self.folder / "nodes.log").read_text(errors="replace"))
-
-    def _wait(self) -> None:
+    def _wait(self, nodes: int) -> None:
+        """Until so many nodes have said that they are of the cluster. To ask it takes a driver, a process that loads all of Ray."""
         limit = time.monotonic() + _START_SECONDS
         while time.monotonic() < limit and self.head.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            if self._log().count(_STARTED) >= nodes:
                 return
-            except OSError:
-                time.sleep(0.2)
-        raise RuntimeError("Ray did not start:\n" + (self.folder / "nodes.log").read_text(errors="replace"))
+            time.sleep(0.1)
+        raise RuntimeError(f"Ray's node {nodes} did not start:\n{self._log()}")
 
-
-def _port_above(least: int) -> int:
-    for port in range(least + os.getpid() % 10_000, 60_000):
-        with socket.socket() as tried:
-            try:
-                tried.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise RuntimeError(f"no free port above {least}")
+    def _log(self) -> str:
+        return (self.folder / "nodes.log").read_text(errors="replace")

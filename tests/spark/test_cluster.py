@@ -18,7 +18,8 @@ from plinth.errors import SourceUnavailable
 from plinth.lakehouse.tables import Lakehouse
 from plinth.spark.session import open_session, session_settings
 from tests.plinth.lakehouse.conftest import create
-from tests.servers.spark import ConnectServer, SparkCluster, free_port
+from tests.servers.ports import free_port
+from tests.servers.spark import ConnectServer, SparkCluster
 from tests.spark.house import ROOT, platform_in
 from tests.spark.job import INPUT, OUTPUT, SQL
 

@@ -118,6 +118,7 @@ def test_a_load_killed_at_any_moment_leaves_the_old_rows_or_the_new(shop: Shop, 
     assert bronze_rows(undisturbed, con) == bronze_rows(shop, con)
 
 
+@pytest.mark.slow
 def test_concurrent_loads_neither_lose_nor_double_a_row(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
     draw = random.Random(6)
     for step in range(3):

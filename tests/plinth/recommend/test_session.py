@@ -110,7 +110,7 @@ def test_what_was_only_looked_at_stays_in_the_stored_list_and_is_not_added_to_it
 
 def test_a_session_costs_the_same_after_any_number_of_events_and_is_that_of_its_last_ones() -> None:
     long, short = SessionState(model()), SessionState(model())
-    events = [("abcdx"[(number * 7) % 5], 1.0 + number % 3, number % 4 == 0) for number in range(100_000)]
+    events = [("abcdx"[(number * 7) % 5], 1.0 + number % 3, number % 4 == 0) for number in range(10_000)]
     for item, weight, taken in events:
         long.add(item, weight, taken=taken)
     for item, weight, taken in events[-WINDOW:]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -22,15 +21,10 @@ from plinth.registry import ModelTampered, Registry, RegistryUnavailable
 from plinth.registry.content import hashes_of
 from plinth.registry.store import faults
 from tests.plinth.registry.conftest import PNG, Save, register
+from tests.servers.ports import free_port
 
 PYTHON = "PLINTH_MLFLOW_PYTHON"
 """Names the Python of an environment that has the whole of MLflow; ours has only what a client needs."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

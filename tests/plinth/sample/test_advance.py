@@ -133,6 +133,7 @@ def test_a_promotion_is_called_off_the_day_before_it_starts_and_its_rows_vanish(
     assert found == [(True, True), (True, True), (False, False), (False, False)]
 
 
+@pytest.mark.slow
 def test_a_killed_advance_leaves_the_end_of_a_day(copy: str, written: Path, tmp_path: Path, rows_of: Reader) -> None:
     script = f"from plinth.sample import advance\nadvance({copy!r}, 40, progress=lambda *s: print(*s, flush=True))\n"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}

@@ -59,6 +59,7 @@ def test_the_report_counts_what_is_there(sqlite_db: str, rows_of: Reader) -> Non
     assert (report.first_day, report.last_day) == (date(2024, 5, 1), date(2024, 6, 29))
 
 
+@pytest.mark.slow
 def test_the_default_sample_has_a_quarter_to_four_tenths_of_a_million_lines(sqlite_db: str) -> None:
     assert 250_000 <= write_sample(sqlite_db, SampleSpec()).rows("INVLINE") <= 400_000
 
