@@ -80,7 +80,7 @@ def campaigns(shop: Shop, lift: float = 0.0) -> None:
         file = shop.folder / f"{table.name}.parquet"
         duckdb.from_arrow(made).write_parquet(str(file))
         more = (
-            ", CASE WHEN is_redeemed THEN contacted_on + 2 END AS redeemed_on"
+            ", CASE WHEN is_redeemed THEN contacted_on + 2 END AS redeemed_on, contacted_on + 2 AS known_at"
             if table.name == "campaign_contacts"
             else ", invoiced_at AS known_at"
         )
@@ -194,8 +194,8 @@ def test_a_promotion_that_runs_has_only_the_rest_of_its_budget(shop: Shop) -> No
     file = shop.folder / "campaign_contacts.parquet"
     shop.write(
         CONTACTS,
-        f"SELECT *, CASE WHEN is_redeemed THEN contacted_on + 2 END AS redeemed_on FROM read_parquet('{file}') UNION ALL "
-        "SELECT 5, 100 + i, DATE '2024-05-30', 'email', 'treatment', true, DATE '2024-05-30' FROM range(140) t(i)",
+        f"SELECT *, CASE WHEN is_redeemed THEN contacted_on + 2 END AS redeemed_on, contacted_on + 2 AS known_at FROM read_parquet('{file}') UNION ALL "
+        "SELECT 5, 100 + i, DATE '2024-05-30', 'email', 'treatment', true, DATE '2024-05-30', DATE '2024-05-30' FROM range(140) t(i)",
     )
     running = make_promotion_plan(shop.setting)
     assert running.summary is not None
