@@ -15,9 +15,10 @@ heart of a window's level is missing in the curve, and does not come again in th
 Cut-offs that lie closer than a window are dealt out by their phase: those a whole number of windows before the last are one set, those half a window off
 another, and the newest classifiers take the sets in turn. Each learns from windows that do not overlap, at no more cost than before, and their errors
 have less in common. On eight validation windows 14 days apart two and four classifiers with two phases ranked better than two and one with
-one (ROC-AUC +.0004 with a standard error of .0001, PR-AUC +.0008 of .0002); with one phase the same six were worth half of that. Isotonic regression in place of the curve lost PR-AUC (.639 to
-.614 on Online Retail II): its steps tie customers. The time of the year is no feature: on validation windows it made the calibration worse, because two
-years hold each season once.
+one (ROC-AUC +.0004 with a standard error of .0001, PR-AUC +.0008 of .0002); with one phase the same six were worth half of that.
+
+Isotonic regression in place of the curve lost PR-AUC (.639 to .614 on Online Retail II): its steps tie customers. The time of the year
+is no feature: on validation windows it made the calibration worse, because two years hold each season once.
 """
 
 from __future__ import annotations
