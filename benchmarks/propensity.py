@@ -1,7 +1,7 @@
 """Who buys within 28 days, and whom a promotion moves: the propensity on Online Retail II, the uplift on the sample with its truth.
 
 `python -m benchmarks.propensity [--small] [--validation] [--choices] [--plot FOLDER]`. The protocol: every customer who bought before the cut-off, the
-lines filtered as `retail_protocol` says; the models learn from cut-offs 28 days apart whose windows end by the tested one, and are calibrated on the
+lines filtered as `retail_protocol` says; the models learn from cut-offs 14 days apart whose windows end by the tested one, and are calibrated on the
 last. Features are those of the declared views, asked of a lakehouse as the models ask (`retail_lakehouse`). The test's cut-off is 2011-11-11; choices
 are made with `--choices`, a table over earlier cut-offs (`propensity_choices`), never on the test; `--validation` judges at 2011-10-14. Figures: `roc_auc`, `pr_auc`, `brier`, `ece`,
 `lift_at_10`, `qini_vs_truth`, and `plan_interval_coverage`: the share of plans on `--samples` small samples whose 95 % interval holds the truth. Beside them: the recency rule, logistic regression on recency, frequency and value, and the classifier uncalibrated.
@@ -31,11 +31,18 @@ from benchmarks.retail_protocol import TEST, VALIDATION, WINDOW, load_lines, loa
 from plinth.engine import connect
 from plinth.lakehouse.tables import Lakehouse
 from plinth.profile import Profile
-from plinth.promote import Propensity, PropensityMetrics, cutoffs_before, measure_propensity, train_propensity
+from plinth.promote import (
+    SPACING,
+    Propensity,
+    PropensityMetrics,
+    cutoffs_before,
+    measure_propensity,
+    train_propensity,
+)
+from plinth.promote.calibration import Curve
 from plinth.promote.columns import Array, matrix, numbers
 from plinth.promote.measures import reliability
 from plinth.promote.plots import gains_plot, qini_plot, reliability_plot
-from plinth.promote.propensity import platt
 
 if TYPE_CHECKING:
     import duckdb
@@ -104,7 +111,8 @@ def propensity_figures(
 ) -> dict[str, float]:
     """Trains before a cut-off, judges at it, prints what stands beside, and gives the figures."""
     started, cpu = time.perf_counter(), time.process_time()
-    table = retail_examples(con, house, cutoffs_before(cutoff, first))
+    # The windows of the cut-offs that are learnt from end by the tested one.
+    table = retail_examples(con, house, [*cutoffs_before(cutoff - WINDOW, first, SPACING), cutoff])
     features_cpu = time.process_time() - cpu
     before = pc.less(table["at"], pa.scalar(cutoff, pa.timestamp("us")))
     learn, test = table.filter(before), table.filter(pc.invert(before))
@@ -138,14 +146,14 @@ def _baselines(learn: pa.Table, test: pa.Table) -> dict[str, Array]:
 
     bought = numbers(learn, "bought")
     recency = [-np.log1p(numbers(each, "customer__days_since_order")) for each in (learn, test)]
-    slope, intercept = platt(recency[0], bought)
+    curve = Curve.fitted(recency[0], bought)
     rfm = [
         np.log1p(matrix(each, ("customer__days_since_order", "customer__orders", "customer__value")))
         for each in (learn, test)
     ]
     regression = LogisticRegression(max_iter=1000).fit(rfm[0], bought)
     return {
-        "recency rule": 1 / (1 + np.exp(-(intercept + slope * recency[1]))),
+        "recency rule": curve.of_odds(recency[1]),
         "RFM logistic regression": regression.predict_proba(rfm[1])[:, 1],
     }
 

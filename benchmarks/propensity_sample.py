@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from plinth.engine import literal, load_extension
 from plinth.promote import PlanTerms, Uplift, UpliftSettings, plan_promotions, train_uplift
+from plinth.promote.booked import make_orders
 from plinth.promote.columns import Array, numbers
 from plinth.promote.offers import offer_money, order_values
 from plinth.promote.qini import QiniCurve, UpliftMetrics, measure_uplift, true_curve
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     import duckdb
 
 _TABLES = """
-CREATE OR REPLACE TABLE orders AS SELECT "CUSTNO"::BIGINT AS customer, "INVNO" AS basket, min("INVTS")::TIMESTAMP AS time, count(*) AS lines,
-    count(DISTINCT "ITEMNO") AS items, sum("QTY") AS units, sum("QTY" * "UNITPR")::DOUBLE AS value
-    FROM sample."INVLINE" WHERE "CUSTNO" IS NOT NULL AND NOT starts_with("INVNO", 'C') AND "QTY" > 0 AND "UNITPR" > 0 GROUP BY ALL;
+CREATE OR REPLACE TEMP TABLE lines AS SELECT "CUSTNO"::BIGINT AS customer, "INVNO" AS basket, "ITEMNO" AS item, "INVTS"::TIMESTAMP AS time,
+    "UPDTS"::TIMESTAMP AS known, "QTY" AS quantity, "UNITPR" AS price
+    FROM sample."INVLINE" WHERE "CUSTNO" IS NOT NULL AND NOT starts_with("INVNO", 'C') AND "QTY" > 0 AND "UNITPR" > 0;
 CREATE OR REPLACE TABLE contacts AS SELECT "CUSTNO"::BIGINT AS customer_no, "PROMOID"::BIGINT AS promotion_id, "CONTDT"::DATE AS contacted_on,
     CASE trim("CHANCD") WHEN 'EM' THEN 'email' WHEN 'SM' THEN 'sms' ELSE 'post' END AS channel,
     if(trim("GRPCD") = 'T', 'treatment', 'control') AS trial_group, trim("RDMFLG") = 'Y' AS is_redeemed,
-    nullif("RDMDT"::DATE, DATE '9999-12-31') AS redeemed_on FROM sample."CAMPCON";
+    nullif("RDMDT"::DATE, DATE '9999-12-31') AS redeemed_on, "UPDTS"::TIMESTAMP AS known_at FROM sample."CAMPCON";
 CREATE OR REPLACE TABLE promotions AS SELECT "PROMOID"::BIGINT AS promotion_id, "PROMNM" AS promotion_name, "MINVAL"::DOUBLE AS minimum_value,
     CASE trim("PROMTYP") WHEN 'PC' THEN 'percent_off' WHEN 'AM' THEN 'amount_off' ELSE 'free_shipping' END AS promotion_type,
     if(trim("PROMTYP") = 'PC', "DISCPC", NULL)::DOUBLE AS discount_percent, if(trim("PROMTYP") = 'AM', "DISCPC", NULL)::DOUBLE AS discount_amount,
@@ -110,6 +111,7 @@ def trained_on_sample(
     con.execute(f"ATTACH {literal(str(file))} AS sample (TYPE sqlite, READ_ONLY)")
     con.execute(_TABLES)
     con.execute("DETACH sample")
+    make_orders(con, "orders", "lines")
     learn, test = _rounds(trial_rows(con, Shop(), ended_before=_end(con)))
     model = train_uplift(learn, seed=seed, threads=2, settings=settings)
     return World(model, test, model.predict(test), _truth(f"sqlite:///{file}", test), learn.num_rows)

@@ -5,8 +5,8 @@ the plan that spends a budget on the contacts which bring most, consent, the mod
 and contacts come from (`plinth.transform` makes silver and gold), declared features (`plinth.features`), which model serves (`plinth.registry`), and
 how offers reach customers (`plinth.online`, `api`).
 
-    from plinth.promote import cutoffs_before, labels, train_propensity
-    rows = labels(con, "lines", cutoffs_before(last, first))                     # customer_no, at, bought
+    from plinth.promote import SPACING, cutoffs_before, labels, train_propensity
+    rows = labels(con, "lines", cutoffs_before(last, first, SPACING))                     # customer_no, at, bought
     table = training_set(lakehouse, views, rows, ["customer", "buyer"], tables={})   # with the features of declared views
     propensity = train_propensity(table, seed=7, threads=2)
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from plinth.promote.consent import consent_violations
 from plinth.promote.errors import ExamplesUnusable, ModelFileRefused, PlanImpossible
-from plinth.promote.examples import HORIZON, cutoffs_before, labels, room_for, thinned
+from plinth.promote.examples import HORIZON, SPACING, cutoffs_before, labels, room_for, thinned
 from plinth.promote.history import history_features
 from plinth.promote.measures import PropensityMetrics, measure_propensity
 from plinth.promote.offers import PlanTerms
@@ -30,6 +30,7 @@ from plinth.promote.uplift import Uplift, UpliftSettings, train_uplift
 
 __all__ = [
     "HORIZON",
+    "SPACING",
     "ExamplesUnusable",
     "ModelFileRefused",
     "PlanImpossible",

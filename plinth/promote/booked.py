@@ -25,11 +25,20 @@ LINES = """
 SELECT customer_no::BIGINT AS customer, invoice_no AS basket, item_code AS item, invoiced_at AS time, known_at AS known, quantity, unit_price AS price
 FROM {scan} WHERE line_type = 'sale' AND item_kind = 'goods' AND customer_no IS NOT NULL
 """
-# The sum is of decimals, so that it does not depend on the order of the rows.
+# The sum is of decimals, so that it does not depend on the order of the rows. An item counts from its first line on.
 ORDERS = """
-SELECT customer, basket, min(time) AS time, count(*) AS lines, count(DISTINCT item) AS items, sum(quantity)::BIGINT AS units,
-       sum(quantity * price)::DOUBLE AS value
-FROM {lines} GROUP BY customer, basket
+WITH sold AS MATERIALIZED (SELECT customer, basket, item, time, known, quantity, price FROM {lines}),
+parts AS (
+    SELECT customer, basket, known, min(time) AS time, count(*) AS lines, sum(quantity) AS units, sum(quantity * price) AS value
+    FROM sold GROUP BY customer, basket, known
+), fresh AS (
+    SELECT customer, basket, known, count(*) AS items
+    FROM (SELECT customer, basket, item, min(known) AS known FROM sold GROUP BY customer, basket, item) GROUP BY customer, basket, known
+)
+SELECT p.customer, p.basket, min(p.time) OVER w AS time, p.known, lead(p.known) OVER (PARTITION BY p.customer, p.basket ORDER BY p.known) AS superseded,
+       sum(p.lines) OVER w AS lines, sum(coalesce(f.items, 0)) OVER w AS items, (sum(p.units) OVER w)::BIGINT AS units, (sum(p.value) OVER w)::DOUBLE AS value
+FROM parts p LEFT JOIN fresh f ON f.customer = p.customer AND f.basket = p.basket AND f.known = p.known
+WINDOW w AS (PARTITION BY p.customer, p.basket ORDER BY p.known ROWS UNBOUNDED PRECEDING)
 """
 _SHOP = Shop("plinth_orders", "plinth_contacts", "plinth_promotions", "plinth_customers")
 
@@ -44,7 +53,10 @@ def make_lines(con: duckdb.DuckDBPyConnection, name: str, scan: str) -> None:
 
 
 def make_orders(con: duckdb.DuckDBPyConnection, name: str, lines: str) -> None:
-    """Makes a temporary table of the orders of such lines, as `history` wants them. It is read several times, so it is no view."""
+    """Makes a temporary table of the orders of such lines, as `history` wants them. It is read several times, so it is no view.
+
+    An order has a row for each instant at which lines of it became known, which holds until the next one: most have one row.
+    """
     con.execute(f"CREATE OR REPLACE TEMP TABLE {quote(name)} AS {ORDERS.format(lines=lines)}")
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from plinth.profile import Profile
 
 HORIZON = timedelta(days=28)
+SPACING = HORIZON / 2
+"""Between the cut-offs that a propensity learns from."""
 _BYTES = 40
 """What one value takes while a model is trained: as Arrow, sorted, as a matrix, in single precision and back."""
 _SHARE = 0.5

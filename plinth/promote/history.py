@@ -4,9 +4,10 @@ What belongs here: the point-in-time features that are computed straight from or
 contact, so there are too many of them to compute a declared view at each. What does not: the declared views, which the propensity learns from.
 
 Relations are names of tables or views of the connection:
-- points: customer BIGINT, at TIMESTAMP; only orders with time < at count, an order of the same instant does not.
+- points: customer BIGINT, at TIMESTAMP; only orders with time < at and known < at count, an order of the same instant does not.
 - orders: customer BIGINT, basket VARCHAR, time TIMESTAMP, lines, items, units, value (as it was when ordered, before later cancellations: what
-  was cancelled after the instant would leak).
+  was cancelled after the instant would leak); known TIMESTAMP, from when on it was known so, and superseded TIMESTAMP, when more of it became known
+  (null: it stands). A line that is booked late, or corrected later, counts at no instant before that, as in the declared views.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from plinth.engine import quote
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+
+KNOWN_AT = (
+    "({order}.time < {at} AND {order}.known < {at} AND ({order}.superseded IS NULL OR {order}.superseded >= {at}))"
+)
+"""Whether a row of the orders is what was known of an order at an instant."""
 
 _WINDOWS = (7, 14, 28, 56, 91, 182, 364)
 _HALF_LIVES = (14, 30, 90, 180, 365)
@@ -35,7 +41,7 @@ _FEATURES = f"""
 WITH aged AS (
     SELECT p.customer, p.at, o.time, o.basket, o.lines::DOUBLE AS lines, o.items::DOUBLE AS items, o.units::DOUBLE AS units, o.value::DOUBLE AS value,
            date_diff('second', o.time, p.at) / 86400.0 AS age
-    FROM (SELECT DISTINCT q.customer, q.at FROM {{points}} q) p LEFT JOIN {{orders}} o ON o.customer = p.customer AND o.time < p.at
+    FROM (SELECT DISTINCT q.customer, q.at FROM {{points}} q) p LEFT JOIN {{orders}} o ON o.customer = p.customer AND {KNOWN_AT.format(order="o", at="p.at")}
 ), spaced AS (
     SELECT *, lag(age) OVER forward - age AS gap, row_number() OVER (PARTITION BY customer, "at" ORDER BY time DESC, basket DESC) AS back
     FROM aged WINDOW forward AS (PARTITION BY customer, "at" ORDER BY time, basket)

@@ -18,6 +18,7 @@ import numpy as np
 from plinth.engine import quote
 from plinth.promote.columns import Array, Places, numbers, require
 from plinth.promote.errors import PlanImpossible
+from plinth.promote.history import KNOWN_AT
 from plinth.promotion_settings import CONTACT_COST
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def offer_costs(pairs: pa.Table, promotions: pa.Table, terms: PlanTerms) -> Arra
 
 
 def order_values(con: duckdb.DuckDBPyConnection, orders: str, *, at: object, weight: float = 3.0) -> pa.Table:
-    """The expected value of each customer's next order, from his orders before the instant.
+    """The expected value of each customer's next order, from what was known of his orders at the instant.
 
     The mean of the logarithms, leaning on that of all customers as if `weight` more orders were seen, and half of the spread within customers on top, as
     for log-normal values: single orders of thousands of pieces do not carry it away.
@@ -157,7 +158,7 @@ def order_values(con: duckdb.DuckDBPyConnection, orders: str, *, at: object, wei
         customer_no, order_value.
     """
     return con.execute(
-        f"""WITH seen AS (SELECT o.customer, ln(1 + greatest(o.value, 0)) AS size FROM {quote(orders)} o WHERE o.time < $at),
+        f"""WITH seen AS (SELECT o.customer, ln(1 + greatest(o.value, 0)) AS size FROM {quote(orders)} o WHERE {KNOWN_AT.format(order="o", at="$at")}),
         own AS (SELECT customer, count(*) AS orders, avg(size) AS size, var_pop(size) * count(*) AS spread FROM seen GROUP BY customer),
         shop AS (SELECT avg(size) AS size, sum(spread) / nullif(sum(orders - 1), 0) AS spread FROM own)
         SELECT c.customer AS customer_no,

@@ -7,12 +7,18 @@ the SQL that stood in their place before (mean ROC-AUC .8166, PR-AUC .566, Brier
 Tried there without worth: small neural networks beside the classifiers (ROC-AUC +.0003, PR-AUC +.0005 on four windows), logistic regression on
 normal quantiles (-.0004), classifiers of a third of the features each (-.0003).
 
-All classifiers but the newest learn from all cut-offs but the last; Platt scaling (a logistic curve over their mean log-odds) then learns on the last,
-whose window they have not seen. The newest learns from the last cut-off too, and joins the mean. On four validation windows that ranked better than
-without it (ROC-AUC +.0006) and its chances were no worse; when all learnt from the last one, they were worse where trade grows: what is learnt by heart
-of a window's level is missing in the curve, and does not come again in the next window. Isotonic regression in place of the curve lost PR-AUC (.639 to
-.614 on Online Retail II): its steps tie customers. The time of the year is no feature: on validation windows it made the calibration worse, because two
-years hold each season once.
+The first classifiers learn from cut-offs whose windows end by the last cut-off; Platt scaling (a logistic curve over their mean log-odds) then learns on
+the last, whose window they have not seen. The newest learn from the last cut-off too, and join the mean. On four validation windows that ranked better
+than without one (ROC-AUC +.0006) and its chances were no worse; when all learnt from the last one, they were worse where trade grows: what is learnt by
+heart of a window's level is missing in the curve, and does not come again in the next window.
+
+Cut-offs that lie closer than a window are dealt out by their phase: those a whole number of windows before the last are one set, those half a window off
+another, and the newest classifiers take the sets in turn. Each learns from windows that do not overlap, at no more cost than before, and their errors
+have less in common. On eight validation windows 14 days apart two and four classifiers with two phases ranked better than two and one with
+one (ROC-AUC +.0004 with a standard error of .0001, PR-AUC +.0008 of .0002); with one phase the same six were worth half of that.
+
+Isotonic regression in place of the curve lost PR-AUC (.639 to .614 on Online Retail II): its steps tie customers. The time of the year
+is no feature: on validation windows it made the calibration worse, because two years hold each season once.
 """
 
 from __future__ import annotations
@@ -26,8 +32,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plinth.fanout import FanOut
+from plinth.promote.calibration import Curve, log_odds
 from plinth.promote.columns import Array, feature_names, matrix, numbers, require
 from plinth.promote.errors import ExamplesUnusable, ModelFileRefused
+from plinth.promote.examples import HORIZON
 from plinth.promote.folder import read_model, write_model
 from plinth.threads import capped
 
@@ -43,18 +51,18 @@ class PropensitySettings:
     """The classifiers' settings, chosen on cut-offs of Online Retail II before the test's: the figures hardly depend on them.
 
     Attributes:
-        members: so many classifiers of different seeds are calibrated on the last cut-off, and `newest` more have learnt from it; all their log-odds
-            are averaged.
+        members: so many classifiers of different seeds are calibrated on the last cut-off, and `newest` more have learnt from it, or from one between
+            it and the window before; all their log-odds are averaged.
     """
 
-    iterations: int = 200
-    learning_rate: float = 0.04
+    iterations: int = 100
+    learning_rate: float = 0.08
     leaves: int = 10
     smallest_leaf: int = 150
     share_of_features: float = 0.2
     ridge: float = 5.0
     members: int = 2
-    newest: int = 1
+    newest: int = 4
 
 
 @dataclass(frozen=True)
@@ -63,14 +71,13 @@ class Propensity:
 
     Attributes:
         features: names of the columns that it reads.
-        slope, intercept: the calibration: log-odds = intercept + slope x the classifiers' mean log-odds.
+        curve: the calibration of the classifiers' mean log-odds.
         trained_until: the last cut-off of its examples, on which it was calibrated.
     """
 
     classifiers: tuple[HistGradientBoostingClassifier, ...]
     features: tuple[str, ...]
-    slope: float
-    intercept: float
+    curve: Curve
     trained_until: datetime
     settings: PropensitySettings
     seed: int
@@ -81,21 +88,20 @@ class Propensity:
         Raises:
             ExamplesUnusable: the table lacks a column that the model was trained on.
         """
-        return _sigmoid(self.intercept + self.slope * _log_odds(self.uncalibrated(features)))
+        return self.curve(self.uncalibrated(features))
 
     def uncalibrated(self, features: pa.Table) -> Array:
         """The classifiers' own chance of each row, which ranks as `predict` does."""
         if features.num_rows == 0:
             return np.empty(0)
-        return _sigmoid(_mean_odds(self.classifiers, _values(features, self.features)))
+        return Curve().of_odds(_mean_odds(self.classifiers, _values(features, self.features)))
 
     def save(self, folder: Path) -> None:
         """Writes `estimators.skops` and `settings.json` into a folder; the same model gives the same bytes."""
         about = {
             "kind": KIND,
             "features": list(self.features),
-            "slope": self.slope,
-            "intercept": self.intercept,
+            **asdict(self.curve),
             "trained_until": self.trained_until.isoformat(),
             "seed": self.seed,
             "settings": asdict(self.settings),
@@ -121,8 +127,7 @@ class Propensity:
             return cls(
                 classifiers=tuple(found),
                 features=features,
-                slope=float(about["slope"]),
-                intercept=float(about["intercept"]),
+                curve=Curve(float(about["slope"]), float(about["intercept"])),
                 trained_until=datetime.fromisoformat(about["trained_until"]),
                 settings=settings,
                 seed=int(about["seed"]),
@@ -140,7 +145,7 @@ def train_propensity(
     settings: PropensitySettings | None = None,
     fan_out: FanOut | None = None,
 ) -> Propensity:
-    """Trains on all cut-offs, and calibrates on the last those that have not learnt from it.
+    """Trains on all cut-offs, and calibrates on the last those that have not learnt from its window.
 
     Args:
         examples: rows of `at` (the cut-off), `bought` (BOOLEAN) and numeric features: those of `examples.labels` with the values of feature views.
@@ -149,26 +154,34 @@ def train_propensity(
         fan_out: how the classifiers are spread; by default one after another.
 
     Raises:
-        ExamplesUnusable: there are fewer than two cut-offs, or one side of them has no buyers or nobody else.
+        ExamplesUnusable: no cut-off lies a window before the last, or a set of them has no buyers or nobody else.
     """
     require(examples, ("at", "bought"))
     settings, fan_out = settings or PropensitySettings(), fan_out or FanOut()
     names = tuple(features) if features is not None else feature_names(examples)
-    learn, calibrate, last = _split(examples)
+    learn, phases, calibrate, last = _split(examples)
     values, bought = _values(examples, names), numbers(examples, "bought")
     # Nobody has a value where no campaign was ever run, or nothing cancelled: there is nothing to learn, and the classifiers' bins fail on it.
-    told = ~np.isnan(values[learn]).all(axis=0)
+    told = np.all([~np.isnan(values[rows]).all(axis=0) for rows in (learn, *phases)], axis=0)
     values, names = values[:, told], tuple(name for name, has in zip(names, told, strict=True) if has)
-    for part, what in ((learn, "before the last cut-off"), (calibrate, "at the last cut-off")):
+    for part, what in (
+        (learn, "before the last cut-off"),
+        (calibrate, "at the last cut-off"),
+        *((each, "half-way") for each in phases),
+    ):
         _two_classes(bought[part], what)
     seeds = range(seed * 100, seed * 100 + settings.members + settings.newest)
     before = [(values[learn], bought[learn], each, settings) for each in seeds[: settings.members]]
-    everything = [(values, bought, each, settings) for each in seeds[settings.members :]]
-    fitted = fan_out.run(_fitted, [*before, *everything], threads=threads)
+    turns = [phases[each % len(phases)] for each in range(settings.newest)]
+    lately = [
+        (values[rows], bought[rows], each, settings)
+        for rows, each in zip(turns, seeds[settings.members :], strict=True)
+    ]
+    fitted = fan_out.run(_fitted, [*before, *lately], threads=threads)
     unseen, newest = fitted[: settings.members], fitted[settings.members :]
     with capped(threads):
-        slope, intercept = platt(_mean_odds(unseen, values[calibrate]), bought[calibrate])
-    return Propensity((*unseen, *newest), names, slope, intercept, last, settings, seed)
+        curve = Curve.fitted(_mean_odds(unseen, values[calibrate]), bought[calibrate])
+    return Propensity((*unseen, *newest), names, curve, last, settings, seed)
 
 
 def _fitted(values: Array, bought: Array, seed: int, settings: PropensitySettings) -> HistGradientBoostingClassifier:
@@ -187,7 +200,7 @@ def _fitted(values: Array, bought: Array, seed: int, settings: PropensitySetting
 
 
 def _mean_odds(classifiers: Sequence[HistGradientBoostingClassifier], values: Array) -> Array:
-    return np.asarray(np.mean([_log_odds(each.predict_proba(values)[:, 1]) for each in classifiers], axis=0))
+    return np.asarray(np.mean([log_odds(each.predict_proba(values)[:, 1]) for each in classifiers], axis=0))
 
 
 def _values(table: pa.Table, names: Sequence[str]) -> Array:
@@ -195,25 +208,20 @@ def _values(table: pa.Table, names: Sequence[str]) -> Array:
     return np.asarray(matrix(table, names).astype(np.float32), dtype=np.float64)
 
 
-def platt(log_odds: Array, outcome: Array) -> tuple[float, float]:
-    """Slope and intercept of the logistic curve over log-odds that fits outcomes of 0 and 1 best."""
-    from sklearn.linear_model import LogisticRegression
-
-    curve = LogisticRegression(C=1e6).fit(log_odds[:, None], outcome.astype(np.int64))
-    return float(curve.coef_[0, 0]), float(curve.intercept_[0])
-
-
-def _split(examples: pa.Table) -> tuple[Any, Any, datetime]:
+def _split(examples: pa.Table) -> tuple[Any, list[Any], Any, datetime]:
+    """The rows that are learnt from before the curve, those of each phase, those of the last cut-off, and when that is."""
     at = np.asarray(examples["at"].to_numpy()).astype("datetime64[us]")
-    instants = np.unique(at)
-    if len(instants) < 2:
+    last = at.max() if len(at) else np.datetime64("NaT", "us")
+    phase = (last - at) % np.timedelta64(HORIZON)
+    learn = (phase == np.timedelta64(0)) & (at < last)
+    if not learn.any():
         raise ExamplesUnusable(
             "a propensity needs examples of two cut-offs or more, of which the last calibrates",
-            expected="at least 2 cut-offs",
-            found=len(instants),
+            expected=f"at least 2 cut-offs, {HORIZON.days} days apart",
+            found=len(np.unique(at)),
             remedy="give a longer history, or more cut-offs",
         )
-    return at < instants[-1], at == instants[-1], instants[-1].astype(datetime)
+    return learn, [phase == each for each in np.unique(phase)], at == last, last.astype(datetime)
 
 
 def _two_classes(bought: Array, where: str) -> None:
@@ -224,12 +232,3 @@ def _two_classes(bought: Array, where: str) -> None:
             found=f"{int(bought.sum())} buyers of {len(bought)}",
             where=where,
         )
-
-
-def _log_odds(chance: Any) -> Array:
-    clipped = np.clip(np.asarray(chance, dtype=np.float64), 1e-9, 1 - 1e-9)
-    return np.asarray(np.log(clipped) - np.log1p(-clipped))
-
-
-def _sigmoid(log_odds: Array) -> Array:
-    return np.asarray(1 / (1 + np.exp(-log_odds)))

@@ -1,7 +1,8 @@
 """Pairs of a customer and a promotion: what is known of them before the contact, and what came of it.
 
 What belongs here: the features of such a pair, for learning and for planning alike, and the outcome of the pairs of past trials. What does not: models.
-Everything is as of the pair's instant `at`, the morning of the contact; nothing of that day or later is a feature.
+Everything is as of the pair's instant `at`, the morning of the contact; nothing of that day or later is a feature, and nothing that became known
+then. An outcome is about what came later, so it takes everything that is known today.
 
 Relations are names of tables or views of the connection, with the names of silver and gold:
 - pairs: customer_no, promotion_id, channel, at TIMESTAMP.
@@ -43,18 +44,19 @@ WHERE k.trial_group IN ('treatment', 'control') AND k.contacted_on IS NOT NULL A
 _OUTCOMES = """
 SELECT t.customer_no, t.promotion_id, t.treated, t.redeemed, count(o.time) > 0 AS bought, count(DISTINCT o.time::DATE)::INTEGER AS orders_within,
        coalesce(sum(o.value), 0)::DOUBLE AS value_within
-FROM plinth_trial t LEFT JOIN {orders} o ON o.customer = t.customer_no AND o.time::DATE BETWEEN t.starts_on AND t.ends_on
+FROM plinth_trial t LEFT JOIN {orders} o ON o.customer = t.customer_no AND o.time::DATE BETWEEN t.starts_on AND t.ends_on AND o.superseded IS NULL
 GROUP BY ALL ORDER BY t.promotion_id, t.customer_no
 """
 _PAIR_FEATURES = """
 WITH past AS (
     SELECT k.customer_no, k.trial_group = 'treatment' AS treated, k.is_redeemed, k.redeemed_on, p.ends_on,
-           EXISTS (SELECT 1 FROM {orders} o WHERE o.customer = k.customer_no AND o.time::DATE BETWEEN p.starts_on AND p.ends_on) AS bought
+           k.known_at, (SELECT min(o.known) FROM {orders} o WHERE o.customer = k.customer_no AND o.time::DATE BETWEEN p.starts_on AND p.ends_on) AS bought
     FROM {contacts} k JOIN {promotions} p USING (promotion_id)
 ), response AS (
     SELECT n.customer_no, n.promotion_id, count(c.ends_on) FILTER (c.treated)::DOUBLE AS treated_before,
-           count(*) FILTER (c.is_redeemed AND c.redeemed_on < n.at::DATE)::DOUBLE AS redeemed_before,
-           avg((c.bought)::INT) FILTER (c.treated) AS bought_when_treated, avg((c.bought)::INT) FILTER (NOT c.treated) AS bought_when_held_out
+           count(*) FILTER (c.is_redeemed AND c.redeemed_on < n.at::DATE AND c.known_at < n.at)::DOUBLE AS redeemed_before,
+           avg((coalesce(c.bought < n.at, false))::INT) FILTER (c.treated) AS bought_when_treated,
+           avg((coalesce(c.bought < n.at, false))::INT) FILTER (NOT c.treated) AS bought_when_held_out
     FROM {pairs} n LEFT JOIN past c ON c.customer_no = n.customer_no AND c.ends_on < n.at::DATE
     GROUP BY n.customer_no, n.promotion_id
 )

@@ -1,7 +1,7 @@
 """`serving/promotion_plan`: who gets which offer, by the champion of the uplift or by what is left without one (`policy`).
 
 What belongs here: giving the planner its tables at pinned versions, and its plan to the writer. What does not: the plan (`plinth.promote`).
-The day of the plan is the one after the newest order: what is known, not what the clock says, decides it.
+The day of the plan is the one after the newest order, and after the last of them was booked: what is known, not what the clock says, decides it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ INPUTS = (LINES, CATALOG, CUSTOMERS, CONTACTS, PROMOTIONS)
 
 _MONEY = ("order_value", "expected_gain", "expected_cost", "expected_profit")
 _SHARES = ("untreated", "uplift", "redemption")
-_CODE = "4"
+_CODE = "5"
 """Grows when the same model and tables give another plan."""
 
 
@@ -127,7 +127,7 @@ def _open(con: duckdb.DuckDBPyConnection, read: Mapping[TableId, TableVersion]) 
 
 
 def _day(con: duckdb.DuckDBPyConnection) -> date | None:
-    found = con.execute("SELECT max(time) FROM orders").fetchone()
+    found = con.execute("SELECT greatest(max(time), max(known)) FROM orders").fetchone()
     newest = found[0] if found else None
     return newest.date() + timedelta(days=1) if isinstance(newest, datetime) else None
 

@@ -80,7 +80,7 @@ class PropensityTarget:
 
     def _labels(self, desk: Desk, features: int) -> tuple[pa.Table, datetime]:
         """The customers of each cut-off, no more than memory has room for, and the end of the newest window."""
-        from plinth.promote import HORIZON, cutoffs_before, labels, room_for, thinned
+        from plinth.promote import HORIZON, SPACING, cutoffs_before, labels, room_for, thinned
         from plinth.promote.booked import make_lines
 
         con = connect(desk.profile, scratch=desk.scratch)
@@ -89,8 +89,8 @@ class PropensityTarget:
             oldest, newest = con.execute("SELECT min(time), max(time) FROM lines").fetchone() or (None, None)
             until = first_unseen(newest)
             test = until - HORIZON
-            cutoffs = cutoffs_before(test - HORIZON, oldest + _LEAST_HISTORY)
-            if len(cutoffs) < 2:
+            cutoffs = cutoffs_before(test - HORIZON, oldest + _LEAST_HISTORY, SPACING)
+            if cutoffs_before(test - 2 * HORIZON, oldest + _LEAST_HISTORY) == ():
                 raise NotTrainable(
                     f"the orders of {(until - oldest).days} days are too few: they need {(_LEAST_HISTORY + 4 * HORIZON).days}"
                 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,13 @@ import pytest
 
 from plinth.estimators import estimators_to_bytes
 from plinth.promote import ExamplesUnusable, ModelFileRefused, Propensity, measure_propensity, train_propensity
+from plinth.promote.calibration import Curve
 from plinth.promote.columns import matrix, numbers
 from plinth.promote.folder import ESTIMATORS, SETTINGS
-from plinth.promote.propensity import PropensitySettings, platt
+from plinth.promote.propensity import PropensitySettings
 from tests.plinth.promote.worlds import buyers
 
-QUICK = PropensitySettings(iterations=40, share_of_features=0.4, members=1)
+QUICK = PropensitySettings(iterations=40, learning_rate=0.04, share_of_features=0.4, members=1, newest=1)
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -57,6 +60,34 @@ def test_what_only_the_last_window_shows_is_learnt_too_but_not_by_those_that_it_
     assert abs(gaps[0]) < 0.05 < 0.15 < gaps[1]
 
 
+def test_the_newest_take_the_cutoffs_between_the_windows_in_turn() -> None:
+    table, between = buyers(4).table, buyers(9).table
+    half_way = pa.array([at - timedelta(days=14) for at in between["at"].to_pylist()], pa.timestamp("us"))
+    turned = pa.array(numbers(between, "f2") > 0)
+    between = between.set_column(1, "at", half_way).set_column(2, "bought", turned)
+    settings = replace(QUICK, newest=2)
+    made = train_propensity(pa.concat_tables([between, table]), seed=3, threads=1, settings=settings)
+    assert made.trained_until == max(table["at"].to_pylist())
+    values = matrix(buyers(5).table, made.features)
+    high, low = values[values[:, 2] > 0], values[values[:, 2] < 0]
+    gaps = [each.predict_proba(high)[:, 1].mean() - each.predict_proba(low)[:, 1].mean() for each in made.classifiers]
+    # What only the cut-offs half-way show is known to the one classifier that learns from them.
+    assert max(abs(gaps[0]), abs(gaps[1])) < 0.05 and gaps[2] > 0.5
+    alone = train_propensity(table, seed=3, threads=1, settings=settings)
+    assert np.array_equal(alone.classifiers[1].predict_proba(values), made.classifiers[1].predict_proba(values))
+
+
+def test_cutoffs_of_which_none_lies_a_window_before_the_last_are_too_few() -> None:
+    table = buyers(1, rows=200).table
+    near = table.slice(0, 400)
+    moved = pa.array(
+        [at - timedelta(days=14 * (n < 200)) for n, at in enumerate([near["at"][0].as_py()] * 400)], pa.timestamp("us")
+    )
+    with pytest.raises(ExamplesUnusable, match="two cut-offs") as refused:
+        train_propensity(near.set_column(1, "at", moved), seed=1, threads=1, settings=QUICK)
+    assert refused.value.found == 2 and "28 days apart" in str(refused.value.expected)
+
+
 def test_a_row_is_asked_in_single_precision_so_that_the_order_of_a_sum_means_nothing(model: Propensity) -> None:
     table = buyers(6).table
     nudged = table
@@ -69,7 +100,7 @@ def test_a_row_is_asked_in_single_precision_so_that_the_order_of_a_sum_means_not
 
 def test_calibration_keeps_the_order(model: Propensity) -> None:
     table = buyers(6).table
-    assert model.slope > 0
+    assert model.curve.slope > 0
     assert np.array_equal(
         np.argsort(model.predict(table), kind="stable"), np.argsort(model.uncalibrated(table), kind="stable")
     )
@@ -79,8 +110,8 @@ def test_platt_finds_the_curve_that_made_the_outcomes() -> None:
     rng = np.random.default_rng(7)
     odds = rng.normal(size=60_000)
     bought = (rng.random(60_000) < 1 / (1 + np.exp(-(0.5 + 1.7 * odds)))).astype(float)
-    slope, intercept = platt(odds, bought)
-    assert (slope, intercept) == (pytest.approx(1.7, abs=0.06), pytest.approx(0.5, abs=0.05))
+    curve = Curve.fitted(odds, bought)
+    assert (curve.slope, curve.intercept) == (pytest.approx(1.7, abs=0.06), pytest.approx(0.5, abs=0.05))
 
 
 def test_a_column_in_which_nobody_has_a_value_is_left_out() -> None:

@@ -60,8 +60,9 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
                             40.0,
                         )
                     )
-        _insert(connection, "contacts", contacts, "?, ?, ?, ?, ?, false, NULL")
-        _insert(connection, "orders", orders, "?, ?, ?, 3, 2, 6, ?")
+        _insert(connection, "contacts", contacts, "?, ?, ?, ?, ?, false, NULL, NULL")
+        _insert(connection, "orders", orders, "?, ?, ?, 3, 2, 6, ?, NULL, NULL")
+        connection.execute("UPDATE orders SET known = time; UPDATE contacts SET known_at = contacted_on")
         yield connection
 
 
@@ -70,8 +71,9 @@ CREATE TABLE promotions (promotion_id INTEGER, promotion_name VARCHAR, promotion
     discount_amount DECIMAL(5, 2), starts_on DATE, ends_on DATE, budget DECIMAL(12, 2), minimum_value DECIMAL(10, 2));
 CREATE TABLE customers (customer_no INTEGER, birth_year INTEGER, has_marketing_consent BOOLEAN, is_active BOOLEAN, has_email BOOLEAN, has_phone BOOLEAN);
 CREATE TABLE contacts (customer_no INTEGER, promotion_id INTEGER, contacted_on DATE, channel VARCHAR, trial_group VARCHAR, is_redeemed BOOLEAN,
-    redeemed_on DATE);
-CREATE TABLE orders (customer BIGINT, basket VARCHAR, time TIMESTAMP, lines INTEGER, items INTEGER, units INTEGER, value DOUBLE);
+    redeemed_on DATE, known_at TIMESTAMP);
+CREATE TABLE orders (customer BIGINT, basket VARCHAR, time TIMESTAMP, lines INTEGER, items INTEGER, units INTEGER, value DOUBLE,
+    known TIMESTAMP, superseded TIMESTAMP);
 """
 
 
@@ -103,7 +105,7 @@ def test_no_feature_knows_what_came_after_the_contact(con: duckdb.DuckDBPyConnec
     before = trial_rows(con, Shop(), ended_before=DAY)
     last = before.filter(pc.equal(before["promotion_id"], 0))
     con.execute(
-        "INSERT INTO orders SELECT customer, basket || 'x', ?, 3, 2, 6, 5000 FROM orders",
+        "INSERT INTO orders SELECT customer, basket || 'x', $1, 3, 2, 6, 5000, $1, NULL FROM orders",
         [datetime.combine(DAY - timedelta(days=14), datetime.min.time())],
     )
     con.execute(
@@ -114,6 +116,33 @@ def test_no_feature_knows_what_came_after_the_contact(con: duckdb.DuckDBPyConnec
     features = [name for name in last.column_names if name not in outcome]
     assert after.select(features).equals(last.select(features))
     assert sum(after["bought"].to_pylist()) > sum(last["bought"].to_pylist())
+
+
+def test_no_feature_knows_what_was_booked_after_the_contact(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute(
+        "UPDATE contacts SET is_redeemed = true, redeemed_on = contacted_on + 4, known_at = contacted_on + 5 WHERE promotion_id = 1"
+    )
+    known = trial_rows(con, Shop(), ended_before=DAY)
+    # The orders and the redemptions of promotion 1 are booked when the contacts of promotion 0, three weeks later, have been made.
+    late = datetime.combine(DAY - timedelta(days=14), datetime.min.time())
+    con.execute("UPDATE orders SET known = ? WHERE starts_with(basket, '1/')", [late])
+    con.execute("UPDATE contacts SET known_at = ? WHERE promotion_id = 1", [late])
+    booked = trial_rows(con, Shop(), ended_before=DAY)
+    assert booked["bought"].equals(known["bought"]), "an outcome takes all that is known today"
+    rows = {
+        name: each.filter(pc.equal(each["promotion_id"], 0)).to_pylist()
+        for name, each in (("known", known), ("booked", booked))
+    }
+    bought = {
+        row["customer_no"] for row in known.filter(pc.equal(known["promotion_id"], 1)).to_pylist() if row["bought"]
+    }
+    assert bought & {row["customer_no"] for row in rows["known"]}
+    for before, after in zip(rows["known"], rows["booked"], strict=True):
+        assert after["orders"] == before["orders"] - (before["customer_no"] in bought)
+        assert after["redeemed_before"] == 0
+    answered = [sum(row["bought_when_treated"] or 0 for row in each) for each in rows.values()]
+    assert answered[1] < answered[0]
+    assert sum(row["redeemed_before"] for row in rows["known"]) > 0
 
 
 def test_earlier_answers_are_features_of_later_promotions(con: duckdb.DuckDBPyConnection) -> None:
@@ -180,7 +209,7 @@ def test_a_plan_of_a_day_knows_no_later_order(con: duckdb.DuckDBPyConnection) ->
     offers = plannable_offers(con, "promotions", on=DAY)
     before = find_candidates(con, Shop(), model, offers, PlanTerms(), on=DAY).table
     con.execute(
-        "INSERT INTO orders SELECT customer, basket || 'x', ?, 3, 2, 6, 5000 FROM orders",
+        "INSERT INTO orders SELECT customer, basket || 'x', $1, 3, 2, 6, 5000, $1, NULL FROM orders",
         [datetime.combine(DAY, datetime.min.time())],
     )
     assert find_candidates(con, Shop(), model, offers, PlanTerms(), on=DAY).table.equals(before)

@@ -22,12 +22,13 @@ Order = tuple[int, str, datetime, float]
 
 
 def orders_in(con: duckdb.DuckDBPyConnection, orders: Sequence[Order], name: str = "orders") -> None:
-    """Makes the table of orders, three lines of two items and six pieces each."""
+    """Makes the table of orders, three lines of two items and six pieces each, booked when they were ordered."""
     con.execute(
-        f"CREATE OR REPLACE TABLE {name} (customer BIGINT, basket VARCHAR, time TIMESTAMP, lines INTEGER, items INTEGER, units INTEGER, value DOUBLE)"
+        f"CREATE OR REPLACE TABLE {name} (customer BIGINT, basket VARCHAR, time TIMESTAMP, lines INTEGER, items INTEGER, units INTEGER, value DOUBLE, "
+        "known TIMESTAMP, superseded TIMESTAMP)"
     )
     if orders:
-        con.executemany(f"INSERT INTO {name} VALUES (?, ?, ?, 3, 2, 6, ?)", list(orders))
+        con.executemany(f"INSERT INTO {name} VALUES ($1, $2, $3, 3, 2, 6, $4, $3, NULL)", list(orders))
 
 
 def points_in(con: duckdb.DuckDBPyConnection, points: Sequence[tuple[int, datetime]]) -> None:

@@ -21,7 +21,7 @@ from plinth.promote.uplift import Candidate
 from plinth.promotion_settings import Promotions
 from plinth.serving.champion import UPLIFT
 from plinth.serving.examine import without_consent
-from plinth.serving.plan import CONTACTS, PROMOTIONS, _open, make_promotion_plan, served_policy
+from plinth.serving.plan import CONTACTS, PROMOTIONS, _day, _open, make_promotion_plan, served_policy
 from plinth.serving.plan import INPUTS as TABLES
 from plinth.serving.policy import BY_AVERAGE, BY_UPLIFT, NOBODY
 from plinth.serving.publish import publish
@@ -80,7 +80,7 @@ def campaigns(shop: Shop, lift: float = 0.0) -> None:
         file = shop.folder / f"{table.name}.parquet"
         duckdb.from_arrow(made).write_parquet(str(file))
         more = (
-            ", CASE WHEN is_redeemed THEN contacted_on + 2 END AS redeemed_on"
+            ", CASE WHEN is_redeemed THEN contacted_on + 2 END AS redeemed_on, contacted_on + 2 AS known_at"
             if table.name == "campaign_contacts"
             else ", invoiced_at AS known_at"
         )
@@ -194,8 +194,8 @@ def test_a_promotion_that_runs_has_only_the_rest_of_its_budget(shop: Shop) -> No
     file = shop.folder / "campaign_contacts.parquet"
     shop.write(
         CONTACTS,
-        f"SELECT *, CASE WHEN is_redeemed THEN contacted_on + 2 END AS redeemed_on FROM read_parquet('{file}') UNION ALL "
-        "SELECT 5, 100 + i, DATE '2024-05-30', 'email', 'treatment', true, DATE '2024-05-30' FROM range(140) t(i)",
+        f"SELECT *, CASE WHEN is_redeemed THEN contacted_on + 2 END AS redeemed_on, contacted_on + 2 AS known_at FROM read_parquet('{file}') UNION ALL "
+        "SELECT 5, 100 + i, DATE '2024-05-30', 'email', 'treatment', true, DATE '2024-05-30', DATE '2024-05-30' FROM range(140) t(i)",
     )
     running = make_promotion_plan(shop.setting)
     assert running.summary is not None
@@ -229,6 +229,18 @@ def test_whoever_takes_consent_back_is_not_in_the_next_plan(shop: Shop) -> None:
     assert without_consent(shop.lakehouse).num_rows > 0
     assert make_promotion_plan(shop.setting).served.changed
     assert without_consent(shop.lakehouse).num_rows == 0
+
+
+def test_the_day_of_a_plan_comes_after_the_last_order_and_after_the_last_booking() -> None:
+    with duckdb.connect(config={"threads": 1}) as con:
+        con.execute("CREATE TABLE orders (time TIMESTAMP, known TIMESTAMP)")
+        assert _day(con) is None
+        con.execute(
+            "INSERT INTO orders VALUES ('2024-05-30 10:00', '2024-05-30 10:05'), ('2024-05-28 12:00', '2024-05-29 09:00')"
+        )
+        assert _day(con) == date(2024, 5, 31)
+        con.execute("INSERT INTO orders VALUES ('2024-05-29 12:00', '2024-06-02 09:00')")
+        assert _day(con) == date(2024, 6, 3), "what is known by then is in the plan"
 
 
 def test_without_campaign_history_the_plan_is_there_and_empty(shop: Shop) -> None:

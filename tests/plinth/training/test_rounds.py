@@ -211,8 +211,8 @@ def test_an_uplift_that_is_no_better_than_chance_is_registered_and_serves_nobody
     traded.write(
         TableId("silver", "campaign_contacts"),
         f"SELECT p::INTEGER AS promotion_id, c::INTEGER AS customer_no, {day} AS contacted_on, 'email' AS channel, "
-        "if(hash(c * 31 + p) % 10 < 7, 'treatment', 'control') AS trial_group, false AS is_redeemed, NULL::DATE AS redeemed_on "
-        "FROM range(1000, 1120) t(c), range(8) u(p)",
+        "if(hash(c * 31 + p) % 10 < 7, 'treatment', 'control') AS trial_group, false AS is_redeemed, NULL::DATE AS redeemed_on, "
+        f"{day}::TIMESTAMP AS known_at FROM range(1000, 1120) t(c), range(8) u(p)",
     )
     traded.write(
         TableId("silver", "promotions"),
