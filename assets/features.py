@@ -28,7 +28,9 @@ from plinth.features.verify import Finding, Part, verify
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
+from plinth.spark.engine import SparkEngine
 from resources import LakehouseResource
+from resources.spark import engine_of, spark_resource
 
 LAYER = "features"
 SKEW = "skew"
@@ -85,6 +87,9 @@ def feature_views_checks(platform: Platform) -> Sequence[dg.AssetChecksDefinitio
 def _asset(
     view: FeatureView, views: FeatureViews, platform: Platform, weeks: dg.WeeklyPartitionsDefinition
 ) -> dg.AssetsDefinition:
+    # Only views whose profile is one of Spark's bring its resource, and with it the import of pyspark.
+    by_spark = platform.declared(view.profile).engine == "spark"
+    spark = spark_resource(platform, view.profile or platform.base_profile) if by_spark else None
     with warnings.catch_warnings():
         # Backfill policies are beta in 1.13; without one every week of a backfill would be a run of its own (TRAPS).
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -98,20 +103,21 @@ def _asset(
             description=_description(view),
             group_name=LAYER,
             owners=[view.owner],
-            kinds={"deltalake", "duckdb"},
+            kinds={"deltalake", "spark" if spark is not None else "duckdb"},
             tags={"plinth/zone": Lakehouse(platform).zone_of(view.table)},
             code_version=view.fingerprint,
             metadata=_metadata(view, platform),
             automation_condition=dg.AutomationCondition.in_latest_time_window() & downstream_condition(),
             # One writer per table, whatever started it: dagster.yaml gives every pool one slot.
             pool=f"{LAYER}/{view.name}",
-            op_tags=profile_tags(platform),
+            op_tags=profile_tags(platform, view.profile),
+            required_resource_keys={"lakehouse"} | ({"spark"} if spark is not None else set()),
+            resource_defs={"spark": spark} if spark is not None else {},
         )
-        def make_snapshots(
-            context: dg.AssetExecutionContext, lakehouse: LakehouseResource
-        ) -> dg.MaterializeResult[None]:
+        def make_snapshots(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+            engine = engine_of(platform, context.resources.spark) if spark is not None else None
             with dagster_faults(context):
-                made = _make(context, lakehouse.tables(), views, view)
+                made = _make(context, context.resources.lakehouse.tables(), views, view, engine)
                 _report_snapshots(context, made, views.since)
             return dg.MaterializeResult(
                 metadata=_made_metadata(made), data_version=dg.DataVersion(made.version.content)
@@ -121,7 +127,11 @@ def _asset(
 
 
 def _make(
-    context: dg.AssetExecutionContext, lakehouse: Lakehouse, views: FeatureViews, view: FeatureView
+    context: dg.AssetExecutionContext,
+    lakehouse: Lakehouse,
+    views: FeatureViews,
+    view: FeatureView,
+    spark: SparkEngine | None,
 ) -> Materialised:
     """What is due, unless a person asked for certain weeks that the data reach.
 
@@ -130,13 +140,13 @@ def _make(
     """
     run, tell, asked = context.run, context.log.info, _asked(context)
     if not asked or _BY_AUTOMATION in run.tags:
-        return refresh(lakehouse, views, view.name, run=run.run_id, tell=tell)
+        return refresh(lakehouse, views, view.name, run=run.run_id, spark=spark, tell=tell)
     last = last_reached(lakehouse, view)
     reached = [day for day in asked if last is not None and day <= last]
     if len(reached) == len(asked):
-        return materialise(lakehouse, views, view.name, asked, run=run.run_id, tell=tell)
+        return materialise(lakehouse, views, view.name, asked, run=run.run_id, spark=spark, tell=tell)
     context.log.warning(f"the data reach {last} and no week after it: what is due is made instead of {asked[-1]}")
-    return refresh(lakehouse, views, view.name, also=reached, run=run.run_id, tell=tell)
+    return refresh(lakehouse, views, view.name, also=reached, run=run.run_id, spark=spark, tell=tell)
 
 
 def _asked(context: dg.AssetExecutionContext) -> list[date]:
@@ -228,6 +238,7 @@ def _made_metadata(made: Materialised) -> dict[str, RawMetadataValue]:
         "dagster/column_lineage": dg.TableColumnLineage(lineage),
         "changed": made.changed,
         "reason": made.reason,
+        "engine": made.engine,
         "snapshots": len(made.there),
         "snapshots_computed": len(made.snapshots),
         "snapshots_changed": sum(snapshot.changed for snapshot in made.snapshots),

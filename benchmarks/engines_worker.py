@@ -16,9 +16,8 @@ import duckdb
 
 from benchmarks.measure import ROOT
 from plinth.engine import connect, literal, quote
+from plinth.features.by_spark import snapshot_sql
 from plinth.features.declare import load_views
-from plinth.features.query import prepare as prepare_features
-from plinth.features.query import source_rows, sql_of
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.schema import DeltaColumn, columns_of
 from plinth.lakehouse.staging import stage
@@ -70,11 +69,7 @@ def queries(settings: Platform) -> dict[str, str]:
     """The project's own SQL by name."""
     compiled = prepare(ROOT / "dbt_project").parsed / "compiled" / "plinth" / "models" / "gold"
     found = {name: (compiled / f"{name}.sql").read_text() for name in MODELS}
-    view = load_views(ROOT / "feature_views.yaml").views["customer"]
-    rows = {
-        name: f"({source_rows(source, str(source.table).replace('/', '.'))})" for name, source in view.sources.items()
-    }
-    return {**found, "features": sql_of(view, rows, AT)}
+    return {**found, "features": snapshot_sql(load_views(ROOT / "feature_views.yaml").views["customer"], AT)}
 
 
 def opened(lakehouse: Lakehouse) -> duckdb.DuckDBPyConnection:
@@ -82,7 +77,6 @@ def opened(lakehouse: Lakehouse) -> duckdb.DuckDBPyConnection:
     con.execute("CREATE SCHEMA silver")
     for table in lakehouse.tables("silver"):
         con.execute(f"CREATE VIEW silver.{quote(table.name)} AS SELECT * FROM {lakehouse.open(table).scan}")
-    prepare_features(con)
     return con
 
 

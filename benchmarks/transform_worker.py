@@ -26,13 +26,13 @@ from plinth.platform import Platform, load_platform
 from plinth.sources import open_url
 
 
-def platform(folder: Path) -> Platform:
-    """The project's platform with everything that it writes below a folder, and the memory of its profile `memory`."""
+def platform(folder: Path, profile: str = "memory") -> Platform:
+    """The project's platform with everything that it writes below a folder, and one of its profiles for all."""
     overlay = folder / "platform.yaml"
     folder.mkdir(parents=True, exist_ok=True)
     overlay.write_text(
         f"zones:\n  on_prem: {{root: {folder}/on_prem}}\n  cloud: {{root: {folder}/cloud}}\n"
-        f"stores: {{report: {folder}/report.json, scratch: {folder}/scratch}}\ndefault_profile: memory\n"
+        f"stores: {{report: {folder}/report.json, scratch: {folder}/scratch}}\ndefault_profile: {profile}\n"
         f"sources:\n  erp: {{url: 'sqlite:///{folder}/erp.sqlite'}}\n"
     )
     return load_platform(ROOT / "platform.yaml", overlay)

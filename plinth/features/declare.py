@@ -129,6 +129,7 @@ class FeatureView(_Strict):
         queries: further rows, derived from the sources and from queries before them; `$as_of` is the instant.
         refresh_weeks: how many of the newest weekly snapshots a refresh makes; older ones are made by a backfill.
         online: whether the documents that the API serves hold its values; not those that only models ask for.
+        profile: of `platform.yaml`, in which its snapshots are computed, and whose engine computes them; the default one where it is left out.
     """
 
     name: str = ""
@@ -141,6 +142,7 @@ class FeatureView(_Strict):
     features: dict[str, Feature] = Field(min_length=1)
     refresh_weeks: int = Field(default=26, ge=1, le=2600)
     online: bool = True
+    profile: str | None = None
 
     @model_validator(mode="after")
     def _names_resolve(self) -> FeatureView:
@@ -187,12 +189,13 @@ class FeatureView(_Strict):
     @property
     def fingerprint(self) -> str:
         """Equal fingerprints mean that equal rows give equal features; descriptions and the owner are left out."""
-        values = self.model_dump(mode="json", exclude={"line", "owner", "description", "refresh_weeks", "online"})
+        values = self.model_dump(mode="json", exclude=_MEANS_NOTHING)
         for part in (*values["entity"].values(), *values["features"].values()):
             del part["description"]
         return hashlib.sha256(json.dumps([_MEANING, values], sort_keys=True).encode()).hexdigest()[:16]
 
 
+_MEANS_NOTHING = {"line", "owner", "description", "refresh_weeks", "online", "profile"}
 _MEANING = 1
 """Grows when `query` gives the same declaration another meaning: every snapshot is then made anew."""
 

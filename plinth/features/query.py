@@ -21,15 +21,18 @@ Entity = Mapping[str, int | str]
 """Values of some or all of a view's entity columns."""
 
 _DAY = 86_400_000_000.0
-_MACROS = (
+_FUNCTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
     # A decimal, not a double: sums of decimals do not depend on the order of the rows, so a snapshot of all entities by many threads and
     # the online value of one entity are equal to the last digit. 19 digits and not 18, as DuckDB keeps a product of two short decimals in 18.
-    "CREATE OR REPLACE TEMP MACRO decay(age, days) AS CAST(exp(-age / days) AS DECIMAL(19, 12))",
-    "CREATE OR REPLACE TEMP MACRO exact(x) AS CAST(x AS DECIMAL(19, 9))",
+    "decay": (("age", "days"), "CAST(exp(-age / days) AS DECIMAL(19, 12))"),
+    "exact": (("x",), "CAST(x AS DECIMAL(19, 9))"),
     # The sample's standard deviation from exact sums: DuckDB's own goes through doubles, row by row.
-    "CREATE OR REPLACE TEMP MACRO spread(x) AS sqrt(greatest(CAST(sum(CAST(x AS DECIMAL(19, 9)) * CAST(x AS DECIMAL(19, 9))) AS DOUBLE) "
-    "- pow(CAST(sum(CAST(x AS DECIMAL(19, 9))) AS DOUBLE), 2) / count(x), 0) / nullif(greatest(count(x) - 1, 0), 0))",
-)
+    "spread": (
+        ("x",),
+        "sqrt(greatest(CAST(sum(CAST(x AS DECIMAL(19, 9)) * CAST(x AS DECIMAL(19, 9))) AS DOUBLE) "
+        "- pow(CAST(sum(CAST(x AS DECIMAL(19, 9))) AS DOUBLE), 2) / count(x), 0) / nullif(greatest(count(x) - 1, 0), 0))",
+    ),
+}
 
 
 def prepare(con: duckdb.DuckDBPyConnection) -> None:
@@ -38,8 +41,34 @@ def prepare(con: duckdb.DuckDBPyConnection) -> None:
     `decay(age, days)` is the weight e^(-age/days) with 12 exact places, `exact(x)` a number with 9, whose sum and mean no order of the rows changes,
     and `spread(x)` the sample's standard deviation of such numbers, null of fewer than two.
     """
-    for macro in _MACROS:
-        con.execute(macro)
+    for name, (parameters, body) in _FUNCTIONS.items():
+        con.execute(f"CREATE OR REPLACE TEMP MACRO {name}({', '.join(parameters)}) AS {body}")
+
+
+def spelled_out(sql: str) -> str:
+    """A query in which the functions of `prepare` stand as what they mean, for an engine that does not know them; in DuckDB's dialect.
+
+    Raises:
+        FeatureViewError: it is no SQL.
+    """
+    from sqlglot import exp, parse_one
+    from sqlglot.errors import SqlglotError
+
+    try:
+        tree = parse_one(sql, dialect="duckdb")
+    except SqlglotError as error:
+        raise FeatureViewError("the SQL of a feature view cannot be read", found=error) from error
+    # From the leaves up, so that an argument is spelled out before it is put into a body.
+    for node in reversed(list(tree.find_all(exp.Anonymous))):
+        parameters, body = _FUNCTIONS.get(node.name.lower(), ((), ""))
+        if not body:
+            continue
+        given = dict(zip(parameters, node.expressions, strict=True))
+        meaning = parse_one(body, dialect="duckdb")
+        for column in list(meaning.find_all(exp.Column)):
+            column.replace(exp.paren(given[column.name].copy()))
+        node.replace(meaning)
+    return tree.sql(dialect="duckdb")
 
 
 def source_rows(source: FeatureSource, relation: str) -> str:

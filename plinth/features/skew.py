@@ -14,6 +14,7 @@ from datetime import date
 from typing import Any
 
 from plinth.engine import quote
+from plinth.features.by_spark import SAME
 from plinth.features.compute import read_events, values_of
 from plinth.features.declare import SNAPSHOT, FeatureView
 from plinth.features.due import instant_of, mondays_of
@@ -52,6 +53,8 @@ def measure_skew(
 ) -> Skew:
     """Compares a snapshot (the newest by default) with the online computation, for entities chosen by a hash of their keys.
 
+    Equal means to the last digit, or within `SAME` where the view's profile is one of Spark.
+
     Args:
         entities: how many; 10 by default, or 3 of a view for which the rows of all others count, as each of these costs a pass over all rows.
 
@@ -65,6 +68,7 @@ def measure_skew(
     day = monday or days[-1]
     number = entities or (10 if all(source.scope for source in view.sources.values()) else 3)
     keys = ", ".join(quote(key) for key in view.keys)
+    within = SAME if lakehouse.platform.declared(view.profile).engine == "spark" else 0.0
     differences: list[Difference] = []
     with session(lakehouse) as con:
         chosen = con.execute(
@@ -78,9 +82,15 @@ def measure_skew(
             differences += [
                 Difference(entity, name, offline[name], online.get(name))
                 for name in view.features
-                if offline[name] != online.get(name)
+                if not _same(offline[name], online.get(name), within)
             ]
     return Skew(day, chosen.num_rows, chosen.num_rows * len(view.features), tuple(differences))
+
+
+def _same(offline: Any, online: Any, within: float) -> bool:
+    if isinstance(offline, float) and isinstance(online, float) and within:
+        return math.isclose(offline, online, rel_tol=within, abs_tol=within)
+    return bool(offline == online)
 
 
 def worst(differences: Sequence[Difference]) -> float:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+from plinth.features.by_spark import stage_by_spark
 from plinth.features.declare import SNAPSHOT, FeatureView, FeatureViewError, FeatureViews
 from plinth.features.due import as_date, due_snapshots, in_order, instant_of, mondays_of, reach_of
 from plinth.features.guard import check_sql, classified, lineage_of
@@ -26,6 +27,8 @@ from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.staging import StagedFile, discard, stage
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import DataFile, Lakehouse, TableVersion
+from plinth.spark.engine import SparkEngine
+from plinth.spark.session import open_session
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,6 +53,7 @@ class Materialised:
         snapshots: those that were computed, in order; others were left alone without a look.
         there: all snapshots that the table has now.
         lineage: for each feature the (table, column) pairs that it is made from.
+        engine: `duckdb` or `spark`, which computed them.
     """
 
     view: FeatureView
@@ -60,6 +64,7 @@ class Materialised:
     lineage: dict[str, list[tuple[str, str]]]
     seconds: float
     peak_memory: int
+    engine: str
 
     @property
     def changed(self) -> bool:
@@ -87,19 +92,23 @@ def refresh(
     run: str | None = None,
     today: date | None = None,
     also: Sequence[date] = (),
+    spark: SparkEngine | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Materialised:
     """Makes the snapshots of a view that are due: the newest weeks that are missing, and those that changed inputs reach.
 
     Args:
         also: Mondays to make besides, whether they are due or not.
+        spark: for a view whose profile says `engine: spark`; by default a session of its own, opened when the first snapshot is computed.
 
     Raises:
         TableMissing: a table of the view has not been made yet.
         FeatureViewError: the view reads what it may not, or a day is no Monday.
+        SparkFailure: Spark could not compute a snapshot.
     """
     _mondays(name, also)
-    return _make(lakehouse, views, name, _Asked(tuple(also), today or datetime.now(UTC).date()), run=run, tell=tell)
+    asked = _Asked(tuple(also), today or datetime.now(UTC).date())
+    return _make(lakehouse, views, name, asked, run=run, spark=spark, tell=tell)
 
 
 def materialise(
@@ -109,15 +118,16 @@ def materialise(
     mondays: Sequence[date],
     *,
     run: str | None = None,
+    spark: SparkEngine | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Materialised:
     """Makes the snapshots of the given Mondays anew, whatever the table holds, in one commit.
 
     Raises:
-        TableMissing, FeatureViewError: as `refresh`; also where a day is no Monday.
+        TableMissing, FeatureViewError, SparkFailure: as `refresh`; also where a day is no Monday.
     """
     _mondays(name, mondays)
-    return _make(lakehouse, views, name, _Asked(tuple(mondays)), run=run, tell=tell)
+    return _make(lakehouse, views, name, _Asked(tuple(mondays)), run=run, spark=spark, tell=tell)
 
 
 @dataclass(frozen=True)
@@ -137,16 +147,25 @@ def _mondays(name: str, days: Sequence[date]) -> None:
 
 
 def _make(
-    lakehouse: Lakehouse, views: FeatureViews, name: str, asked: _Asked, *, run: str | None, tell: Callable[[str], None]
+    lakehouse: Lakehouse,
+    views: FeatureViews,
+    name: str,
+    asked: _Asked,
+    *,
+    run: str | None,
+    spark: SparkEngine | None,
+    tell: Callable[[str], None],
 ) -> Materialised:
     began, view = time.monotonic(), views.view(name)
+    profile = lakehouse.platform.profile(view.profile)
+    engine = spark or SparkEngine(lambda: open_session(lakehouse.platform, profile))
     inputs, held = Inputs.open(lakehouse, view), lakehouse.find(view.table)
     check_sql(view)
     lineage = lineage_of(inputs)
     columns = classified(columns_of(view), lineage, inputs, lakehouse.platform)
     authorise(lakehouse, view.table, columns)
     there = mondays_of(held)
-    with session(lakehouse) as con, explained(view):
+    with session(lakehouse, profile) as con, explained(view):
         due = due_snapshots(con, lakehouse, inputs, held, views, asked.due_until)
         reach = reach_of(con, inputs, asked.due_until)
         mondays = in_order((*asked.mondays, *(due.mondays if asked.due_until is not None else ())))
@@ -155,7 +174,8 @@ def _make(
             # A table has one shape: what is there has to be made in it too.
             mondays, touched = in_order((*mondays, *there)), there
         tell(f"{len(mondays)} snapshots to make of {view.table}, {len(there)} there: {due.reason}")
-        made = _compute(con, lakehouse, inputs, columns, mondays, held, tell)
+        by = engine if profile.engine == "spark" else None
+        made = _compute(con, lakehouse, inputs, columns, mondays, held, by, tell)
     # Only when every snapshot follows from these inputs may the table say so; else the next refresh looks from the older ones again.
     complete = held is None or set(touched) <= set(mondays)
     said: dict[str, Any] = {"inputs": inputs.contents, "code": view.fingerprint} if complete else {}
@@ -170,6 +190,7 @@ def _make(
         lineage=lineage,
         seconds=round(time.monotonic() - began, 3),
         peak_memory=_peak_memory(),
+        engine=profile.engine,
     )
 
 
@@ -180,15 +201,19 @@ def _compute(
     columns: Sequence[DeltaColumn],
     mondays: Sequence[date],
     held: TableVersion | None,
+    spark: SparkEngine | None,
     tell: Callable[[str], None],
 ) -> list[_Made]:
-    if not mondays:
-        return []
-    days = in_order(mondays)
-    rows = held_rows(con, inputs, instant_of(days[0]), instant_of(days[-1])) if len(days) > 1 else inputs.rows()
-    uri, made = lakehouse.uri_of(inputs.view.table), []
+    days, made = in_order(mondays), []
+    rows: Mapping[str, str] = {}
+    if spark is None and days:
+        rows = held_rows(con, inputs, instant_of(days[0]), instant_of(days[-1])) if len(days) > 1 else inputs.rows()
     for number, day in enumerate(days, start=1):
-        staged = stage(con, sql_of(inputs.view, rows, instant_of(day)), uri, columns, _PARTITION)
+        if spark is not None:
+            staged = stage_by_spark(spark, con, lakehouse, inputs, instant_of(day), columns, _PARTITION)
+        else:
+            uri = lakehouse.uri_of(inputs.view.table)
+            staged = stage(con, sql_of(inputs.view, rows, instant_of(day)), uri, columns, _PARTITION)
         made.append(_against(con, day, staged, columns, held))
         tell(f"snapshot {day} of {inputs.view.table}, {number} of {len(days)}: {made[-1].rows} rows")
     return made

@@ -9,6 +9,8 @@ P = (G + lambda I)^-1, the weights are B = I - P / diag(P), whose diagonal is ze
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from scipy import linalg, sparse
 
@@ -52,12 +54,21 @@ def _inverse(positive: Array) -> Array:
     return lower + np.tril(lower, -1).T
 
 
+class Common(Protocol):
+    """How baskets in common are counted: `baskets_in_common`, or the same by an engine that holds more."""
+
+    def __call__(self, baskets: sparse.csr_matrix, *, row_items: int, shrink: float = 10.0) -> sparse.csr_matrix:
+        """The matrix of items by items, of each row the `row_items` largest entries."""
+        ...
+
+
 def baskets_in_common(baskets: sparse.csr_matrix, *, row_items: int, shrink: float = 10.0) -> sparse.csr_matrix:
     """Cosine of the items over the baskets that hold them, shrunk where the baskets in common are few.
 
     The weight of (i, j) is n_ij / sqrt(n_i n_j) x n_ij / (n_ij + shrink).
     """
-    counts = np.asarray(baskets.sum(axis=0)).ravel()
+    # As doubles: a product of two counts is beyond what a float holds exactly from 4,096 baskets on.
+    counts = np.asarray(baskets.sum(axis=0), dtype=np.float64).ravel()
     common = (baskets.T @ baskets).tocsr()
     common.setdiag(0.0)
     common.eliminate_zeros()

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from plinth.recommend.errors import EventsUnusable
-from plinth.recommend.item_item import descriptions_alike
+from plinth.recommend.item_item import Common, baskets_in_common, descriptions_alike
 from plinth.recommend.log import Array, Log, day_of, encode
 from plinth.recommend.recommender import Recommender
 from plinth.recommend.snapshot import learn
@@ -55,7 +55,15 @@ def known_at(events: pa.Table, items: pa.Table, at: datetime) -> Known:
     return Known(day_of(at), log, _sellable(items, log), text)
 
 
-def moved(recommender: Recommender, events: pa.Table, items: pa.Table, at: datetime, *, threads: int) -> Recommender:
+def moved(
+    recommender: Recommender,
+    events: pa.Table,
+    items: pa.Table,
+    at: datetime,
+    *,
+    threads: int,
+    common: Common = baskets_in_common,
+) -> Recommender:
     """The same ranker with what is known at another moment: what customers bought by then, the items, and which go together.
 
     Nothing is trained: purchases, candidates and features are looked up, and the item-item models are solved from the purchases, so a customer's
@@ -64,13 +72,14 @@ def moved(recommender: Recommender, events: pa.Table, items: pa.Table, at: datet
     Args:
         events, items: as `train_recommender` takes them; events of `at` and later are left out.
         threads: cap of every thread pool.
+        common: counts which items stand in the same baskets.
 
     Raises:
         EventsUnusable: as `known_at`.
     """
     with capped(threads):
         known = known_at(events, items, at)
-        models = learn(known.log, known.day, known.text, recommender.settings)
+        models = learn(known.log, known.day, known.text, recommender.settings, common=common)
     return replace(recommender, at=known.day, log=known.log, models=models, sellable=known.sellable, threads=threads)
 
 

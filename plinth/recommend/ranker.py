@@ -19,6 +19,7 @@ from plinth.fanout import FanOut
 from plinth.recommend.candidates import Candidates, candidates_of
 from plinth.recommend.errors import EventsUnusable
 from plinth.recommend.features import features_of
+from plinth.recommend.item_item import Common, baskets_in_common
 from plinth.recommend.log import Array, Log
 from plinth.recommend.settings import RecommenderSettings
 from plinth.recommend.snapshot import Snapshot, learn, look, scores_of
@@ -61,16 +62,27 @@ def blocks(snapshot: Snapshot, customers: Array) -> Iterator[Ranked]:
         yield Ranked(block, candidates, features_of(snapshot, block, scores, candidates))
 
 
-def examples_of(known: Known, seed: int, settings: RecommenderSettings, fan_out: FanOut, threads: int) -> Examples:
+def examples_of(
+    known: Known,
+    seed: int,
+    settings: RecommenderSettings,
+    fan_out: FanOut,
+    threads: int,
+    common: Common = baskets_in_common,
+) -> Examples:
     """The examples of all cut-offs before a moment; each cut-off is a task of its own.
+
+    Args:
+        common: counts the baskets in common, unless tasks leave this process: a session of Spark cannot go with them.
 
     Raises:
         EventsUnusable: there are too few days of events, or too few customers who came back.
     """
     log = known.log
     cuts = {number: known.day - number * settings.window_days for number in cut_numbers(settings)}
+    counted = common if fan_out.backend in ("none", "threads") else baskets_in_common
     tasks = [
-        (log, cut, known.text, [seed, number], settings)
+        (log, cut, known.text, [seed, number], settings, counted)
         for number, cut in cuts.items()
         if len(log) and cut - float(log.day[0]) >= _LEAST_HISTORY
     ]
@@ -96,7 +108,9 @@ def cut_numbers(settings: RecommenderSettings) -> list[int]:
     return sorted({*range(1, settings.cutoffs + 1), *range(first, first + settings.seasons)})
 
 
-def _at(log: Log, cut: float, text: sparse.csr_matrix, seed: list[int], settings: RecommenderSettings) -> Examples:
+def _at(
+    log: Log, cut: float, text: sparse.csr_matrix, seed: list[int], settings: RecommenderSettings, common: Common
+) -> Examples:
     rng = np.random.default_rng(seed)
     past, window = log.before(cut), log.between(cut, cut + settings.window_days)
     sold = np.bincount(past.item, minlength=len(log.goods)) > 0
@@ -104,7 +118,7 @@ def _at(log: Log, cut: float, text: sparse.csr_matrix, seed: list[int], settings
     if len(customers) > settings.customers_per_cutoff:
         customers = np.sort(rng.choice(customers, settings.customers_per_cutoff, replace=False))
     # An item that was first sold after the cut-off must not be a candidate: being sold at all would tell that it was bought.
-    snapshot = look(log, cut, learn(log, cut, text, settings, lend=False), sold, settings)
+    snapshot = look(log, cut, learn(log, cut, text, settings, lend=False, common=common), sold, settings)
     width = np.int64(len(log.goods))
     truth = np.unique(window.customer.astype(np.int64) * width + window.item)
     features, labels, weights = [], [], []

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from plinth.recommend.item_item import baskets_in_common, ease
+from plinth.recommend.item_item import Common, baskets_in_common, ease
 from plinth.recommend.log import Array, Log
 from plinth.recommend.neighbours import nearest, unit_rows
 from plinth.recommend.purchases import Purchases, baskets_by_items, days_of_baskets, last_baskets, purchases_of
@@ -92,12 +92,19 @@ class Scores(NamedTuple):
 
 
 def learn(
-    log: Log, at: float, text: sparse.csr_matrix, settings: RecommenderSettings, *, lend: bool = True
+    log: Log,
+    at: float,
+    text: sparse.csr_matrix,
+    settings: RecommenderSettings,
+    *,
+    lend: bool = True,
+    common: Common = baskets_in_common,
 ) -> ItemModels:
     """The item-item models of the events before a moment; `text` is that of all items.
 
     Args:
         lend: whether items without a purchase borrow from those described alike; idle where they cannot be recommended.
+        common: counts the baskets in common.
     """
     past = log.before(at)
     purchases = purchases_of(past, at, settings.window_days)
@@ -114,7 +121,7 @@ def learn(
         ease=_lend(solved(purchases.weights(settings.ease_half_life)), text, cold),
         taste=_lend(solved(purchases.matrix(np.sqrt(purchases.baskets))), text, cold),
         together=_lend(solved(sparse.csr_matrix(newer @ held)), text, cold),
-        baskets=_lend(baskets_in_common(held, row_items=settings.row_items), text, cold),
+        baskets=_lend(common(held, row_items=settings.row_items), text, cold),
         text=text,
     )
 

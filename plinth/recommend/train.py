@@ -10,6 +10,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from plinth.fanout import FanOut
+from plinth.recommend.item_item import Common, baskets_in_common
 from plinth.recommend.known import known_at
 from plinth.recommend.ranker import examples_of, train_ranker
 from plinth.recommend.recommender import Recommender
@@ -27,6 +28,7 @@ def train_recommender(
     seed: int,
     settings: RecommenderSettings | None = None,
     fan_out: FanOut | None = None,
+    common: Common = baskets_in_common,
 ) -> Recommender:
     """Learns from what was bought before a moment.
 
@@ -38,6 +40,7 @@ def train_recommender(
         seed: of the draws.
         settings: see `RecommenderSettings`.
         fan_out: how the cut-offs' examples are spread; by default one after another.
+        common: counts which items stand in the same baskets; whoever does, the model is the same byte for byte.
 
     Raises:
         EventsUnusable: columns are missing, or there is too little history.
@@ -45,12 +48,12 @@ def train_recommender(
     settings = settings or RecommenderSettings()
     with capped(threads):
         known = known_at(events, items, at)
-        examples = examples_of(known, seed, settings, fan_out or FanOut(), threads)
+        examples = examples_of(known, seed, settings, fan_out or FanOut(), threads, common)
         ranker = train_ranker(examples, seed, settings)
         return Recommender(
             at=known.day,
             log=known.log,
-            models=learn(known.log, known.day, known.text, settings),
+            models=learn(known.log, known.day, known.text, settings, common=common),
             sellable=known.sellable,
             ranker=ranker,
             settings=settings,

@@ -86,6 +86,7 @@ def open_standing(
         EventsUnusable, NotTrainable: the tables hold no purchase.
     """
     from plinth.recommend import events_from_lakehouse, items_from_lakehouse, moved
+    from plinth.recommend.by_spark import common_for
 
     champion = standing.champion
     if champion is None:
@@ -99,4 +100,5 @@ def open_standing(
     until = first_unseen(newest and newest[0])
     events = events_from_lakehouse(con, lakehouse, until, versions=versions)
     items = items_from_lakehouse(con, lakehouse, until, versions=versions)
-    return Opened(moved(model, events, items, until, threads=profile.threads), until)
+    common = common_for(lakehouse.platform, profile)
+    return Opened(moved(model, events, items, until, threads=profile.threads, common=common), until)

@@ -7,7 +7,7 @@ publishing (`plinth.lakehouse.spark_door`).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from plinth.spark.sql import to_spark, view_name
 from plinth.spark.types import shaped, spark_schema
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 
@@ -94,6 +95,27 @@ class SparkEngine:
         """
         with spark_faults(folder):
             return shaped(self.session.read.schema(spark_schema(columns)).parquet(folder), columns)
+
+    def answer(self, sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
+        """What a query says of tables in memory; both it and they go through this process.
+
+        Args:
+            sql: in DuckDB's dialect, over the names of `tables`.
+
+        Raises:
+            SparkFailure: Spark refused or failed.
+            PlinthError: the query cannot be put into Spark's dialect.
+        """
+        text = to_spark(sql, [])
+        session = self.session
+        with spark_faults("a query over tables in memory"):
+            for name, table in tables.items():
+                session.createDataFrame(table).createOrReplaceTempView(name)
+            try:
+                return session.sql(text).toArrow()
+            finally:
+                for name in tables:
+                    session.catalog.dropTempView(name)
 
     def _read(self, each: Input) -> DataFrame:
         reader = self.session.read

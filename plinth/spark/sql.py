@@ -71,10 +71,38 @@ def _make_alike(node: Expr) -> None:
         # DuckDB divides doubles, whatever it is given; Spark divides decimals as decimals, and rounds them.
         node.set("this", exp.cast(node.this.unnest(), "DOUBLE"))
         node.set("expression", exp.cast(node.expression.unnest(), "DOUBLE"))
+    elif isinstance(node, exp.Avg):
+        _average(node)
+    elif isinstance(node, exp.PercentileCont):
+        node.replace(exp.Anonymous(this="PERCENTILE", expressions=[node.this, node.expression]))
+    elif isinstance(node, exp.DayOfWeek):
+        # Sunday is 0 in DuckDB and 1 in Spark.
+        node.replace(exp.paren(exp.Sub(this=node.copy(), expression=exp.Literal.number(1))))
+    elif isinstance(node, exp.Greatest | exp.Least) and not node.expressions:
+        # Spark refuses the greatest of one value.
+        node.replace(node.this)
     elif isinstance(node, exp.Anonymous) and node.name.lower() == "epoch_us":
         node.replace(exp.Anonymous(this="UNIX_MICROS", expressions=[exp.cast(node.expressions[0], "TIMESTAMPTZ")]))
-    elif isinstance(node, exp.Anonymous) and node.name.lower() == "decay":
-        # The function of `plinth.features.query.prepare`.
-        age, days = node.expressions
-        weight = exp.Div(this=exp.Neg(this=exp.paren(age)), expression=exp.cast(days, "DOUBLE"))
-        node.replace(exp.cast(exp.Exp(this=weight), "DECIMAL(19, 12)"))
+
+
+def _average(node: Expr) -> None:
+    """A mean as its sum over its count: DuckDB's is a double, Spark's of decimals is one of four more places."""
+    from sqlglot import exp
+
+    # What says of which rows it is, a filter or a window, belongs to both.
+    outer = node
+    while isinstance(outer.parent, exp.Filter | exp.Window) and outer.parent.this is outer:
+        outer = outer.parent
+
+    def over(kind: type[exp.AggFunc]) -> Expr:
+        whole = outer.copy()
+        mean = whole
+        while not isinstance(mean, exp.Avg):
+            mean = mean.this
+        found = kind(this=mean.this.copy())
+        if mean is whole:
+            return exp.cast(found, "DOUBLE")
+        mean.replace(found)
+        return exp.cast(whole, "DOUBLE")
+
+    outer.replace(exp.paren(exp.Div(this=over(exp.Sum), expression=over(exp.Count)), copy=False))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from plinth.recommend import Evaluation, Recommender
+    from plinth.recommend.item_item import Common
     from plinth.recommend.log import Log
 
 K = 20
@@ -110,6 +111,13 @@ class RecommenderTask:
         return self.until - timedelta(days=self.settings.window_days)
 
     @cached_property
+    def common(self) -> Common:
+        """What counts the baskets in common: Spark where the profile says so, in one session for the whole round."""
+        from plinth.recommend.by_spark import common_for
+
+        return common_for(self.desk.lakehouse.platform, self.desk.profile)
+
+    @cached_property
     def snapshot(self) -> str:
         """Names window and tables."""
         return f"purchases of {self.start:%Y-%m-%d} to {self.until:%Y-%m-%d} (end left out), tables {digest_of_contents(self.desk.versions)}"
@@ -133,6 +141,7 @@ class RecommenderTask:
                 seed=self.desk.seed,
                 settings=self.settings,
                 fan_out=self.desk.fan_out,
+                common=self.common,
             )
         except EventsUnusable as why:
             raise NotTrainable(
@@ -171,7 +180,8 @@ class RecommenderTask:
     def _moved(self, recommender: Recommender, at: datetime) -> Recommender:
         from plinth.recommend import moved
 
-        return moved(recommender, self.events, self.items[at], at, threads=self.desk.profile.threads)
+        threads = self.desk.profile.threads
+        return moved(recommender, self.events, self.items[at], at, threads=threads, common=self.common)
 
     def _popular(self, recommender: Recommender) -> dict[str, float]:
         """The figures of one list for everybody: what was bought by most customers in the window before."""

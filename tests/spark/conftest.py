@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from plinth.engine import connect
+from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
-from tests.spark.house import platform_in
+from plinth.sample import SampleSpec, write_sample
+from plinth.spark.engine import SparkEngine
+from plinth.transform.run import build
+from tests.spark.house import ROOT, Pair, load_bronze, platform_in
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -56,3 +63,23 @@ def spark(spark_ready: None, spark_home: Platform) -> Iterator[SparkSession]:
 def lake(tmp_path: Path) -> Platform:
     """A platform in a folder of one test's own."""
     return platform_in(tmp_path)
+
+
+# A year and more of trade: features look at the same weeks of last year.
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Iterator[Pair]:
+    base = tmp_path_factory.mktemp("engines")
+    url = f"sqlite:///{base}/duckdb/erp.sqlite"
+    duck = Lakehouse(platform_in(base / "duckdb", "duckdb"))
+    write_sample(url, SampleSpec(customers=140, days=430, seed=5))
+    with closing(sqlite3.connect(base / "duckdb" / "erp.sqlite")) as legacy, legacy:
+        # The sample books nothing that says nothing about the trade, so that a few lines are made so: rejects have to agree as well.
+        legacy.execute("UPDATE INVLINE SET ITEMNO = ' test001 ' WHERE LINEID % 97 = 0")
+    load_bronze(duck, url)
+    assert all(outcome.status.value == "published" for outcome in build(ROOT / "dbt_project", duck, run="test").models)
+    shutil.copytree(base / "duckdb" / "on_prem", base / "spark" / "on_prem")
+    by_spark = Lakehouse(platform_in(base / "spark", "spark"))
+    engine = SparkEngine(lambda: spark)
+    built = build(ROOT / "dbt_project", by_spark, run="test", spark=engine)
+    with connect(duck.platform.profile(), extensions=("delta",)) as con:
+        yield Pair(duck, by_spark, engine, built, con)

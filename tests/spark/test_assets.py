@@ -12,10 +12,12 @@ import dagster as dg
 import pytest
 
 from assets import transform_assets
+from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.staged_apart import STAGING
+from plinth.lakehouse.state import Measured
 from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
-from plinth.profile import Profile
+from plinth.profile import AUTO, Profile
 from plinth.spark.engine import SparkEngine
 from plinth.transform.model import table_id
 from plinth.transform.run import build
@@ -73,6 +75,53 @@ def test_assets_of_a_spark_profile_are_made_by_spark_and_changes_follow_by_their
     shop.lakehouse.platform.path("cloud").rename(shop.lakehouse.platform.path("by_spark"))
     run(shop.lakehouse.platform, instance)
     assert {table: shop.rows(table) for table in TABLES} == followed
+
+
+def metadata_of(platform: Platform, instance: dg.DagsterInstance) -> dict[str, dict[str, str]]:
+    """One materialisation of all good models; gives engine, profile and the reason of each as the asset shows them."""
+    keys = [dg.AssetKey(table.split("/")) for table in TABLES]
+    result = dg.materialize(
+        transform_assets(platform), selection=keys, resources=platform_resources(platform), instance=instance
+    )
+    assert result.success
+    return {
+        event.asset_key.to_user_string(): {
+            name: str(value.value)
+            for name, value in event.step_materialization_data.materialization.metadata.items()
+            if name in ("engine", "profile", "engine_reason")
+        }
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key
+    }
+
+
+def test_the_automatic_choice_sends_a_model_to_spark_and_the_asset_says_why(spark: SparkSession, shop: Shop) -> None:
+    shop.open_shop()
+    profiles = {
+        "small": Profile(cpu=1, memory=2**30),
+        "large": Profile(cpu=2, memory=2 * 2**30, threads=2, engine="spark"),
+    }
+    platform = shop.lakehouse.platform.model_copy(update={"profiles": profiles, "default_profile": AUTO})
+    lakehouse, instance = Lakehouse(platform), dg.DagsterInstance.ephemeral()
+    assert {each["engine"] for each in metadata_of(platform, instance).values()} == {"duckdb"}, "nothing was measured"
+    by_duckdb = {table: shop.rows(table) for table in TABLES}
+    # What a hundred times the rows would have left in the commit: DuckDB took 70 s and all that its one profile has.
+    found = lakehouse.open(table_id("silver/orders"))
+    slow = (Measured(200, 200, 70.0, 1_000.0, "small", "duckdb"),)
+    commit(lakehouse, found.id, Write(found, found.columns, found.state.next(changed=False, measured=slow)))
+    shop.put("bronze/orders", ORDERS.replace("range(200)", "range(400)"))
+    made = metadata_of(platform, instance)
+    assert (made["silver/orders"]["engine"], made["silver/orders"]["profile"]) == ("spark", "large")
+    assert made["silver/orders"]["engine_reason"] == (
+        "Spark in large: 400 input rows take DuckDB about 140.0 s and 1,700 MiB by 1 measured run, "
+        "more than a minute and than the 1,024 MiB of its largest profile"
+    )
+    assert {each["engine"] for table, each in made.items() if table.startswith("gold/")} == {"duckdb"}
+    assert made["silver/people"] == {}, "nothing of it changed, so nothing was chosen"
+    version = lakehouse.open(table_id("silver/orders"))
+    assert str(version.delta.history(1)[0]["engineInfo"]).startswith("Apache-Spark")
+    assert [(run.engine, run.profile) for run in version.state.measured] == [("spark", "large"), ("duckdb", "small")]
+    assert len(shop.rows("silver/orders")) == 400 and set(by_duckdb["silver/orders"]) <= set(shop.rows("silver/orders"))
 
 
 def test_a_model_that_spark_cannot_compute_fails_alone_and_leaves_nothing_staged(
