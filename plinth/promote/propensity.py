@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,9 +211,10 @@ def _values(table: pa.Table, names: Sequence[str]) -> Array:
 def _split(examples: pa.Table) -> tuple[Any, list[Any], Any, datetime]:
     """The rows that are learnt from before the curve, those of each phase, those of the last cut-off, and when that is."""
     at = np.asarray(examples["at"].to_numpy()).astype("datetime64[us]")
-    last = at.max() if len(at) else np.datetime64("NaT", "us")
-    phase = (last - at) % np.timedelta64(HORIZON)
-    learn = (phase == np.timedelta64(0)) & (at < last)
+    moments = at.astype(np.int64)
+    last = moments.max(initial=0)
+    phase = (last - moments) % (HORIZON // timedelta(microseconds=1))
+    learn = (phase == 0) & (moments < last)
     if not learn.any():
         raise ExamplesUnusable(
             "a propensity needs examples of two cut-offs or more, of which the last calibrates",
@@ -221,7 +222,7 @@ def _split(examples: pa.Table) -> tuple[Any, list[Any], Any, datetime]:
             found=len(np.unique(at)),
             remedy="give a longer history, or more cut-offs",
         )
-    return learn, [phase == each for each in np.unique(phase)], at == last, last.astype(datetime)
+    return learn, [phase == each for each in np.unique(phase)], moments == last, at.max().astype(datetime)
 
 
 def _two_classes(bought: Array, where: str) -> None:

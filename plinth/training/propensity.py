@@ -90,7 +90,7 @@ class PropensityTarget:
             until = first_unseen(newest)
             test = until - HORIZON
             cutoffs = cutoffs_before(test - HORIZON, oldest + _LEAST_HISTORY, SPACING)
-            if cutoffs_before(test - 2 * HORIZON, oldest + _LEAST_HISTORY) == ():
+            if not cutoffs_before(test - 2 * HORIZON, oldest + _LEAST_HISTORY):
                 raise NotTrainable(
                     f"the orders of {(until - oldest).days} days are too few: they need {(_LEAST_HISTORY + 4 * HORIZON).days}"
                 )

@@ -212,7 +212,7 @@ def test_an_uplift_that_is_no_better_than_chance_is_registered_and_serves_nobody
         TableId("silver", "campaign_contacts"),
         f"SELECT p::INTEGER AS promotion_id, c::INTEGER AS customer_no, {day} AS contacted_on, 'email' AS channel, "
         "if(hash(c * 31 + p) % 10 < 7, 'treatment', 'control') AS trial_group, false AS is_redeemed, NULL::DATE AS redeemed_on, "
-        f"{day}::TIMESTAMP AS known_at FROM range(1000, 1120) t(c), range(8) u(p)",
+        f"({day})::TIMESTAMP AS known_at FROM range(1000, 1120) t(c), range(8) u(p)",
     )
     traded.write(
         TableId("silver", "promotions"),
