@@ -27,15 +27,13 @@ from plinth.transform.due import due_models, due_tests
 from plinth.transform.model import table_id
 from plinth.transform.project import PreparedModel, PreparedProject, PreparedTest, prepare
 from plinth.transform.session import Session
-from plinth.transform.work import Mode, ModelOutcome, Status, TestOutcome
+from plinth.transform.work import OUT_OF_MEMORY, Mode, ModelOutcome, Status, TestOutcome
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 Tell = Callable[[str], None]
 PARSED = "manifest.msgpack"
-OUT_OF_MEMORY = "Out of Memory Error"
-"""How DuckDB says that its limit was too low."""
 # Models and tests that do not wait for each other run side by side, which fills the gaps that one query leaves, as far as the memory goes.
 _MEMORY_OF_A_MODEL = 2 * 2**30
 
