@@ -67,12 +67,13 @@ lock:
 		--universal --python-version 3.11 --quiet -o requirements/$$extra.lock || exit 1; done
 	for image in image image_spark; do uv pip compile pyproject.toml --extra $$image -c requirements/dev.lock --generate-hashes --no-emit-index-url \
 		--universal --python-version 3.11 --quiet -o requirements/$$image.lock || exit 1; done
-	uv pip compile requirements/api.in -c requirements/dev.lock --generate-hashes --no-emit-index-url --universal --python-version 3.11 --quiet -o requirements/api.lock
+	for apart in api build; do uv pip compile requirements/$$apart.in -c requirements/dev.lock --generate-hashes --no-emit-index-url --universal \
+		--python-version 3.11 --quiet -o requirements/$$apart.lock || exit 1; done
 	uv pip compile requirements/feast.in --generate-hashes --no-emit-index-url --universal --python-version 3.11 --quiet -o requirements/feast.lock
 
 # Images hold what the suite ran on, so their locks follow the dev lock; that of the API's image holds less than the core (requirements/api.in).
 # Feast pins what Plinth cannot live with, so the benchmarks that compare with it give it an environment of its own.
-EXTRAS := $(filter-out api image image_spark feast,$(basename $(notdir $(wildcard requirements/*.lock))))
+EXTRAS := $(filter-out api build image image_spark feast,$(basename $(notdir $(wildcard requirements/*.lock))))
 
 install: $(VENV)/.core
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from plinth.errors import PlinthError
+from plinth.errors import OutOfMemory, PlinthError
 from plinth.objects.faults import reading_faults
 from plinth.profile import GRANTED_VARIABLE
 
@@ -24,6 +24,8 @@ INTERRUPTIONS = 3
 """Attempts at a step that may be lost with their pods, because a node was taken away, before one more would be for nothing."""
 LOST_VARIABLE = "PLINTH_LOST_ATTEMPTS"
 """In a pod: how many attempts at its step were lost with their pods. They are no attempts at what may pass by itself."""
+CHOSEN_VARIABLE = "PLINTH_CHOSEN_PROFILE"
+"""In a pod whose size was chosen when its step was launched: what was chosen. The executor has a larger one, for one attempt more."""
 _NO_RUN_RETRY = "dagster/retry_on_asset_or_op_failure"
 
 
@@ -32,7 +34,7 @@ def dagster_faults(context: dg.AssetExecutionContext | dg.AssetCheckExecutionCon
     """Turns a `PlinthError` into a retry where it will pass, and into a failure that nothing retries where it will not.
 
     Raises:
-        RetryRequested: the fault may pass by itself, or the pod is to end and its run is not.
+        RetryRequested: the fault may pass by itself, or the pod is to end and its run is not, or a larger pod is to be had.
         Failure: it will not, or the retries are used up; the metadata says what was expected, found and can be done.
     """
     op = context.op_execution_context
@@ -50,6 +52,9 @@ def dagster_faults(context: dg.AssetExecutionContext | dg.AssetCheckExecutionCon
         context.log.warning(f"the pod is to end, and its run is not; next attempt in {FIRST_WAIT:.0f} s")
         raise dg.RetryRequested(max_retries=RETRIES + INTERRUPTIONS + 1, seconds_to_wait=FIRST_WAIT) from end
     except PlinthError as error:
+        if isinstance(error, OutOfMemory) and CHOSEN_VARIABLE in os.environ:
+            context.log.warning(f"{error}\n  once more with a larger profile")
+            raise dg.RetryRequested(max_retries=RETRIES + INTERRUPTIONS + 1, seconds_to_wait=0) from error
         if error.transient and attempt < RETRIES:
             wait = FIRST_WAIT * 4**attempt
             context.log.warning(f"{error}\n  next attempt in {wait:.0f} s ({attempt + 1} of {RETRIES})")

@@ -15,6 +15,8 @@ from plinth.profile import GRANTED_VARIABLE, Profile
 
 PROFILE_TAG = "plinth/profile"
 POD_TAG = "dagster-k8s/config"
+AUTO_TAG = "plinth/auto"
+"""Of a step whose size is chosen when it is launched: the largest profile that it may come to have."""
 HEAVY = "memory"
 """What training and serving ask for where the platform declares it: their inputs are whole tables."""
 

@@ -6,6 +6,7 @@ materialised, and what stands downstream does not run.
 """
 
 # No postponed annotations here: Dagster reads that of a `Config` argument as it stands.
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from dagster._core.definitions.metadata import RawMetadataValue
 from assets.automation import downstream_condition
 from assets.checks import COMPUTED, EVIDENCE
 from assets.columns import CLASSIFICATION_TAG, LEVELS, tag_key
-from assets.faults import dagster_faults
-from assets.profiles import largest_profile, profile_tags
+from assets.faults import CHOSEN_VARIABLE, dagster_faults
+from assets.profiles import AUTO_TAG, largest_profile, profile_tags
+from plinth.errors import OutOfMemory
 from plinth.lakehouse.tables import Lakehouse, TableId
 from plinth.platform import Platform
 from plinth.profile import AUTO
@@ -24,7 +26,7 @@ from plinth.spark.engine import SparkEngine
 from plinth.transform.choosing import asked, may_choose
 from plinth.transform.model import table_id
 from plinth.transform.project import PreparedColumn, PreparedModel, PreparedProject, PreparedTest, prepare
-from plinth.transform.work import ModelOutcome, Status, TestOutcome
+from plinth.transform.work import OUT_OF_MEMORY, ModelOutcome, Status, TestOutcome
 from resources.spark import engine_of, spark_resource
 
 POOL = "transform"
@@ -50,7 +52,8 @@ def transform_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
     if not project.models:
         return []
     # One step builds all models, so it needs what the largest of them may come to have (`meta: {profile: …}`). With `auto` that is the largest that
-    # may be chosen: what was measured stands in the tables' logs, which are not read here, as definitions load without the zones.
+    # may be chosen: what was measured stands in the tables' logs, which are not read here, as definitions load without the zones. The executor of a
+    # cluster reads them when it launches the step, and its pod then has the size that was chosen (`jobs.step_sizes`).
     size = largest_profile(platform, (name for model in project.models for name in may_choose(platform, model.profile)))
     fixed = [model.profile for model in project.models if asked(platform, model.profile) != AUTO]
     profile = largest_profile(platform, fixed)
@@ -71,7 +74,7 @@ def transform_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
         check_specs=checks,
         can_subset=True,
         pool=POOL,
-        op_tags=profile_tags(platform, size),
+        op_tags=profile_tags(platform, size) | ({AUTO_TAG: size} if len(fixed) < len(project.models) else {}),
         required_resource_keys={"lakehouse"} | ({"spark"} if spark is not None else set()),
         resource_defs={"spark": spark} if spark is not None else {},
     )
@@ -105,6 +108,11 @@ def _build(
             spark=spark,
             tell=context.log.info,
         )
+        short = next((each for each in built.models if OUT_OF_MEMORY in each.reason), None)
+        if short is not None and CHOSEN_VARIABLE in os.environ:
+            # A pod of the size that was chosen has no larger one within; the executor has. What was published stands, and is passed over then.
+            where = f"profile {os.environ[CHOSEN_VARIABLE]}"
+            raise OutOfMemory(f"{short.table} had too little memory", found=short.reason, where=where)
         passing = [error for error in built.errors.values() if error.transient]
         if passing:
             # Before anything is reported: the next attempt finds what was published, and reports it.

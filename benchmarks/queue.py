@@ -1,11 +1,18 @@
-"""Whether a full run queue and many partitions stall Dagster's daemon: seconds of its ticks, with this project's own instance settings.
+"""Whether a full run queue and many partitions stall Dagster's daemon: seconds of its ticks, with this project's settings for a cluster.
 
-`python -m benchmarks.queue [--small] [--sqlite] [--runs N] [--partitions N] [--seconds S]`. A sensor asks for 1,000 runs, 10,000
+`python -m benchmarks.queue [--small] [--processes] [--sqlite] [--runs N] [--partitions N] [--seconds S]`. A sensor asks for 1,000 runs, 10,000
 partitions of an asset are materialised, and what follows from them is automated; a daemon that starts no run (`max_concurrent_runs: 0`) queues all
 that. The history is in a PostgreSQL of its own where that is installed, else (or with `--sqlite`) in SQLite. Measured is the daemon that is started
-then and finds it, while four runs at a time run. Figures: `tick_seconds_p95`, that of the slowest of the daemon's loops (bar 5 s, the time
-between two looks at the queue), beside it the loops by name (`queue_`, `asset_`, `sensor_`, `backfill_`, `monitoring_tick_seconds_p95`), `tick_seconds_most`,
-`enqueue_seconds` until all were queued, and `dequeued_per_minute`.
+then and finds it, while 25 runs at a time run.
+
+The settings are those of `deploy/dagster-kubernetes.yaml`, but for the launcher, which only takes launches down (`benchmarks.queue_launcher`). A tick
+of the queue waits for the launches that it makes. On a cluster each is a call to the API server. On one machine each is a process that loads the
+code, some seconds of a processor, so there the tick tells how crowded the machine is, not how the daemon copes with its queue; `--processes`
+measures that, with the settings of one machine (`dagster.yaml`) and four runs at a time.
+
+Figures: `tick_seconds_p95`, that of the slowest of the daemon's loops (bar 5 s, the time between two looks at the queue), beside it the loops by
+name (`queue_`, `asset_`, `sensor_`, `backfill_`, `monitoring_tick_seconds_p95`), `tick_seconds_most`, `daemon_cpu_share` (CPU seconds of the
+daemon's process a second), `enqueue_seconds` until all were queued, and `dequeued_per_minute`.
 """
 
 from __future__ import annotations
@@ -13,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -23,10 +29,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 
 from benchmarks.measure import ROOT, python
+from benchmarks.queue_daemon import PROCESS
 from benchmarks.report import Bar, finish
 
 BARS = {"tick_seconds_p95": Bar("<=", 5.0)}
@@ -38,6 +47,8 @@ _NAMES = {
     "MONITORING": "monitoring",
 }
 _MOST_SECONDS = 900.0
+_LAUNCHES = {"launch_seconds": 0.3, "look_seconds": 0.03, "run_seconds": 10.0}
+"""Of an API server that has much to do; the runs are short, so that many are launched and many remain queued while that is measured."""
 _LOCATION = """
 import dagster as dg
 
@@ -77,17 +88,33 @@ def main() -> int:
     options = _options()
     folder = Path(tempfile.mkdtemp(prefix="plinth-benchmark-"))
     try:
-        with _history(folder, sqlite=options.sqlite) as (settings, environment):
+        with _history(folder, sqlite=options.sqlite) as (storage, environment):
             os.environ.update({"DAGSTER_HOME": str(folder), "DAGSTER_TELEMETRY_DISABLED": "1", **environment})
-            written = (ROOT / "dagster.yaml").read_text() + settings
+            settings = {**_settings(processes=options.processes), **storage}
             location = folder / "location.py"
             location.write_text(_LOCATION.format(runs=options.runs, partitions=options.partitions))
-            queued = _queued(folder, location, written, options)
-            figures = {**_measured(folder, location, written, options), "enqueue_seconds": queued}
+            queued = _queued(folder, location, settings, options)
+            figures = {**_measured(folder, location, settings, options), "enqueue_seconds": queued}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    notes = {"runs": options.runs, "partitions": options.partitions, "history": "PostgreSQL" if settings else "SQLite"}
+    notes = {
+        "runs": options.runs,
+        "partitions": options.partitions,
+        "history": "PostgreSQL" if storage else "SQLite",
+        "launches": "processes" if options.processes else "taken down",
+    }
     return finish("queue", figures, {} if options.small else BARS, notes)
+
+
+def _settings(*, processes: bool) -> dict[str, Any]:
+    """The instance's settings, without where its history is."""
+    if processes:
+        settings: dict[str, Any] = yaml.safe_load((ROOT / "dagster.yaml").read_text(encoding="utf-8"))
+        return settings
+    settings = yaml.safe_load((ROOT / "deploy" / "dagster-kubernetes.yaml").read_text(encoding="utf-8"))
+    del settings["storage"]
+    launcher = {"module": "benchmarks.queue_launcher", "class": "RecordedLaunches", "config": _LAUNCHES}
+    return {**settings, "run_launcher": launcher}
 
 
 def _options() -> argparse.Namespace:
@@ -95,6 +122,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--small", action="store_true", help="a few runs and partitions, no bars: only to see that it works"
     )
+    parser.add_argument("--processes", action="store_true", help="start the runs, as on one machine")
     parser.add_argument("--sqlite", action="store_true")
     parser.add_argument("--runs", type=int)
     parser.add_argument("--partitions", type=int)
@@ -108,8 +136,8 @@ def _options() -> argparse.Namespace:
 
 
 @contextmanager
-def _history(folder: Path, *, sqlite: bool) -> Iterator[tuple[str, dict[str, str]]]:
-    """What is added to `dagster.yaml`, and the variables that go with it."""
+def _history(folder: Path, *, sqlite: bool) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
+    """What is added to the settings, and the variables that go with it."""
     from tests.servers import PostgresServer, ServerMissing
 
     try:
@@ -117,22 +145,21 @@ def _history(folder: Path, *, sqlite: bool) -> Iterator[tuple[str, dict[str, str
     except ServerMissing:
         server = None
     if server is None:
-        yield "", {}
+        yield {}, {}
         return
     try:
         url = server.new_database("history").replace("postgresql:", "postgresql+psycopg2:", 1)
-        yield "\nstorage:\n  postgres:\n    postgres_url: {env: BENCHMARK_HISTORY}\n", {"BENCHMARK_HISTORY": url}
+        yield {"storage": {"postgres": {"postgres_url": {"env": "BENCHMARK_HISTORY"}}}}, {"BENCHMARK_HISTORY": url}
     finally:
         server.close()
 
 
-def _queued(folder: Path, location: Path, settings: str, options: argparse.Namespace) -> float:
+def _queued(folder: Path, location: Path, settings: dict[str, Any], options: argparse.Namespace) -> float:
     """Materialises the partitions, and has a daemon that starts no run queue all of them; gives the seconds that the queueing took."""
     import dagster as dg
 
-    held, changes = re.subn(r"max_concurrent_runs: \d+", "max_concurrent_runs: 0", settings)
-    assert changes == 1
-    (folder / "dagster.yaml").write_text(held)
+    concurrency = {**settings["concurrency"], "runs": {"max_concurrent_runs": 0}}
+    (folder / "dagster.yaml").write_text(yaml.safe_dump({**settings, "concurrency": concurrency}))
     with dg.DagsterInstance.get() as instance:
         for number in range(options.partitions):
             instance.report_runless_asset_event(dg.AssetMaterialization("numbers", partition=f"p{number}"))
@@ -144,11 +171,11 @@ def _queued(folder: Path, location: Path, settings: str, options: argparse.Names
         return time.monotonic() - began
 
 
-def _measured(folder: Path, location: Path, settings: str, options: argparse.Namespace) -> dict[str, float]:
+def _measured(folder: Path, location: Path, settings: dict[str, Any], options: argparse.Namespace) -> dict[str, float]:
     """The ticks of a daemon with the project's own settings that finds the full queue."""
     import dagster as dg
 
-    (folder / "dagster.yaml").write_text(settings)
+    (folder / "dagster.yaml").write_text(yaml.safe_dump(settings))
     with dg.DagsterInstance.get() as instance:
         began, before, done = time.monotonic(), _started(instance), 0
         with _daemon(folder, location) as ticks:
@@ -158,7 +185,10 @@ def _measured(folder: Path, location: Path, settings: str, options: argparse.Nam
                 done = _started(instance) - before
     # Read when the daemon has ended: the tick that the end cut off may be the slowest.
     times: dict[str, list[float]] = {}
+    share = 0.0
     for tick in (json.loads(line) for line in ticks.read_text().splitlines()):
+        if tick["daemon"] == PROCESS:
+            share = tick["cpu_seconds"] / tick["seconds"]
         if tick["daemon"] in _NAMES:
             times.setdefault(_NAMES[tick["daemon"]], []).append(tick["seconds"])
     late = {f"{name}_tick_seconds_p95": float(np.percentile(each, 95)) for name, each in sorted(times.items())}
@@ -166,6 +196,7 @@ def _measured(folder: Path, location: Path, settings: str, options: argparse.Nam
         "tick_seconds_p95": max(late.values()),
         "tick_seconds_most": max(max(each) for each in times.values()),
         **late,
+        "daemon_cpu_share": share,
         "dequeued_per_minute": done / passed * 60,
     }
 

@@ -8,13 +8,13 @@ what that lacks is the size after an out-of-memory kill, the difference between 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import dagster as dg
 from dagster._core.definitions.executor_definition import multiple_process_executor_requirements
-from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster._core.events import DagsterEvent, DagsterEventType
+from dagster._core.events import DagsterEvent, EngineEventData
 from dagster._core.execution.context.system import IStepContext
 from dagster._core.execution.plan.objects import StepRetryData
 from dagster._core.execution.plan.state import KnownExecutionState
@@ -27,18 +27,20 @@ from dagster_k8s.executor import K8sStepHandler
 from dagster_k8s.job import UserDefinedDagsterK8sConfig
 from dagster_shared.error import SerializableErrorInfo
 
-from assets.faults import FIRST_WAIT, INTERRUPTIONS, LOST_VARIABLE
-from assets.profiles import PROFILE_TAG, pod_config
+from assets.faults import CHOSEN_VARIABLE, FIRST_WAIT, INTERRUPTIONS, LOST_VARIABLE
+from assets.profiles import AUTO_TAG, PROFILE_TAG, pod_config
+from jobs.cluster_client import ending_client
+from jobs.leftovers import STEPS_TAG
+from jobs.pod_settings import of_every_step
 from jobs.run_processes import RunProcesses
-from plinth.errors import OutOfMemory, PlinthError, WorkInterrupted
+from jobs.step_ends import lost_attempts, ran_out_of_memory, told_ends
+from jobs.step_sizes import size_at_launch
+from plinth.errors import OutOfMemory, PlinthError, PodFailed, WorkInterrupted
 from plinth.platform import Platform
 from plinth.pod_status import end_of, unplaced
 
 GRANTED_TAG = "plinth/granted."
 """Run tags: the profile that a step has after it was killed in its own, so that a resumed or repeated run begins there."""
-_LOST = {OutOfMemory.__name__, WorkInterrupted.__name__, DagsterExecutionInterruptedError.__name__}
-"""In the error of an attempt: it was lost with its pod."""
-_ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_UP_FOR_RETRY}
 
 
 def pod_executor(platform: Platform) -> dg.ExecutorDefinition:
@@ -53,10 +55,19 @@ def pod_executor(platform: Platform) -> dg.ExecutorDefinition:
 
 @dataclass
 class Attempts:
-    """What this process knows of a step: the profile that it was granted after a kill, and why its last pod or process ended."""
+    """What this process knows of a step.
+
+    Attributes:
+        granted: the profile that it was granted after a kill.
+        chosen: the profile that was chosen for it when it was launched, where its asset leaves that open.
+        end: why its last pod or process ended.
+        silent_since: when its pod was first seen to have succeeded, by the monotonic clock.
+    """
 
     granted: str | None = None
+    chosen: str | None = None
     end: PlinthError | None = None
+    silent_since: float | None = None
 
 
 class PodExecutor(StepDelegatingExecutor):
@@ -94,28 +105,12 @@ class StepPods(K8sStepHandler):
         settings = platform.execution.kubernetes
         super().__init__(
             image=settings.image,
-            container_context=K8sContainerContext(
-                image_pull_policy=settings.image_pull_policy,
-                image_pull_secrets=[{"name": name} for name in settings.image_pull_secrets],
-                service_account_name=settings.service_account,
-                env_config_maps=settings.env_config_maps,
-                env_secrets=settings.env_secrets,
-                namespace=settings.namespace,
-                run_k8s_config=UserDefinedDagsterK8sConfig(
-                    # Only the run's pod starts others; a step runs code of models and of contracts, and needs no right to do so.
-                    pod_spec_config={"automount_service_account_token": False},
-                    job_spec_config={
-                        "ttl_seconds_after_finished": settings.ttl_seconds,
-                        "active_deadline_seconds": settings.pending_seconds + settings.step_seconds,
-                        # Attempts are counted here, where their reasons are told apart.
-                        "backoff_limit": 0,
-                    },
-                ),
-            ),
+            container_context=of_every_step(settings),
             load_incluster_config=ours.load_incluster_config if ours else True,
             kubeconfig_file=ours.kubeconfig_file if ours else None,
             enable_owner_references=settings.owner_references,
         )
+        self._api_client = ending_client()
         self._platform, self._settings = platform, settings
         self._local = RunProcesses(settings.in_run_concurrent)
         self._attempts: dict[str, Attempts] = {}
@@ -128,9 +123,12 @@ class StepPods(K8sStepHandler):
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
         """Makes the pod of a step, or starts its process beside the run."""
         context, step = step_handler_context, self._get_step_key(step_handler_context)
-        self._attempts_of(context).end = None
+        attempts = self._attempts_of(context)
+        attempts.end = attempts.silent_since = None
+        yield from self._choose(context)
         if self._profile_of(context) not in (None, *self._settings.in_run):
             self._local.forget(step)
+            self._mind_namespace(context)
             yield from super().launch_step(context)
             return
         args = context.execute_step_args
@@ -164,13 +162,14 @@ class StepPods(K8sStepHandler):
         attempts = self._attempts[step]
         end = attempts.end
         if isinstance(end, OutOfMemory) and attempts.granted is None:
-            larger = self._platform.declared(_asked(step_context.step.tags or {})).next
-            if larger is not None:
+            tags = step_context.step.tags or {}
+            larger = tags.get(AUTO_TAG) if attempts.chosen else self._platform.declared(_asked(tags)).next
+            if larger is not None and larger != attempts.chosen:
                 attempts.granted = larger
                 step_context.instance.add_run_tags(step_context.run_id, {f"{GRANTED_TAG}{step}": larger})
                 log.warning(f"{end}\n  once more with the profile {larger}")
                 return end, 0.0
-        lost = _lost(step_context.instance, step_context.run_id, step)
+        lost = lost_attempts(step_context.instance, step_context.run_id, step)
         if isinstance(end, WorkInterrupted) and lost < INTERRUPTIONS:
             log.warning(f"{end}\n  next attempt in {FIRST_WAIT:.0f} s ({lost + 1} of {INTERRUPTIONS})")
             return end, FIRST_WAIT
@@ -184,24 +183,65 @@ class StepPods(K8sStepHandler):
         return self._attempts[step]
 
     def _profile_of(self, context: StepHandlerContext) -> str | None:
-        """The profile of the step's next attempt; None where its asset asks for none."""
+        """The profile of the step's next attempt; None where its asset asks for none.
+
+        The tags of a step that leaves it open name the largest that it may come to have.
+        """
         tags = context.step_tags[self._get_step_key(context)]
-        return self._attempts_of(context).granted or _asked(tags)
+        attempts = self._attempts_of(context)
+        return attempts.granted or attempts.chosen or _asked(tags)
 
     def _told(self, context: StepHandlerContext) -> dict[str, str]:
-        """What the step's own process needs to know: how many of its attempts were lost with their pods."""
-        return {LOST_VARIABLE: str(_lost(context.instance, context.dagster_run.run_id, self._get_step_key(context)))}
+        """What the step's own process needs to know: how many of its attempts were lost, and whether there is a larger size to ask for."""
+        attempts, step = self._attempts_of(context), self._get_step_key(context)
+        told = {LOST_VARIABLE: str(lost_attempts(context.instance, context.dagster_run.run_id, step))}
+        largest = context.step_tags[step].get(AUTO_TAG)
+        if attempts.chosen is not None and attempts.granted is None and attempts.chosen != largest:
+            told[CHOSEN_VARIABLE] = attempts.chosen
+        return told
+
+    def _choose(self, context: StepHandlerContext) -> Iterator[DagsterEvent]:
+        """The size of a step that leaves it open: by what is known now, or the largest where its last attempt had too little."""
+        attempts, step = self._attempts_of(context), self._get_step_key(context)
+        instance, run = context.instance, context.dagster_run
+        if attempts.granted is not None or AUTO_TAG not in context.step_tags[step]:
+            return
+        if attempts.chosen is not None and ran_out_of_memory(instance, run.run_id, step):
+            attempts.granted = context.step_tags[step][AUTO_TAG]
+            instance.add_run_tags(run.run_id, {f"{GRANTED_TAG}{step}": attempts.granted})
+            said = f'"{step}" had too little memory in {attempts.chosen}: once more with the profile {attempts.granted}'
+        else:
+            size = size_at_launch(self._platform, context, step)
+            if size is None:
+                return
+            attempts.chosen = size.profile
+            said = f'"{step}" gets the profile {size.profile}: {size.reason}'
+        yield DagsterEvent.engine_event(context.get_step_context(step), said, EngineEventData())
+
+    def _mind_namespace(self, context: StepHandlerContext) -> None:
+        """Where the pods of steps are in another namespace than the run's, the run says so: whoever ends what it leaves has to look there too.
+
+        They have no owner then, since Kubernetes takes one of another namespace for gone and deletes at once what it owned.
+        """
+        run, there = context.dagster_run, self._settings.namespace
+        if there in (None, self._run_context(context).namespace):
+            return
+        self._enable_owner_references = False
+        if run.tags.get(STEPS_TAG) != there:
+            context.instance.add_run_tags(run.run_id, {STEPS_TAG: str(there)})
+
+    def _run_context(self, context: StepHandlerContext) -> K8sContainerContext:
+        """The settings of the run's own pod, but for those of its tags."""
+        launcher = context.instance.run_launcher if isinstance(context.instance.run_launcher, K8sRunLauncher) else None
+        return K8sContainerContext.create_for_run(context.dagster_run, launcher, include_run_tags=False)
 
     def _get_container_context(self, step_handler_context: StepHandlerContext) -> K8sContainerContext:
         """As dagster-k8s puts it together, with the profile that the step has now instead of the one that its tags name."""
         context, step = step_handler_context, self._get_step_key(step_handler_context)
-        launcher = context.instance.run_launcher if isinstance(context.instance.run_launcher, K8sRunLauncher) else None
-        run = K8sContainerContext.create_for_run(context.dagster_run, launcher, include_run_tags=False).merge(
-            self._executor_container_context
-        )
+        run = self._run_context(context).merge(self._executor_container_context)
         name = self._profile_of(context)
         own = json.loads(context.step_tags[step].get("dagster-k8s/config", "{}"))
-        if self._attempts_of(context).granted is not None and name is not None:
+        if name is not None and name != _asked(context.step_tags[step]):
             own = pod_config(self._platform, name, self._platform.declared(name))
         merged = run.merge(K8sContainerContext(run_k8s_config=UserDefinedDagsterK8sConfig(**own)))
         container = dict(merged.run_k8s_config.container_config)
@@ -221,6 +261,8 @@ class StepPods(K8sStepHandler):
             )
         if status.failed:
             return end_of(pods, job, status)
+        if status.succeeded:
+            return self._silence(context, job)
         for pod in pods:
             stuck = unplaced(pod, self._settings.pending_seconds)
             if stuck is not None:
@@ -228,28 +270,31 @@ class StepPods(K8sStepHandler):
                 return stuck
         return None
 
+    def _silence(self, context: StepHandlerContext, job: str) -> PlinthError | None:
+        """Why a step fails whose pod has succeeded and says no more; None for as long as its word may still be on its way.
+
+        Who calls asks the event log once more: a step that has told its end ends by that.
+        """
+        attempts, now = self._attempts_of(context), time.monotonic()
+        attempts.silent_since = attempts.silent_since or now
+        if now - attempts.silent_since < self._settings.silent_seconds:
+            return None
+        return PodFailed(
+            "the step's pod has ended well, and its step has not ended",
+            expected=f"the step's end in the event log within {self._settings.silent_seconds} s",
+            found="exit code 0 and no word of the step",
+            where=f"job {job}",
+            remedy="look at its log for what ended the process before its work was done, or kept it from the instance's database",
+        )
+
     def _has_told(self, context: StepHandlerContext) -> bool:
         """Whether the step has written its own end for this attempt, which the executor then hears of by itself."""
         step = self._get_step_key(context)
         state = context.execute_step_args.known_state
         earlier = state.get_retry_state().get_attempt_count(step) if state else 0
-        return len(_told_ends(context.instance, context.dagster_run.run_id, step)) > earlier
+        return len(told_ends(context.instance, context.dagster_run.run_id, step)) > earlier
 
 
 def _asked(tags: Mapping[str, str]) -> str | None:
     """The profile that an asset asks for."""
     return tags.get(PROFILE_TAG)
-
-
-def _told_ends(instance: dg.DagsterInstance, run: str, step: str) -> list[DagsterEvent]:
-    """The ends of a step's attempts as the event log has them, which outlives the process of the run."""
-    records = instance.get_records_for_run(run, of_type=_ENDS, limit=10_000).records
-    events = (each.event_log_entry.dagster_event for each in records)
-    return [event for event in events if event is not None and event.step_key == step]
-
-
-def _lost(instance: dg.DagsterInstance, run: str, step: str) -> int:
-    """How many attempts at a step were lost with their pods."""
-    retried = [event for event in _told_ends(instance, run, step) if event.is_step_up_for_retry]
-    errors = [event.step_retry_data.error for event in retried]
-    return sum(bool({each.cls_name, each.cause.cls_name if each.cause else None} & _LOST) for each in errors if each)

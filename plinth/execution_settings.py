@@ -46,6 +46,7 @@ class Kubernetes(_Strict):
         pending_seconds: after which a pod that no node takes is given up, with the scheduler's reason.
         step_seconds: after which a step is ended whatever it does.
         look_seconds: between two looks at the pods of the steps at work.
+        silent_seconds: for which a pod that has succeeded may leave it untold how its step ended, before the step fails.
         owner_references: whether the jobs of steps go when the job of their run goes.
         gpu_resource: the cluster's name of a graphics processor.
         spot: where profiles with `spot: true` are put.
@@ -65,6 +66,7 @@ class Kubernetes(_Strict):
     pending_seconds: int = Field(default=600, ge=1)
     step_seconds: int = Field(default=6 * 3600, ge=1)
     look_seconds: int = Field(default=10, ge=1, le=300)
+    silent_seconds: int = Field(default=60, ge=1)
     owner_references: bool = True
     gpu_resource: str = "nvidia.com/gpu"
     spot: Placement = Placement()

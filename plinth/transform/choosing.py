@@ -56,9 +56,10 @@ def sizes_of(platform: Platform) -> Sizes:
 
 
 def may_choose(platform: Platform, profile: str | None) -> tuple[str, ...]:
-    """The profiles that a model may come to have: what it asks for, or all that `auto` chooses from."""
+    """The profiles that a model may come to have: what it asks for, or all that `auto` chooses from, in whatever pod this is asked."""
     name = asked(platform, profile)
-    return tuple(size.name for size in sizes_of(platform).sizes) if name == AUTO else (name,)
+    anywhere = platform.model_copy(update={"granted": None})
+    return tuple(size.name for size in sizes_of(anywhere).sizes) if name == AUTO else (name,)
 
 
 def choice_for(

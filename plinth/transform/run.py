@@ -21,10 +21,7 @@ from plinth.transform.invoke import Tell, import_dbt, invoke, manifest_of, setti
 from plinth.transform.model import table_id
 from plinth.transform.project import PreparedModel, PreparedProject, PreparedTest, prepare
 from plinth.transform.session import Session
-from plinth.transform.work import Mode, ModelOutcome, Status, TestOutcome
-
-OUT_OF_MEMORY = "Out of Memory Error"
-"""How DuckDB says that its limit was too low."""
+from plinth.transform.work import OUT_OF_MEMORY, Mode, ModelOutcome, Status, TestOutcome
 
 
 class TransformFailure(PlinthError):

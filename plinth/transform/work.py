@@ -10,6 +10,9 @@ from plinth.lakehouse.tables import TableId, TableVersion
 from plinth.transform.choice import Choice
 from plinth.transform.model import Model
 
+OUT_OF_MEMORY = "Out of Memory Error"
+"""In the reason of a model that failed: DuckDB had no room left, and what it held could not be spilled."""
+
 
 class Mode(str, Enum):
     """How a model is brought up to its inputs."""

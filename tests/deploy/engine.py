@@ -77,7 +77,9 @@ def build(target: str) -> str:
         AssertionError: the build failed by itself.
     """
     name = f"localhost/plinth-test/{target}"
-    given = [f"--volume={each}:{each}:ro" for each in FROM_MACHINE if Path(each).exists()]
+    there = [Path(each) for each in FROM_MACHINE if Path(each).exists()]
+    # A folder may be written over, and what was written is thrown away: Java's package puts a key store beside the certificates.
+    given = [f"--volume={each}:{each}:{'O' if each.is_dir() else 'ro'}" for each in there]
     options = [
         "--network=host",
         "--format=docker",
@@ -87,7 +89,7 @@ def build(target: str) -> str:
         f"--target={target}",
         f"--build-arg=BASE={BASE}",
     ]
-    done = podman("build", *options, f"--tag={name}", ".", timeout=1200)
+    done = podman("build", *options, f"--tag={name}", ".", timeout=2400)
     if done.returncode != 0:
         said = done.stdout + done.stderr
         if any(

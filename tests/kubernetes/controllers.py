@@ -36,7 +36,7 @@ class Controllers:
     def _control(self) -> None:
         while not self._stopping.wait(0.05):
             with self.cluster.changed:
-                for step in (self._jobs, self._schedule, self._run, self._finished, self._expired):
+                for step in (self._jobs, self._schedule, self._run, self._finished, self._expired, self._ownerless):
                     step()
 
     def _jobs(self) -> None:
@@ -178,6 +178,17 @@ class Controllers:
             keep, ended = job["spec"].get("ttlSecondsAfterFinished"), job["status"].get("completionTime")
             if keep is not None and ended is not None and _age(ended) > keep:
                 self.cluster.delete("Job", job["metadata"]["namespace"], job["metadata"]["name"], "Background")
+
+    def _ownerless(self) -> None:
+        """Deletes what names owners of which none is in its own namespace: owners elsewhere do not count."""
+        there = {(each["metadata"]["namespace"], each["metadata"]["uid"]) for each in self.cluster.objects.values()}
+        for kind in ("Job", "Pod"):
+            for each in self.cluster.all(kind):
+                meta = each["metadata"]
+                owners = [(meta["namespace"], owner["uid"]) for owner in meta.get("ownerReferences") or []]
+                gone = owners and not there & set(owners) and "deletionTimestamp" not in meta
+                if gone and (kind, meta["namespace"], meta["name"]) in self.cluster.objects:
+                    self.cluster.delete(kind, meta["namespace"], meta["name"], "Background")
 
 
 def _whole(status: Object, container: Object) -> Object:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
@@ -33,6 +35,8 @@ class ApiServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.cluster, self.kubelet, self.token = cluster, kubelet, token
         self.requests: list[tuple[str, str]] = []
+        self.trouble: Literal["", "unavailable", "away", "silent"] = ""
+        """What every request meets: 503, a connection that is cut, or no answer for two seconds and then the same."""
 
     @property
     def kubeconfig(self) -> str:
@@ -133,6 +137,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _found(self) -> tuple[str, str | None, str | None, str | None, dict[str, str]] | None:
         parts = urlsplit(self.path)
         self.server.requests.append((self.command, self.path))
+        if self.server.trouble == "unavailable":
+            self._status(503, "ServiceUnavailable", "the server is currently unable to handle the request")
+            return None
+        if self.server.trouble:
+            time.sleep(2 if self.server.trouble == "silent" else 0)
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return None
         if self.headers.get("Authorization") != f"Bearer {self.server.token}":
             self._status(401, "Unauthorized", "Unauthorized")
             return None

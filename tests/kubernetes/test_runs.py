@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import json
-import logging
 
 import dagster as dg
 import kubernetes
 import pytest
-from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import consume_new_runs_for_automatic_reexecution
 from dagster._daemon.backfill import execute_backfill_iteration
-from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 from dagster_graphql.test.utils import execute_dagster_graphql
 
 from jobs.run_pods import ENDED_TAG, RunPods
 from tests.kubernetes.cluster import Node
-from tests.kubernetes.world import MIB, World
+from tests.kubernetes.world import LOG, MIB, World
 
 pytestmark = pytest.mark.slow
-LOG = logging.getLogger("tests.kubernetes")
 
 
 def limits(pod: dict) -> dict[str, str]:  # type: ignore[type-arg]
     """The limits of a pod's container."""
     found: dict[str, str] = pod["spec"]["containers"][0]["resources"]["limits"]
     return found
-
-
-def monitor(process: WorkspaceProcessContext) -> None:
-    """One round of the daemon's monitoring."""
-    errors = [error for error in execute_run_monitoring_iteration(process, LOG) if error]
-    assert not errors
 
 
 def test_an_asset_launched_from_the_graph_becomes_a_pod_of_its_profile(world: World) -> None:
@@ -97,7 +87,14 @@ def test_a_small_step_that_is_killed_in_the_runs_pod_gets_one_of_its_own(world: 
     assert len(world.pods("trial__tiny")) == 1
 
 
-@pytest.mark.parametrize(("asset", "said"), [("wrong", "the legacy table is a picture"), ("crash", "exit code 3")])
+@pytest.mark.parametrize(
+    ("asset", "said"),
+    [
+        ("wrong", "the legacy table is a picture"),
+        ("crash", "exit code 3"),
+        ("quiet", "the step's pod has ended well, and its step has not ended"),
+    ],
+)
 def test_an_error_of_the_code_is_not_tried_again(world: World, asset: str, said: str) -> None:
     run = world.launch(f"trial/{asset}")
     assert world.wait(run).status is dg.DagsterRunStatus.FAILURE
@@ -148,7 +145,7 @@ def test_the_steps_of_a_run_whose_own_pod_was_killed_are_ended(world: World) -> 
     world.cluster.wait(lambda: world.marks("slow"))
     (of_run,) = world.pods()
     world.server.kubelet.kill(of_run["metadata"]["uid"])
-    world.cluster.wait(lambda: monitor(world.process) or world.instance.get_run_by_id(run).is_finished)  # type: ignore[union-attr]
+    world.monitor_until_over(run)
     assert "still at work for this run and is deleted" in world.story(run)
     world.cluster.wait(
         lambda: [each["metadata"]["name"] for each in world.cluster.all("Job")] == [f"dagster-run-{run}"]
@@ -177,7 +174,7 @@ def test_a_run_whose_pod_is_out_of_memory_begins_once_more_with_more(world: Worl
     own = {"dagster-k8s/config": json.dumps({"pod_spec_config": {"termination_grace_period_seconds": 7}})}
     first = world.launch("trial/tiny", tags=own)
     world.cluster.wait(lambda: [each for each in world.cluster.all("Pod") if each["status"]["phase"] == "Failed"])
-    world.cluster.wait(lambda: monitor(world.process) or world.instance.get_run_by_id(first).is_finished)  # type: ignore[union-attr]
+    world.monitor_until_over(first)
     record = world.instance.get_run_record_by_id(first)
     assert record is not None and record.dagster_run.tags[ENDED_TAG] == "OutOfMemory", world.story(first)
     list(consume_new_runs_for_automatic_reexecution(world.process, [record], LOG))
@@ -190,7 +187,7 @@ def test_a_run_whose_pod_is_out_of_memory_begins_once_more_with_more(world: Worl
 def test_a_run_that_never_got_its_pod_is_failed_with_the_reason_and_leaves_nothing(world: World) -> None:
     world.cluster.nodes = [Node("tainted", taints=[{"key": "maintenance", "value": "yes", "effect": "NoSchedule"}])]
     run = world.launch("trial/tiny")
-    world.cluster.wait(lambda: monitor(world.process) or world.instance.get_run_by_id(run).is_finished)  # type: ignore[union-attr]
+    world.monitor_until_over(run)
     assert "untolerated taint {maintenance: yes}" in world.story(run)
     assert f"dagster-run-{run} was still at work for this run and is deleted" in world.story(run)
     world.cluster.wait(lambda: not world.cluster.all("Pod") and not world.cluster.all("Job"))

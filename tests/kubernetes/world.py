@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -15,12 +16,14 @@ import yaml
 from dagster._core.remote_representation.external import RemoteRepository
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
 from tests.frame.shop import PROJECT, Shop
 from tests.kubernetes.cluster import Cluster, Object
 from tests.kubernetes.server import ApiServer
 
 MIB = 2**20
+LOG = logging.getLogger("tests.kubernetes")
 TRIALS = '''
 import os, time
 from pathlib import Path
@@ -64,6 +67,12 @@ def crash(context: dg.AssetExecutionContext) -> None:
     os._exit(3)
 
 
+@dg.asset(key=["trial", "quiet"], op_tags=profile_tags(_platform, "medium"))
+def quiet(context: dg.AssetExecutionContext) -> None:
+    _mark("quiet")
+    os._exit(0)
+
+
 @dg.asset(key=["trial", "slow"], op_tags=profile_tags(_platform, "medium"))
 def slow(context: dg.AssetExecutionContext) -> None:
     with dagster_faults(context):
@@ -99,7 +108,7 @@ def tiny(context: dg.AssetExecutionContext) -> None:
         os.kill(os.getpid(), 9)
 
 
-trials = [hungry, wrong, crash, slow, deaf, placeless, weekly, tiny]
+trials = [hungry, wrong, crash, quiet, slow, deaf, placeless, weekly, tiny]
 '''
 """A module beside a copy of the project's `definitions.py`."""
 
@@ -151,6 +160,15 @@ class World:
             time.sleep(0.2)
         raise AssertionError(f"run {run} is not over after {seconds} s\n{self.story(run)}")
 
+    def monitor(self) -> None:
+        """One round of the daemon's monitoring."""
+        errors = [error for error in execute_run_monitoring_iteration(self.process, LOG) if error]
+        assert not errors
+
+    def monitor_until_over(self, run: str) -> None:
+        """Rounds of it until the run is over."""
+        self.cluster.wait(lambda: self.monitor() or self.instance.get_run_by_id(run).is_finished)  # type: ignore[union-attr]
+
     def pods(self, step: str | None = None) -> list[Object]:
         """Every pod as it was made, in order: those of a step, or those of runs."""
         labels = [(each, each["metadata"]["labels"]) for each in self.cluster.history]
@@ -194,6 +212,7 @@ def make_project(shop: Shop) -> None:
     settings = {
         "pending_seconds": 3,
         "look_seconds": 1,
+        "silent_seconds": 2,
         "step_seconds": 300,
         "env_secrets": ["shop"],
         "service_account": "plinth-steps",
