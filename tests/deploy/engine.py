@@ -98,6 +98,8 @@ def build(target: str) -> str:
         ):
             raise EngineMissing(f"no images: the package index cannot be reached ({said.strip()[-300:]})")
         raise AssertionError(said[-3000:])
+    # What earlier builds left over is a cache for a day; without an end it took 50 GB of a machine that tests often.
+    podman("image", "prune", "--force", "--filter=label=org.opencontainers.image.title=Plinth", "--filter=until=24h")
     return name
 
 
