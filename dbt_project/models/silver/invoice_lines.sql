@@ -3,10 +3,10 @@
     strategy='scope', scope=['customer_no', 'item_code', 'lone_invoice'], key=['line_id'],
     scope_of={'lone_invoice': lone_invoice}
 ) }}
-{#- Doubled lines share invoice, customer and item, and a cancellation and its sale customer and item: these are the scopes.
-    A fifth of all lines has no customer, and without one nothing is matched: there the invoice tells them apart, or a
-    day would touch them all. Bronze is read several times, mostly few of its columns, and never grouped whole: so its
-    rows pass in their order, and memory stays small. -#}
+{#- Doubled lines share invoice, customer and item, and a cancellation and its sale customer and item: these are
+    the scopes. A fifth of all lines has no customer, and without one nothing is matched: there the invoice tells them
+    apart, or a day would touch them all. Bronze is read several times, mostly few of its columns, and never grouped
+    whole: so its rows pass in their order, and memory stays small. -#}
 {% call touched() %}
     select
         customer_no,
