@@ -40,7 +40,7 @@ check: $(VENV)/.dev
 	@$(BIN)/lint-imports
 	@$(BIN)/sqlfluff lint dbt_project
 	@$(BIN)/python -m pytest -n 2 -m "not slow"
-	@$(MAKE) --no-print-directory sbom audit
+	@$(MAKE) --no-print-directory -j2 sbom audit
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

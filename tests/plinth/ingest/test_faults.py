@@ -146,6 +146,7 @@ def test_a_source_that_is_down_says_so_and_changes_nothing(tmp_path: Path, postg
     assert lakehouse.find(bronze_id(ORDERS)) is None
 
 
+@pytest.mark.slow
 def test_a_connection_cut_in_mid_read_leaves_the_table_as_it_was(
     tmp_path: Path, postgres_server: PostgresServer, postgres_db: str, con: duckdb.DuckDBPyConnection
 ) -> None:

@@ -20,6 +20,7 @@ from plinth.transform.model import table_id
 from plinth.transform.project import PreparedModel, prepare
 from tests.plinth.transform.shop import Shop
 
+pytestmark = pytest.mark.slow  # the project is parsed
 GIB = 2**30
 
 
