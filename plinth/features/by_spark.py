@@ -64,8 +64,8 @@ def stage_by_spark(
     table = inputs.view.table
     folder = new_folder(lakehouse, table)
     pinned = [Input(each.id, each.columns, each.uri, each.version) for each in inputs.versions.values()]
-    spark.stage(snapshot_sql(inputs.view, at), pinned, columns, folder)
     try:
+        spark.stage(snapshot_sql(inputs.view, at), pinned, columns, folder)
         names = ", ".join(quote(column.name) for column in columns)
         rows = read_files([file.uri for file in files_in(con, folder)], columns)
         return stage(con, f"SELECT {names} FROM ({rows})", lakehouse.uri_of(table), columns, partition_by)
