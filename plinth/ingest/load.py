@@ -35,9 +35,6 @@ Progress = Callable[[str], None]
 
 # Of a value in a compressed column, for the size of a table that nobody has loaded yet: 2.6 of the order lines, 1.6 of Online Retail II.
 _BYTES_A_VALUE = 2
-# Two threads of DuckDB that share few rows wait for each other by spinning: 100,000 changed rows of 10 million cost 1.1 to 1.4 CPU seconds
-# with two threads and 0.85 with one, in as much time.
-_ROWS_FOR_ONE_THREAD = 1_000_000
 
 
 def bronze_id(table: Table) -> TableId:
@@ -95,7 +92,7 @@ def ingest(
             expected = (
                 base.size if base is not None else _BYTES_A_VALUE * len(found.columns) * (found.row_estimate or 0)
             )
-            target = Target(lakehouse, amended, bronze_id(table), base, scratch, expected)
+            target = Target(lakehouse, amended, bronze_id(table), base, scratch, expected, profile.threads)
             plan = plan_load(table, amended, base, full=full)
             load = _Load(
                 con,
@@ -105,7 +102,6 @@ def ingest(
                 key_enforced(amended, found),
                 progress or _silent,
                 probe,
-                profile.threads,
             )
             outcome = load.run(plan)
     finally:
@@ -156,14 +152,10 @@ class _Load:
     unique: bool
     tell: Progress
     probe: Probe | None
-    threads: int
 
     def run(self, plan: Plan) -> Outcome:
         self.tell(f"reading rows since {plan.since}" if plan.since else f"reading all rows ({plan.reason})")
-        self._use_threads(1 if plan.since else self.threads)
         found = _guarded_read(self.con, self.source, self.target, plan, self.probe)
-        if found.rows > _ROWS_FOR_ONE_THREAD:
-            self._use_threads(self.threads)
         self.tell(f"{found.rows:,} rows read, judging them")
         verdict = _judge(self.con, self.target, found, unique=self.unique, run=self.marks.run)
         good, held_back = _hold(self.con, self.target, found, verdict, self.marks.run)
@@ -174,9 +166,6 @@ class _Load:
             outcome = self.run(Plan(None, str(behind), plan.code))
             return replace(outcome, notes={**outcome.notes, "rows_behind_lookback": behind.rows})
         return _outcome(self.target, found, verdict, published)
-
-    def _use_threads(self, number: int) -> None:
-        self.con.execute(f"SET threads = {number}")
 
 
 def _hold(

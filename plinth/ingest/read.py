@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from plinth.sources.source import Probe
 
 
+# Two threads of DuckDB that share few rows wait for each other by spinning: 100,000 changed rows of 10 million cost 1.1 to 1.4 CPU seconds
+# with two threads and 0.85 with one, in as much time.
+_ROWS_FOR_ONE_THREAD = 1_000_000
+
 HELD_BACK = "held_back"
 """Note in a commit's state: rows of the source that are in quarantine and so not in the table."""
 
@@ -42,7 +46,7 @@ LANDED = "plinth.landed"
 class Target:
     """Where a load goes: the bronze table, the version that it starts from, and a folder of its own for intermediate files.
 
-    `expected_bytes` is about how large the table will be, which decides the size of its files.
+    `expected_bytes` is about how large the table will be, which decides the size of its files; `threads` are the profile's.
     """
 
     lakehouse: Lakehouse
@@ -51,6 +55,7 @@ class Target:
     base: TableVersion | None
     scratch: Path
     expected_bytes: int = 0
+    threads: int = 1
 
     @property
     def uri(self) -> str:
@@ -144,6 +149,7 @@ def _read(
         staged_columns = columns if strict else (*columns, DeltaColumn(REJECTS, "string"))
         uri = target.uri if complete else str(target.scratch / "rows")
         partition_by = table.partition_by if complete else ()
+        _use_threads(con, target.threads if complete else 1)
         sql = relation.sql if relation.unproven is None else relation.unproven.sql
         staged = stage(con, sql, uri, staged_columns, partition_by, table_bytes=target.expected_bytes)
         _prove(relation, staged)
@@ -155,7 +161,11 @@ def _read(
         probe = probe or snapshot.probe(table)
         keys = None
         if not complete and _compare_keys(con, target, staged, columns, source_rows):
+            # All keys of the source, and all of the table beside them: that is work for all threads.
+            _use_threads(con, target.threads)
             keys = _stage_keys(con, snapshot, target, columns)
+        elif rows > _ROWS_FOR_ONE_THREAD:
+            _use_threads(con, target.threads)
         notes = dict(snapshot.notes(table))
     return Read(
         columns,
@@ -169,6 +179,10 @@ def _read(
         keys,
         notes,
     )
+
+
+def _use_threads(con: duckdb.DuckDBPyConnection, number: int) -> None:
+    con.execute(f"SET threads = {number}")
 
 
 class _StrangeDates(Exception):

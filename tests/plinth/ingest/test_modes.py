@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import duckdb
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from plinth.contracts.model import Mode
 from plinth.errors import ContractError
 from plinth.ingest import bronze_id, unchanged
+from plinth.lakehouse.staging import stage
 from plinth.sources import open_url
 
 from .conftest import ORDERS, Shop
@@ -221,3 +223,24 @@ def test_a_cursor_that_is_no_time_and_no_number_cannot_look_back(shop: Shop) -> 
     shop.load(cursor="customer")
     with pytest.raises(ContractError, match="cannot look back"):
         shop.load(cursor=textual.cursor)
+
+
+def test_a_small_increment_has_one_thread_and_a_comparison_of_all_keys_the_profiles(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profiles = shop.lakehouse.platform.profiles
+    monkeypatch.setitem(profiles, "small", profiles["small"].model_copy(update={"threads": 2}))
+    seen: list[int] = []
+
+    def noted(con: duckdb.DuckDBPyConnection, *given: Any, **more: Any) -> Any:
+        row = con.execute("SELECT current_setting('threads')").fetchone()
+        seen.append(int(row[0]) if row else 0)
+        return stage(con, *given, **more)
+
+    monkeypatch.setattr("plinth.ingest.read.stage", noted)
+    shop.load()
+    shop.sql("UPDATE ORDERS SET AMT = 21, UPDTS = '2024-01-02 10:00:01' WHERE ORDID = 2")
+    shop.load()
+    shop.sql("UPDATE ORDERS SET AMT = 22, UPDTS = '2024-01-02 10:00:02' WHERE ORDID = 2")
+    shop.load(reconcile_every=timedelta(0))
+    assert seen == [2, 1, 1, 2]
