@@ -32,7 +32,7 @@ def platform_in(folder: Path, engine: str = "spark", spark: str = "") -> Platfor
         f"zones:\n  on_prem: {{root: {folder}/on_prem}}\n  cloud: {{root: {folder}/cloud}}\n"
         f"stores: {{report: {folder}/report.json, scratch: {folder}/scratch}}\n"
         f"sources:\n  erp: {{url: 'sqlite:///{folder}/erp.sqlite'}}\n"
-        f"profiles:\n  spark: {{cpu: 2, memory: 2GiB, threads: 2, engine: {engine}}}\n"
+        f"profiles:\n  spark: {{cpu: 2, memory: 3GiB, threads: 2, engine: {engine}}}\n"
         f"default_profile: spark\n{spark}"
     )
     return load_platform(ROOT / "platform.yaml", overlay)
