@@ -94,7 +94,8 @@ def merge(
     add: list[StagedFile] = []
     for group in groups:
         rewritten = _rewritten_rows(group, columns, changes)
-        add += stage(con, rewritten, base.uri, columns, base.partition_by, table_bytes=base.size)
+        alone = len(group) == 1 and not base.partition_by
+        add += stage(con, rewritten, base.uri, columns, base.partition_by, table_bytes=base.size, one_file=alone)
     if inserted:
         rows = f"SELECT u.* FROM {quote(changes.upserts)} u ANTI JOIN plinth_matched m USING ({_names(changes.key)})"
         add += stage(con, rows, base.uri, columns, base.partition_by, table_bytes=base.size)
@@ -178,20 +179,14 @@ def _differing(base: TableVersion, columns: Sequence[DeltaColumn], changes: Chan
 
 
 def _rewritten_rows(files: Sequence[DataFile], columns: Sequence[DeltaColumn], changes: Changes) -> str:
-    names = _names(changes.key)
-    marker = quote("plinth_new")
-    merged = ", ".join(
-        f"CASE WHEN u.{marker} THEN u.{quote(column.name)} ELSE t.{quote(column.name)} END AS {quote(column.name)}"
-        if column.name not in changes.key
-        else f"t.{quote(column.name)} AS {quote(column.name)}"
-        for column in columns
-    )
+    """SQL for the rows of the files after the merge: those that stay as they are, and after them the changed ones, as often as they stood there."""
+    names, values = _names(changes.key), _names([column.name for column in columns])
     # Only the rows that belong here: a hash table of all of them for each of 50 files cost more than the files.
     here = f"SELECT {names} FROM plinth_matched WHERE {FILENAME} IN ({', '.join(literal(file.uri) for file in files)})"
+    same = _equal("u", "h", changes.key)
     rows = (
-        f"SELECT {merged} FROM ({read_files(files, columns)}) t "
-        f"LEFT JOIN (SELECT *, true AS {marker} FROM {quote(changes.upserts)} SEMI JOIN ({here}) USING ({names})) u "
-        f"ON {_equal('t', 'u', changes.key)}"
+        f"SELECT {values} FROM ({read_files(files, columns)}) ANTI JOIN ({here}) USING ({names}) "
+        f"UNION ALL SELECT {', '.join(f'u.{quote(column.name)}' for column in columns)} FROM {quote(changes.upserts)} u JOIN ({here}) h ON {same}"
     )
     if changes.deletes is not None:
         rows = f"SELECT r.* FROM ({rows}) r ANTI JOIN plinth_deleted d USING ({names})"
