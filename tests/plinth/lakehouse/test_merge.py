@@ -72,11 +72,11 @@ def test_rows_that_arrive_unchanged_write_no_file(con: duckdb.DuckDBPyConnection
     assert merge(con, version, version.columns, Changes(("id",), "up")) == Rewrite()
 
 
-def test_a_merge_writes_one_file_for_one_that_it_replaces(
-    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse
-) -> None:
+def test_a_merge_writes_one_file_for_one_that_it_replaces(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse) -> None:
     # Text that does not compress: files that are as full as they become, which would be ended once more before their last rows.
-    rows = "SELECT i AS id, 0 AS customer, 1::DECIMAL(10, 2) AS price, md5(i::VARCHAR) AS note FROM range(1_000_000) t(i)"
+    rows = (
+        "SELECT i AS id, 0 AS customer, 1::DECIMAL(10, 2) AS price, md5(i::VARCHAR) AS note FROM range(1_000_000) t(i)"
+    )
     version = create(con, lakehouse, LINES, rows)
     con.execute(f"CREATE TABLE up AS SELECT * REPLACE (2 AS price) FROM ({rows}) WHERE id % 100 = 7")
     after = publish(lakehouse, version, merge(con, version, version.columns, Changes(("id",), "up")))
