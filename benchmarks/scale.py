@@ -2,7 +2,7 @@
 
 `python -m benchmarks.scale [--small] [--lines N] [--hundred] [--profile NAME] [--plot FILE]`. A refresh is, in the profile `small` (1 GiB), which is the
 default one: all legacy tables loaded into an empty bronze, silver and gold built by dbt with their tests, and the newest weekly snapshot of each feature
-view; each step a process of its own, as in a run of Dagster. Not in it: trainings and what is served. The sizes are 3, 10, 30 and 100 % of `--lines` (10 million),
+view; each step a process of its own, as in a run of Dagster. Not in it: trainings and what is served. The sizes are 10, 30 and 100 % of `--lines` (10 million),
 and `--hundred` adds 100 million, for which it wants 60 GB of disk. Figures: `time_slope` and `memory_slope`, the slopes of straight lines by least squares
 through log10 of the seconds and of the highest memory of any step over log10 of the lines (1: in proportion; 0: not at all), `cpu_slope`, and
 seconds and peak of the largest size. Which step and which model holds how much at each size is printed; the plot's path is too.
@@ -26,7 +26,7 @@ from benchmarks.scale_plot import Line, fit, plot
 BARS = {"memory_slope": Bar("<=", 0.1)}
 WORKER = "benchmarks.scale_worker"
 STEPS = ("bronze", "models", "features")
-SHARES = (0.03, 0.1, 0.3, 1.0)
+SHARES = (0.1, 0.3, 1.0)
 HUNDRED = 100_000_000
 _BYTES_A_LINE = 600
 """Of disk: the legacy SQLite file, bronze, silver, gold and what is spilled."""
