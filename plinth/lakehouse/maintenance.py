@@ -17,6 +17,7 @@ from plinth.lakehouse.files import is_plain, read_files
 from plinth.lakehouse.staged_apart import remove_abandoned
 from plinth.lakehouse.staging import file_bytes, stage
 from plinth.lakehouse.tables import DataFile, Lakehouse, TableVersion
+from plinth.objects.files import remove
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,20 +51,19 @@ def maintain(
         CommitConflict: a load ran at the same time; nothing was changed, try again later.
         StorageFailure: the folder could not be written.
     """
-    from deltalake.transaction import CommitProperties
-
     folded, into = _fold(con, lakehouse, version)
     newest = lakehouse.open(version.id, zone=version.zone)
-    removed = newest.delta.vacuum(
+    # Delta's vacuum only says what nothing needs. Removing it itself, it commits twice: without our state everything downstream would be computed
+    # anew, and with that of `newest` the commit of a load that was faster is taken back in name, as vacuum looks for no conflict (tried).
+    unneeded = newest.delta.vacuum(
         retention_hours=int(retention_hours),
-        dry_run=False,
+        dry_run=True,
         enforce_retention_duration=retention_hours >= RETENTION_HOURS,
         full=True,
-        # Its two commits carry the state on; without it they would be those of another tool, and everything downstream be computed anew.
-        commit_properties=None if newest.foreign else CommitProperties(newest.state.to_metadata()),
     )
+    remove(f"{newest.uri}/{path}" for path in unneeded)
     feeds = remove_feeds(version.uri, older_than=retention_hours * 3600)
-    return Maintained(str(version.id), folded, into, len(removed) + feeds)
+    return Maintained(str(version.id), folded, into, len(unneeded) + feeds)
 
 
 def remove_abandoned_staging(lakehouse: Lakehouse) -> int:

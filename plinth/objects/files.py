@@ -47,16 +47,31 @@ def remove(uris: Iterable[str]) -> None:
     """
     import contextlib
 
+    objects: dict[int, tuple[Client, str, list[str]]] = {}
     for uri in uris:
-        if not is_object(uri):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(uri)
+        if is_object(uri):
+            client, path = _client_and_path(uri)
+            objects.setdefault(id(client), (client, uri, []))[2].append(path)
             continue
-        import obstore
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(uri)
+    for client, first, paths in objects.values():
+        _remove_objects(client, first, paths)
 
-        client, path = _client_and_path(uri)
-        with _faults(uri, "the file could not be removed"), contextlib.suppress(FileNotFoundError):
-            obstore.delete(client, path)
+
+def _remove_objects(client: Client, uri: str, paths: list[str]) -> None:
+    import contextlib
+
+    import obstore
+
+    with _faults(uri, "the files could not be removed"):
+        try:
+            # Several at a time; of a table's old files there may be thousands.
+            obstore.delete(client, paths)
+        except FileNotFoundError:
+            for path in paths:
+                with contextlib.suppress(FileNotFoundError):
+                    obstore.delete(client, path)
 
 
 def files_below(uri: str) -> Iterator[str]:
@@ -200,7 +215,7 @@ def _client(store: ObjectStore, bucket: str, options: tuple[tuple[str, str], ...
     given: dict[str, Any] = dict(options)
     retries, http = int(given.pop("max_retries")), given.pop("aws_allow_http", "false") == "true"
     if store.scheme == "s3":
-        # Few files go at once, and not every store of this protocol knows the request that removes many.
+        # Not every store of this protocol knows the request that removes many.
         given["aws_disable_bulk_delete"] = "true"
     made: Client = from_url(
         bucket,

@@ -108,7 +108,8 @@ class SparkEngine:
         """
         text = to_spark(sql, [])
         session = self.session
-        with spark_faults("a query over tables in memory"):
+        # One at a time: views belong to the session, and a training that fans out to threads asks for several cut-offs at once.
+        with self._lock, spark_faults("a query over tables in memory"):
             for name, table in tables.items():
                 session.createDataFrame(table).createOrReplaceTempView(name)
             try:

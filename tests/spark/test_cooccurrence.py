@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +64,16 @@ def test_spark_counts_to_the_same_bits(spark: SparkSession, lake: Platform, bask
         baskets_in_common(baskets[:3], row_items=KEPT, shrink=2.5)
     )
     assert not [table.name for table in spark.catalog.listTables() if table.name == "held"], "nothing is left behind"
+
+
+def test_cut_offs_in_threads_do_not_count_each_others_baskets(
+    spark: SparkSession, lake: Platform, baskets: sparse.csr_matrix
+) -> None:
+    common = common_for(lake, lake.profile(), SparkEngine(lambda: spark))
+    parts = [baskets[number::4] for number in range(4)] * 2
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda part: bits(common(part, row_items=KEPT)), parts))
+    assert found == [bits(baskets_in_common(part, row_items=KEPT)) for part in parts]
 
 
 def test_a_profile_of_duckdb_counts_in_memory(lake: Platform) -> None:

@@ -71,6 +71,49 @@ def test_maintenance_that_races_a_load_gives_way(con: duckdb.DuckDBPyConnection,
     assert con.execute(f"SELECT count(*) FROM {lakehouse.open(EVENTS).scan}").fetchone() == (4,)
 
 
+class Overtaken(Lakehouse):
+    """A lakehouse in which a load commits just after maintenance has looked what the newest version is."""
+
+    def __init__(self, lakehouse: Lakehouse, con: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(lakehouse.platform)
+        self._con = con
+
+    def open(self, table: TableId, *, version: int | None = None, zone: str | None = None) -> TableVersion:
+        found = super().open(table, version=version, zone=zone)
+        staged = stage(self._con, "SELECT 9 AS id, 'b' AS kind", found.uri, found.columns)
+        state = found.state.next(changed=True, watermark="9")
+        commit(Lakehouse(self.platform), table, Write(found, found.columns, state, staged))
+        return found
+
+
+def test_a_load_that_commits_while_files_are_removed_keeps_its_name_and_watermark(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse
+) -> None:
+    before = grown(con, lakehouse, 1)
+    orphan = stage(con, "SELECT 7 AS id, 'b' AS kind", before.uri, before.columns)[0].uri
+    week_ago = time.time() - 8 * 24 * 3600
+    os.utime(orphan, (week_ago, week_ago))
+    assert maintain(con, Overtaken(lakehouse, con), before).removed == 1
+    after = lakehouse.open(EVENTS)
+    assert after.content != before.content, "what stands downstream would take the new row for known"
+    assert (after.state.watermark, after.rows, after.foreign) == ("9", 2, False)
+    assert after.version == before.version + 1, "removing files is no commit"
+
+
+def test_old_files_go_whatever_another_tool_called_them(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse) -> None:
+    import pyarrow as pa
+    from deltalake import write_deltalake
+
+    uri = lakehouse.uri_of(EVENTS)
+    for number in (1, 2):
+        rows = pa.table({"id": pa.array([number], pa.int64()), "kind": ["a b%c:d/é"]})
+        write_deltalake(uri, rows, partition_by=["kind"], mode="overwrite")
+    found = lakehouse.open(EVENTS)
+    assert maintain(con, lakehouse, found, retention_hours=0).removed == 1
+    assert len(list(Path(uri).rglob("*.parquet"))) == 1
+    assert con.execute(f"SELECT * FROM {lakehouse.open(EVENTS).scan}").fetchall() == [(2, "a b%c:d/é")]
+
+
 def test_scratch_folders_of_killed_loads_are_removed_and_those_of_running_ones_stay(tmp_path: Path) -> None:
     (tmp_path / "load-1-aa").mkdir()
     (tmp_path / "load-2-bb").mkdir()

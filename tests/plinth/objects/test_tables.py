@@ -26,7 +26,7 @@ from plinth.lakehouse.staging import discard, stage
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.objects.faults import reading_faults
-from plinth.objects.files import files_below, require_conditional_puts, size_of
+from plinth.objects.files import files_below, remove, require_conditional_puts, size_of
 from tests.plinth.lakehouse.conftest import create
 from tests.servers import S3Server
 
@@ -135,6 +135,17 @@ def test_maintenance_folds_small_files_and_removes_orphans(
     newest = lakehouse.open(SALES)
     assert con.execute(f"SELECT list(id ORDER BY id) FROM {newest.scan}").fetchone() == ([0, 1, 2, 3],)
     assert newest.state.content_name == version.state.content_name
+
+
+def test_files_are_removed_together_also_where_one_is_gone_already(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse
+) -> None:
+    version = create(con, lakehouse, SALES, "SELECT 0 AS id")
+    orphans = [stage(con, f"SELECT {number} AS id", version.uri, version.columns)[0].uri for number in range(3)]
+    remove([f"{version.uri}/never.parquet", *orphans, orphans[0]])
+    assert [size_of(uri) for uri in orphans] == [None] * 3
+    remove(orphans)
+    assert [file.uri for file in version.files if size_of(file.uri)] == [file.uri for file in version.files]
 
 
 def test_a_staged_file_that_is_gone_or_cut_is_not_committed(
