@@ -14,16 +14,22 @@ import dagster as dg
 from dagster._core.definitions.metadata import RawMetadataValue
 
 from assets.automation import downstream_condition
-from assets.columns import CLASSIFICATION_TAG
 from assets.differences import difference_metadata
 from assets.faults import dagster_faults
+from assets.feature_metadata import (
+    classification_tags,
+    declared_metadata,
+    description_of,
+    made_metadata,
+    snapshot_metadata,
+)
 from assets.profiles import profile_tags
 from plinth.features import FeatureViews, load_views
-from plinth.features.declare import FILE, FeatureView
+from plinth.features.declare import FeatureView
+from plinth.features.declared import DeclaredTables
 from plinth.features.due import WEEK, last_reached, last_told
-from plinth.features.query import columns_of
 from plinth.features.skew import Skew, measure_skew
-from plinth.features.store import Materialised, SnapshotOutcome, materialise, refresh
+from plinth.features.store import Materialised, materialise, refresh
 from plinth.features.verify import Finding, Part, verify
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.tables import Lakehouse
@@ -69,10 +75,12 @@ def feature_views_assets(platform: Platform) -> Sequence[dg.AssetsDefinition]:
 
     Raises:
         FeatureViewError: a declaration is wrong.
+        ContractError, ConfigurationError: so is what is declared of a table that a view reads.
     """
     views = load_views(platform)
     weeks = weekly_partitions(views, last_told(Lakehouse(platform), views))
-    return [_asset(view, views, platform, weeks) for view in views.views.values()]
+    declared = DeclaredTables.read(platform, views)
+    return [_asset(view, views, platform, weeks, declared.classified(view)) for view in views.views.values()]
 
 
 def feature_views_checks(platform: Platform) -> Sequence[dg.AssetChecksDefinition]:
@@ -85,7 +93,11 @@ def feature_views_checks(platform: Platform) -> Sequence[dg.AssetChecksDefinitio
 
 
 def _asset(
-    view: FeatureView, views: FeatureViews, platform: Platform, weeks: dg.WeeklyPartitionsDefinition
+    view: FeatureView,
+    views: FeatureViews,
+    platform: Platform,
+    weeks: dg.WeeklyPartitionsDefinition,
+    columns: Sequence[DeltaColumn],
 ) -> dg.AssetsDefinition:
     # Only views whose profile is one of Spark's bring its resource, and with it the import of pyspark.
     by_spark = platform.declared(view.profile).engine == "spark"
@@ -100,13 +112,13 @@ def _asset(
             deps=[dg.AssetKey([table.layer, table.name]) for table in view.tables],
             partitions_def=weeks,
             backfill_policy=single,
-            description=_description(view),
+            description=description_of(view),
             group_name=LAYER,
             owners=[view.owner],
             kinds={"deltalake", "spark" if spark is not None else "duckdb"},
-            tags={"plinth/zone": Lakehouse(platform).zone_of(view.table)},
+            tags={"plinth/zone": Lakehouse(platform).zone_of(view.table), **classification_tags(columns)},
             code_version=view.fingerprint,
-            metadata=_metadata(view, platform),
+            metadata=declared_metadata(view, platform, columns),
             automation_condition=dg.AutomationCondition.in_latest_time_window() & downstream_condition(),
             # One writer per table, whatever started it: dagster.yaml gives every pool one slot.
             pool=f"{LAYER}/{view.name}",
@@ -119,9 +131,7 @@ def _asset(
             with dagster_faults(context):
                 made = _make(context, context.resources.lakehouse.tables(), views, view, engine)
                 _report_snapshots(context, made, views.since)
-            return dg.MaterializeResult(
-                metadata=_made_metadata(made), data_version=dg.DataVersion(made.version.content)
-            )
+            return dg.MaterializeResult(metadata=made_metadata(made), data_version=dg.DataVersion(made.version.content))
 
     return make_snapshots
 
@@ -167,89 +177,7 @@ def _report_snapshots(context: dg.AssetExecutionContext, made: Materialised, sin
     for day in sorted(unheard | {name for name, snapshot in found.items() if snapshot.changed}):
         if day in asked or date.fromisoformat(day) < since:
             continue
-        context.log_event(dg.AssetMaterialization(key, partition=day, metadata=_snapshot_metadata(found.get(day))))
-
-
-def _snapshot_metadata(snapshot: SnapshotOutcome | None) -> dict[str, RawMetadataValue]:
-    return {} if snapshot is None else {"dagster/partition_row_count": snapshot.rows, "changed": snapshot.changed}
-
-
-def _description(view: FeatureView) -> str:
-    keys = ", ".join(f"`{key}`" for key in view.keys)
-    return (
-        f"{view.description}\n\nOne row for each {keys} and Monday, computed from what happened and was known before the Monday. "
-        f"Declared in `{FILE}`. A run without partitions makes the newest {_weeks(view.refresh_weeks)} and what changed inputs reach."
-    )
-
-
-def _weeks(number: int) -> str:
-    return "week" if number == 1 else f"{number} weeks"
-
-
-def _metadata(view: FeatureView, platform: Platform) -> dict[str, RawMetadataValue]:
-    file = platform.path(FILE)
-    where = dg.LocalFileCodeReference(file_path=str(file), line_number=view.line, label=f"view {view.name}")
-    return {
-        "dagster/table_name": f"{LAYER}.{view.name}",
-        "dagster/storage_kind": "delta",
-        "dagster/uri": Lakehouse(platform).uri_of(view.table),
-        "dagster/column_schema": _column_schema(view),
-        "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[where]),
-    }
-
-
-def _column_schema(view: FeatureView, made: Sequence[DeltaColumn] = ()) -> dg.TableSchema:
-    """The columns as declared; with the classifications that they were given by their descent once the table is `made`."""
-    levels = {column.name: column.classification for column in made}
-    return dg.TableSchema(
-        [
-            dg.TableColumn(
-                column.name,
-                column.type,
-                column.comment,
-                dg.TableColumnConstraints(nullable=column.name not in view.keys, other=_said_of(column.name, view)),
-                {CLASSIFICATION_TAG: levels[column.name]} if column.name in levels else None,
-            )
-            for column in columns_of(view)
-        ],
-        dg.TableConstraints([f"one row for each ({', '.join(view.keys)}, as_of)"]),
-    )
-
-
-def _said_of(column: str, view: FeatureView) -> list[str]:
-    if column in view.keys:
-        return [f"key ({', '.join(view.keys)})"]
-    feature = view.features.get(column)
-    if feature is None:
-        return []
-    window = f" of at most {feature.window.days} days" if feature.window is not None else ""
-    return [f"{feature.expression} over {feature.rows}{window}"]
-
-
-def _made_metadata(made: Materialised) -> dict[str, RawMetadataValue]:
-    lineage = {
-        column: [dg.TableColumnDep(asset_key=dg.AssetKey(table.split("/")), column_name=name) for table, name in found]
-        for column, found in made.lineage.items()
-    }
-    version = made.version
-    return {
-        "dagster/row_count": version.rows,
-        "dagster/column_schema": _column_schema(made.view, version.columns),
-        "dagster/column_lineage": dg.TableColumnLineage(lineage),
-        "changed": made.changed,
-        "reason": made.reason,
-        "engine": made.engine,
-        "snapshots": len(made.there),
-        "snapshots_computed": len(made.snapshots),
-        "snapshots_changed": sum(snapshot.changed for snapshot in made.snapshots),
-        "first_snapshot": str(made.there[0]) if made.there else "",
-        "last_snapshot": str(made.there[-1]) if made.there else "",
-        "delta_version": version.version,
-        "content": version.content,
-        "bytes": version.size,
-        "seconds": made.seconds,
-        "peak_memory_mb": round(made.peak_memory / 2**20, 1),
-    }
+        context.log_event(dg.AssetMaterialization(key, partition=day, metadata=snapshot_metadata(found.get(day))))
 
 
 def _checks(view: FeatureView, platform: Platform) -> dg.AssetChecksDefinition:

@@ -24,7 +24,7 @@ from benchmarks.recommender_baselines import BASELINES, baseline
 from benchmarks.recommender_data import read_retail
 from benchmarks.recommender_made import made_end, made_events, made_items
 from benchmarks.recommender_plot import plot
-from benchmarks.recommender_ratings import ratings_figures
+from benchmarks.recommender_ratings import RatingsUnusable, ratings_figures, read_ratings
 from benchmarks.recommender_sessions import event_times, invoices_of, session_recall
 from benchmarks.report import Bar, finish
 from benchmarks.retail_protocol import TEST, VALIDATION, retail_file
@@ -143,8 +143,16 @@ def _print(found: dict[str, Evaluation]) -> None:
 
 
 def _ratings(options: argparse.Namespace) -> int:
-    figures = ratings_figures(options.ratings, seed=_SEED, penalty=options.penalty, row_items=options.row_items)
-    return finish("recommender", figures, {}, {"ratings": options.ratings.name, "penalty": options.penalty})
+    try:
+        ratings = read_ratings(options.ratings)
+        figures = ratings_figures(ratings, seed=_SEED, penalty=options.penalty, row_items=options.row_items)
+    except RatingsUnusable as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    counts = ratings.counts()
+    print(f"\n{options.ratings.name}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    notes = {"ratings": options.ratings.name, "penalty": options.penalty, **counts}
+    return finish("recommender", figures, {}, notes)
 
 
 def _options() -> argparse.Namespace:

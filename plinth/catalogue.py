@@ -43,6 +43,15 @@ def load_contracts(platform: Platform) -> tuple[Contract, ...]:
     return contracts
 
 
+def declared_classifications(platform: Platform) -> Mapping[str, Mapping[str, str]]:
+    """For each contract table, by its name without the layer, the classifications of its columns.
+
+    Raises:
+        ContractError: a contract is missing or wrong.
+    """
+    return _declared(_state_of(platform))
+
+
 _Files = tuple[tuple[str, str, int], ...]
 
 
@@ -90,7 +99,7 @@ def strictest(platform: Platform, table: TableId, columns: Sequence[DeltaColumn]
     """
     if table.layer != "bronze" or not platform.sources:
         return tuple(columns)
-    return stricter(columns, _declared(_state_of(platform)).get(table.name, {}))
+    return stricter(columns, declared_classifications(platform).get(table.name, {}))
 
 
 def stricter(columns: Sequence[DeltaColumn], declared: Mapping[str, str]) -> tuple[DeltaColumn, ...]:

@@ -18,6 +18,7 @@ from plinth.features.declare import AS_OF, FILE, KNOWN_AT, SNAPSHOT, FeatureView
 from plinth.features.query import source_rows, sql_of
 from plinth.features.rows import Inputs
 from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.tables import TableId
 from plinth.lineage import LineageUnknown, sources_of
 from plinth.platform import Platform
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 Lineage = dict[str, list[tuple[str, str]]]
 """For each column the (table, column) pairs that it is made from."""
+Columns = Mapping[TableId, Sequence[DeltaColumn]]
+"""The columns of each table that a view reads, with their classification."""
 
 _SOME_INSTANT = datetime(2020, 1, 6)
 _LEVELS = ("public", "internal", "confidential", "restricted")
@@ -66,17 +69,18 @@ def check_sql(view: FeatureView) -> None:
         _check(view, f"features.{name}.expression", f"SELECT {feature.expression}", ())
 
 
-def lineage_of(inputs: Inputs) -> Lineage:
+def columns_read(inputs: Inputs, platform: Platform) -> Columns:
+    """The columns of a view's tables as they are stored; those of bronze at least as sensitive as the contract says now."""
+    return {table: strictest(platform, table, version.columns) for table, version in inputs.versions.items()}
+
+
+def lineage_of(view: FeatureView, read: Columns) -> Lineage:
     """Where each column comes from; empty where sqlglot cannot tell."""
-    view = inputs.view
     rows = {}
     for name, source in view.sources.items():
         table = source.table_id
         rows[name] = f"({source_rows(source, f'{quote(table.layer)}.{quote(table.name)}')})"
-    tables = {
-        str(table): {column.name: column.duckdb_type for column in version.columns}
-        for table, version in inputs.versions.items()
-    }
+    tables = {str(table): {column.name: column.duckdb_type for column in columns} for table, columns in read.items()}
     try:
         found = sources_of(sql_of(view, rows, _SOME_INSTANT), tables)
     except LineageUnknown:
@@ -84,15 +88,9 @@ def lineage_of(inputs: Inputs) -> Lineage:
     return {name: found[name] for name in (*view.keys, *view.features) if name in found}
 
 
-def classified(
-    columns: Sequence[DeltaColumn], lineage: Lineage, inputs: Inputs, platform: Platform
-) -> tuple[DeltaColumn, ...]:
+def classified(columns: Sequence[DeltaColumn], lineage: Lineage, read: Columns) -> tuple[DeltaColumn, ...]:
     """The columns with the highest classification of what they are made from; of all that the tables hold where that is not known."""
-    levels = {
-        (str(table), column.name): column.classification
-        for table, version in inputs.versions.items()
-        for column in strictest(platform, table, version.columns)
-    }
+    levels = {(str(table), each.name): each.classification for table, found in read.items() for each in found}
     own = {SNAPSHOT, AS_OF, KNOWN_AT}
     return tuple(
         column

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from plinth.features.by_spark import stage_by_spark
 from plinth.features.declare import SNAPSHOT, FeatureView, FeatureViewError, FeatureViews
 from plinth.features.due import as_date, due_snapshots, in_order, instant_of, mondays_of, reach_of
-from plinth.features.guard import check_sql, classified, lineage_of
+from plinth.features.guard import check_sql, classified, columns_read, lineage_of
 from plinth.features.query import columns_of, sql_of
 from plinth.features.rows import Inputs, explained, held_rows, session
 from plinth.lakehouse.changes import difference
@@ -161,8 +161,9 @@ def _make(
     engine = spark or SparkEngine(lambda: open_session(lakehouse.platform, profile))
     inputs, held = Inputs.open(lakehouse, view), lakehouse.find(view.table)
     check_sql(view)
-    lineage = lineage_of(inputs)
-    columns = classified(columns_of(view), lineage, inputs, lakehouse.platform)
+    read = columns_read(inputs, lakehouse.platform)
+    lineage = lineage_of(view, read)
+    columns = classified(columns_of(view), lineage, read)
     authorise(lakehouse, view.table, columns)
     there = mondays_of(held)
     with session(lakehouse, profile) as con, explained(view):

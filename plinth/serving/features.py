@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from plinth.engine import literal, quote
 from plinth.features.declare import FeatureView, load_views
-from plinth.features.guard import check_sql, classified, lineage_of
+from plinth.features.guard import check_sql, classified, columns_read, lineage_of
 from plinth.features.query import columns_of, prepare, sql_of
 from plinth.features.rows import Inputs, end_of, explained
 from plinth.lakehouse.door import authorise
@@ -95,7 +95,8 @@ def feature_documents(
     relations = {}
     for name, inputs in features.views.items():
         check_sql(inputs.view)
-        columns = classified(columns_of(inputs.view), lineage_of(inputs), inputs, lakehouse.platform)
+        read = columns_read(inputs, lakehouse.platform)
+        columns = classified(columns_of(inputs.view), lineage_of(inputs.view, read), read)
         authorise(lakehouse, ONLINE, columns)
         relations[name] = f"({sql_of(inputs.view, inputs.rows(), at)})"
         with explained(inputs.view):

@@ -82,6 +82,7 @@ def test_what_the_declaration_says_stands_on_the_asset_before_the_first_run(trad
     assert asset.backfill_policy == dg.BackfillPolicy.single_run()
     columns = {column.name: column for column in spec.metadata["dagster/column_schema"].columns}
     assert columns["spent"].description == "Their value."
+    assert all(column.tags == {} for column in columns.values()), "nothing is declared of silver/sales here"
     assert columns["who"].constraints.nullable is False
     assert any("of at most 7 days" in text for text in columns["recent"].constraints.other)
     (reference,) = spec.metadata["dagster/code_references"].code_references

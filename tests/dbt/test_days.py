@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
-from plinth.catalogue import load_contracts
+from assets import feature_views_assets
+from assets.columns import CLASSIFICATION_TAG
+from assets.features import feature_key
+from plinth.catalogue import find_table, load_contracts
+from plinth.features import load_views
+from plinth.features.declared import DeclaredTables
+from plinth.features.store import refresh
+from plinth.ingest import ingest
+from plinth.lakehouse.tables import Lakehouse
 from plinth.lineage import sources_of
 from plinth.platform import load_platform
 from plinth.sample import SampleSpec, advance, write_sample
+from plinth.sources import open_url
 from plinth.transform.project import prepare
 
 from .conftest import ROOT, House, make_house
@@ -46,6 +60,69 @@ def test_days_of_changes_give_the_tables_of_a_rebuild(sample: House) -> None:
         for table in tables:
             assert sample.rows(table) == followed[table], f"{table} after {days} days is not what a rebuild gives"
     assert scoped > 0, "no model worked by touched scopes, so nothing was proved"
+
+
+def test_the_definitions_say_of_every_feature_what_a_run_stores(sample: House) -> None:
+    platform = sample.lakehouse.platform
+    assets = {key: asset for asset in feature_views_assets(platform) for key in asset.keys}
+    views = load_views(platform)
+    assert len(views.views) == len(assets) > 3
+    for view in views.views.values():
+        spec = assets[feature_key(view)].specs_by_key[feature_key(view)]
+        declared = {column.name: column.tags for column in spec.metadata["dagster/column_schema"].columns}
+        stored = refresh(sample.lakehouse, views.model_copy(update={"views": {view.name: view}}), view.name).version
+        assert declared == {column.name: {CLASSIFICATION_TAG: column.classification} for column in stored.columns}
+        assert spec.tags[CLASSIFICATION_TAG] == "internal"
+
+
+_OVER_BRONZE = """
+since: 2023-01-02
+views:
+  account:
+    owner: team:test
+    description: A view over a legacy table as it is, whose columns are of several classifications.
+    refresh_weeks: 1
+    entity:
+      customer_no: {type: integer, description: Customer.}
+    sources:
+      accounts:
+        table: bronze/customer
+        event_time: created_on
+        known_time: updated_at
+        scope: [customer_no]
+        columns: {customer_no: customer_no, email: lower(email), born: birth_date, country: country, extra: note_of_the_clerk}
+    queries:
+      mixed: SELECT customer_no, age, email || country AS whole, born FROM accounts
+    features:
+      accounts: {from: accounts, expression: count(*), type: long, description: Rows.}
+      country: {from: accounts, expression: max(country), type: string, description: Plain.}
+      address: {from: mixed, expression: length(max(whole)), type: long, description: Of a confidential column and a plain one.}
+      born: {from: mixed, expression: max(year(born)), type: long, description: Of a restricted column.}
+      extra: {from: accounts, expression: max(extra), type: string, description: Of a column that landed and that no contract names.}
+"""
+
+
+def test_a_view_over_bronze_is_classified_by_the_contract_before_it_was_ever_made(
+    sample: House, tmp_path: Path
+) -> None:
+    (tmp_path / "feature_views.yaml").write_text(_OVER_BRONZE)
+    views = load_views(tmp_path / "feature_views.yaml")
+    house = make_house(tmp_path)
+    platform = house.lakehouse.platform
+    platform = platform.model_copy(update={"layers": {**platform.layers, "features": "on_prem"}})
+    declared = DeclaredTables.read(platform, views).classified(views.view("account"))
+    shutil.copyfile(sample.folder / "erp.sqlite", tmp_path / "erp.sqlite")
+    with closing(sqlite3.connect(tmp_path / "erp.sqlite")) as legacy, legacy:
+        legacy.execute("ALTER TABLE CUSTMAS ADD COLUMN NOTE_OF_THE_CLERK TEXT")
+    with closing(open_url(house.url)) as source:
+        ingest(find_table(load_contracts(platform), "customer"), source, house.lakehouse, run="test")
+    stored = refresh(Lakehouse(platform), views, "account").version
+    levels = {column.name: column.classification for column in declared}
+    assert levels == {column.name: column.classification for column in stored.columns}
+    assert {name: levels[name] for name in ("accounts", "country", "address", "born", "extra", "customer_no")} == {
+        "accounts": "internal", "country": "internal", "address": "confidential", "born": "restricted", "extra": "restricted",
+        "customer_no": "internal",
+    }  # fmt: skip
 
 
 def test_columns_are_followed_through_joins_unions_and_ctes_to_their_tables() -> None:
