@@ -9,6 +9,7 @@ code location, where a sensor would tick, has no token.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -36,6 +37,7 @@ class Leftovers:
     def __init__(self, api: DagsterKubernetesClient, home: str) -> None:
         self._api, self._home = api, home
         self._swept: float | None = None
+        self._sweeping = threading.Lock()
 
     def end(self, instance: dg.DagsterInstance, run_id: str, namespace: str | None) -> list[str]:
         """Deletes the jobs that are at work for a run, and gives a line for each, and for each namespace that could not be searched.
@@ -62,10 +64,12 @@ class Leftovers:
         That is what nobody gave up in an orderly way: runs that someone marked as over by force, and those that were given up while the
         cluster did not answer.
         """
-        now = time.monotonic()
-        if self._swept is not None and now - self._swept < _SWEEP_SECONDS:
-            return
-        self._swept = now
+        with self._sweeping:
+            # The daemon's monitoring and its queue are two threads.
+            now = time.monotonic()
+            if self._swept is not None and now - self._swept < _SWEEP_SECONDS:
+                return
+            self._swept = now
         tagged = dict(instance.get_run_tags(tag_keys=[STEPS_TAG]))
         for namespace in {self._home, *tagged.get(STEPS_TAG, ())}:
             try:

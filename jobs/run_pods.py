@@ -90,7 +90,7 @@ class RunPods(K8sRunLauncher):
         except UNANSWERED as error:
             return self._unanswered(run, error)
         self._unanswered_since.pop(run.run_id, None)
-        self._leftovers.end_forgotten(self._instance)
+        self.end_forgotten()
         health: CheckRunHealthResult = super().check_run_worker_health(run)
         if health.status is WorkerStatus.UNKNOWN:
             return CheckRunHealthResult(WorkerStatus.RUNNING, f"asked again at the next look: {health.msg}")
@@ -107,6 +107,10 @@ class RunPods(K8sRunLauncher):
         except UNANSWERED as error:
             told = f"Why its pod ended could not be asked: {error!r}"
         return "\n".join([told, *self._leftovers.end(self._instance, run.run_id, self._namespace_of(run))])
+
+    def end_forgotten(self) -> None:
+        """Ends what runs that are over have left at work, at most once a minute; called also while nothing runs (`jobs.run_queue`)."""
+        self._leftovers.end_forgotten(self._instance)
 
     def _told_of_end(self, run: dg.DagsterRun, include_container_logs: bool | None) -> str:
         told = super().get_run_worker_debug_info(run, include_container_logs) or ""

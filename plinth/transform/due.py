@@ -6,7 +6,7 @@ start at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from plinth.lakehouse.tables import Lakehouse, TableId
@@ -36,8 +36,14 @@ class DueTests:
     held: tuple[str, ...]
 
 
-def due_tests(project: PreparedProject, due: Mapping[str, str], lakehouse: Lakehouse) -> DueTests:
-    """Tells the tests apart; in neither are those that compare with a table which is not there and not made either."""
+def due_tests(
+    project: PreparedProject, due: Mapping[str, str], lakehouse: Lakehouse, again: Collection[str] = ()
+) -> DueTests:
+    """Tells the tests apart; in neither are those that compare with a table which is not there and not made either.
+
+    Args:
+        again: names of tests that run also where nothing that they read is due.
+    """
     present: dict[str, bool] = {}
 
     def is_there(table: str) -> bool:
@@ -46,5 +52,5 @@ def due_tests(project: PreparedProject, due: Mapping[str, str], lakehouse: Lakeh
         return present[table]
 
     possible = [test for test in project.tests if all(is_there(table) for table in test.reads)]
-    to_run = tuple(test for test in possible if any(table in due for table in test.reads))
+    to_run = tuple(test for test in possible if test.name in again or any(table in due for table in test.reads))
     return DueTests(to_run, tuple(test.name for test in possible if test not in to_run))

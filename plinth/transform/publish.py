@@ -50,7 +50,12 @@ def publish(session: Session, results: Sequence[NodeResult]) -> tuple[ModelOutco
             for model in result.guards:
                 broken.setdefault(model, f"the test {result.unique_id.split('.')[2]} {_said(result.status)}")
     outcomes = []
-    withheld: dict[str, str] = {}
+    # A test may fail over a table that another build has published: what is made from it here goes no further.
+    withheld = {
+        str(table): broken[name]
+        for name, table in session.read.items()
+        if name in broken and name not in session.works and name.startswith("model.")
+    }
     for name, work in session.works.items():
         table = str(work.model.table)
         blocked = [withheld[str(other)] for other in work.model.inputs if str(other) in withheld]

@@ -7,8 +7,8 @@ consists of (`session`).
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,9 @@ def build(
     folder: Path,
     lakehouse: Lakehouse,
     *,
-    select: Sequence[str] = (),
+    select: Sequence[str] | None = None,
+    tests: Collection[str] | None = None,
+    again: Collection[str] = (),
     run: str | None = None,
     full_refresh: bool = False,
     profile: str | None = None,
@@ -66,6 +68,8 @@ def build(
     Args:
         folder: the dbt project.
         select: names of models; all by default.
+        tests: names of the tests that may run; all by default.
+        again: those of them that run whatever is due: they read tables that another build makes, whose content is not what they ran over last.
         run: identifier that the commits carry.
         full_refresh: compute everything anew.
         profile: whose limits DuckDB gets; a model whose profile is `auto` may widen them.
@@ -78,10 +82,12 @@ def build(
     """
     project = prepare(folder)
     chosen = _chosen(project, select)
+    if tests is not None:
+        project = replace(project, tests=tuple(test for test in project.tests if test.name in tests))
     due = {model.table: "full refresh" for model in chosen} if full_refresh else due_models(project, chosen, lakehouse)
-    tests = due_tests(project, due, lakehouse)
+    wanted = due_tests(project, due, lakehouse, again)
     built = Built((), (), {}, {})
-    if due:
+    if due or wanted.run:
         lineage = {model.table: model.lineage for model in project.models}
 
         def session(short: Mapping[str, str]) -> Session:
@@ -95,10 +101,10 @@ def build(
                 short=short,
             )
 
-        built = _attempts(project, session, due, tests.run, profile, tell)
+        built = _attempts(project, session, due, wanted.run, profile, tell)
     outcomes = {str(outcome.table): outcome for outcome in built.models}
     models = tuple(outcomes.get(model.table) or _left_alone(model, lakehouse) for model in chosen)
-    return Built(models, built.tests, built.compiled, built.errors, tests.held)
+    return Built(models, built.tests, built.compiled, built.errors, wanted.held)
 
 
 def _attempts(
@@ -111,21 +117,21 @@ def _attempts(
 ) -> Built:
     """Runs what is due, and where models with `auto` ran out of memory, once more what was held back."""
 
-    def attempt(session: Session, tables: Container[str]) -> Built:
+    def attempt(session: Session, tables: Container[str], over: Sequence[PreparedTest]) -> Built:
         names = [model.name for model in project.models if model.table in due and model.table in tables]
-        names += [test.name for test in tests if any(table in tables for table in test.reads)]
-        done = _run(project, session, names, profile, tell)
+        done = _run(project, session, [*names, *(test.name for test in over)], profile, tell)
         _tell_choices(session, done, tell)
         return done
 
     first = opened({})
-    built = attempt(first, due)
+    built = attempt(first, due, tests)
     short = short_of_memory(first)
     if not short:
         return built
     # What was published in the first attempt stands already, and is passed over.
     left = {str(each.table) for each in built.models if each.status in (Status.FAILED, Status.WITHHELD)}
-    return _together(built, attempt(opened(short), left), left)
+    over = [test for test in tests if any(table in left for table in test.reads)]
+    return _together(built, attempt(opened(short), left, over), left)
 
 
 def _together(first: Built, again: Built, left: Container[str]) -> Built:
@@ -139,14 +145,14 @@ def _together(first: Built, again: Built, left: Container[str]) -> Built:
     )
 
 
-def _chosen(project: PreparedProject, select: Sequence[str]) -> list[PreparedModel]:
+def _chosen(project: PreparedProject, select: Sequence[str] | None) -> list[PreparedModel]:
     known = {model.name for model in project.models}
-    wrong = [name for name in select if name not in known]
+    wrong = [name for name in select or () if name not in known]
     if wrong:
         raise ConfigurationError(
             f"there is no model {', '.join(wrong)}", expected=f"one of {', '.join(sorted(known))}", where=project.folder
         )
-    return [model for model in project.models if not select or model.name in select]
+    return [model for model in project.models if select is None or model.name in select]
 
 
 def _left_alone(model: PreparedModel, lakehouse: Lakehouse) -> ModelOutcome:

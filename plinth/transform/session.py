@@ -49,6 +49,10 @@ class Session:
         short: models that have run out of memory just before, by table, and the profile in which they did.
         spark: for models whose profile says so; by default one that opens its own session when the first of them is computed.
         lineage: of the models by table, see `plinth.transform.descent`; a model that is not in it counts as one that cannot be told.
+
+    Attributes:
+        read: every table that the run's models and tests read or make, by dbt's name of the model or source.
+        works: the models of the run, by dbt's name.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Session:
         )
         self.held: dict[TableId, Held] = {}
         self.works: dict[str, Work] = {}
+        self.read: dict[str, TableId] = {}
         self.failures: dict[str, PlinthError] = {}
         self.outcomes: tuple[ModelOutcome, ...] = ()
         self.started = False
@@ -97,14 +102,13 @@ class Session:
             selected: unique ids of what runs.
         """
         relations = relations_of(nodes)
-        wanted: dict[TableId, None] = {}
         for name in selected:
             node = nodes.get(name, {})
             for needed in (name, *(node.get("depends_on") or {}).get("nodes", ())):
                 if needed in relations:
-                    wanted[table_of(relations[needed])] = None
+                    self.read[needed] = table_of(relations[needed])
         con = self._cursor()
-        for table in wanted:
+        for table in dict.fromkeys(self.read.values()):
             self.held[table] = Held(table, self.lakehouse.find(table))
             if self.held[table].exists:
                 show(con, self.held[table])

@@ -26,7 +26,9 @@ GIVEN: Mapping[str, Any] = {
     }
 }
 
-# The values files as they are, and production with the engines that no values file switches on.
+STEPS = "data-steps"
+
+# The values files as they are, and production with the engines and the second namespace that no values file switches on.
 CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "trial": ("trial", {}),
     "production": ("production", {}),
@@ -40,6 +42,7 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
             "locations": {"plinth": {"image": "spark"}},
         },
     ),
+    "apart": ("production", {"runs": {"stepsNamespace": STEPS}}),
 }
 
 Manifest = dict[str, Any]
@@ -71,7 +74,9 @@ def render(values: Mapping[str, Any], name: str = "plinth") -> list[Manifest]:
         rendered = chart.render(dict(values), name=name, namespace=NAMESPACE)
     texts = (text for path, text in sorted(rendered.items()) if not path.endswith(".txt"))
     manifests = [manifest for text in texts for manifest in yaml.safe_load_all(text) if manifest]
-    return sorted(manifests, key=lambda each: (each["kind"], each["metadata"]["name"]))
+    return sorted(
+        manifests, key=lambda each: (each["metadata"].get("namespace", ""), each["kind"], each["metadata"]["name"])
+    )
 
 
 @cache
@@ -83,6 +88,21 @@ def rendered(case: str) -> tuple[Manifest, ...]:
 def of_kind(manifests: tuple[Manifest, ...] | list[Manifest], *kinds: str) -> list[Manifest]:
     """Those of some kinds."""
     return [each for each in manifests if each["kind"] in kinds]
+
+
+def within(manifests: tuple[Manifest, ...] | list[Manifest], namespace: str = NAMESPACE) -> list[Manifest]:
+    """Those of a namespace; the release's own by default."""
+    return [each for each in manifests if each["metadata"].get("namespace", NAMESPACE) == namespace]
+
+
+def rights(role: Manifest) -> dict[tuple[str, str], set[str]]:
+    """What a Role allows: verbs by group and resource."""
+    return {
+        (group, name): set(rule["verbs"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for name in rule["resources"]
+    }
 
 
 def as_text(manifests: tuple[Manifest, ...]) -> str:

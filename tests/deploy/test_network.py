@@ -41,7 +41,8 @@ def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     )
 
 
-def _is(rule: Mapping[str, Any], peer: Peer) -> bool:
+def _is(rule: Mapping[str, Any], peer: Peer, home: str) -> bool:
+    """Whether a rule of a policy in the namespace `home` means a peer."""
     if "ipBlock" in rule:
         return peer.address is not None and ip_address(peer.address) in ip_network(rule["ipBlock"]["cidr"])
     if peer.address is not None:
@@ -49,7 +50,7 @@ def _is(rule: Mapping[str, Any], peer: Peer) -> bool:
     there = (
         _selects(rule["namespaceSelector"], {NAMESPACE_LABEL: peer.namespace})
         if "namespaceSelector" in rule
-        else peer.namespace == NAMESPACE
+        else peer.namespace == home
     )
     return there and _selects(rule.get("podSelector", {}), peer.labels)
 
@@ -62,7 +63,7 @@ def _lets(policies: Sequence[Manifest], direction: str, side: str, of: Peer, oth
     ]
     assert chosen, "a pod that no policy selects may do anything"
     return any(
-        any(_is(peer, other) for peer in rule[side])
+        any(_is(peer, other, of.namespace) for peer in rule[side])
         and any(each["port"] <= port <= each.get("endPort", each["port"]) for each in rule["ports"])
         for spec in chosen
         for rule in spec.get(direction) or ()
@@ -70,10 +71,14 @@ def _lets(policies: Sequence[Manifest], direction: str, side: str, of: Peer, oth
 
 
 def allowed(case: str | list[Manifest], source: Peer, target: Peer, port: int) -> bool:
-    """Whether a connection comes about: both ends have to let it, each where it is in this namespace."""
+    """Whether a connection comes about: both ends have to let it, each where its namespace has policies."""
     policies = of_kind(rendered(case) if isinstance(case, str) else case, "NetworkPolicy")
-    out = source.namespace != NAMESPACE or _lets(policies, "egress", "to", source, target, port)
-    into = target.namespace != NAMESPACE or _lets(policies, "ingress", "from", target, source, port)
+    here, there = (
+        [each for each in policies if each["metadata"].get("namespace", NAMESPACE) == end.namespace]
+        for end in (source, target)
+    )
+    out = not here or _lets(here, "egress", "to", source, target, port)
+    into = not there or _lets(there, "ingress", "from", target, source, port)
     return out and into
 
 
@@ -113,6 +118,19 @@ def test_every_role_of_a_pod_has_a_policy_of_its_own(case: str) -> None:
         for each in of_kind(rendered(case), "NetworkPolicy")
     }
     assert roles == named - {None}
+
+
+def test_a_step_in_a_namespace_of_its_own_reaches_what_its_run_does_but_not_the_cluster() -> None:
+    def step(location: str) -> Peer:
+        return Peer({"plinth.io/role": "run", "plinth.io/location": location}, "data-steps")
+
+    for target, port in ((outside("10.40.0.5"), 5432), (outside("10.20.0.9"), 5432), (outside("10.30.0.9"), 443), (DNS, 53)):  # fmt: skip
+        assert allowed("apart", step("plinth"), target, port), target.address
+    for target, port in ((outside("10.96.0.1"), 443), (outside("203.0.113.9"), 443), (role("location", "plinth"), 4000)):  # fmt: skip
+        assert not allowed("apart", step("plinth"), target, port), target.address
+    assert not allowed("apart", step("other"), outside("10.20.0.9"), 5432)
+    assert not allowed("apart", role("webserver"), step("plinth"), 8000)
+    assert not allowed("apart", Peer({}, "data-steps"), outside("10.40.0.5"), 5432)
 
 
 def test_the_webserver_is_reached_from_its_proxy_alone() -> None:

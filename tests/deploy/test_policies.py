@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.rendering import CASES, Manifest, of_kind, rendered
+from tests.deploy.rendering import CASES, STEPS, Manifest, of_kind, rendered, rights, within
 
 SERVERS = ("Deployment", "StatefulSet")
 SECRET_VALUE = re.compile(r"://[^/\s:@]+:[^@\s]+@|BEGIN [A-Z ]*PRIVATE KEY", re.IGNORECASE)
@@ -105,14 +105,8 @@ def test_the_api_gets_no_secret_of_the_instance_or_of_a_source(case: str) -> Non
 
 def test_no_right_reaches_beyond_the_namespace_or_beyond_runs(case: str) -> None:
     assert not of_kind(rendered(case), "ClusterRole", "ClusterRoleBinding")
-    (role,) = of_kind(rendered(case), "Role")
-    rights = {
-        (group, name): set(rule["verbs"])
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for name in rule["resources"]
-    }
-    assert rights == {
+    (role,) = of_kind(within(rendered(case)), "Role")
+    assert rights(role) == {
         ("batch", "jobs"): {"create", "delete", "get", "list", "watch"},
         ("batch", "jobs/status"): {"get"},
         ("", "pods"): {"delete", "get", "list", "watch"},
@@ -121,8 +115,12 @@ def test_no_right_reaches_beyond_the_namespace_or_beyond_runs(case: str) -> None
     }
 
 
+def test_nothing_stands_in_another_namespace_that_was_not_asked_for(case: str) -> None:
+    assert {each["metadata"].get("namespace") for each in rendered(case)} == {None} | ({STEPS} if case == "apart" else set())  # fmt: skip
+
+
 def test_only_who_starts_runs_has_a_token(case: str) -> None:
-    (binding,) = of_kind(rendered(case), "RoleBinding")
+    (binding,) = of_kind(within(rendered(case)), "RoleBinding")
     bound = {each["name"] for each in binding["subjects"]}
     for account in of_kind(rendered(case), "ServiceAccount"):
         assert account["automountServiceAccountToken"] is False

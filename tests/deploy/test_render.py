@@ -8,7 +8,7 @@ import helm_python as helm
 import kubernetes_validate
 import pytest
 
-from tests.deploy.rendering import CASES, CHART, GOLDEN, as_text, render, rendered, values_of
+from tests.deploy.rendering import CASES, CHART, GOLDEN, NAMESPACE, STEPS, as_text, render, rendered, values_of
 
 VERSIONS = ("1.30", "1.32", "1.34", "1.36")
 # Of an operator, not of Kubernetes; test_policies holds it to what it selects.
@@ -61,6 +61,12 @@ def test_chart_has_no_findings() -> None:
         ({"api": {"terminationGraceSeconds": 20}}, "at least 25"),
         ({"api": {"drainSeconds": 1, "readinessPeriodSeconds": 3}}, "learns too late"),
         ({"data": {"kind": "disk"}}, "/data/kind"),
+        ({"instance": {"unansweredSeconds": 5}}, "/instance/unansweredSeconds"),
+        ({"runs": {"stepsNamespace": "Data_Steps"}}, "/runs/stepsNamespace"),
+        ({"runs": {"stepsNamespace": NAMESPACE}}, "another namespace than the release's"),
+        ({"runs": {"stepsNamespace": STEPS, "startPods": False}}, "runs.startPods is expected"),
+        ({"runs": {"stepsNamespace": STEPS}, "data": {"kind": "claim"}}, "data.kind scratch is expected"),
+        ({"runs": {"stepsNamespace": STEPS}, "ray": {"enabled": True}}, "ray.enabled false is expected"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -23,14 +23,15 @@ from dagster._core.storage.dagster_run import DagsterRunStatus
 from jobs.run_pods import RunPods
 from plinth.platform import load_platform
 from tests.deploy.cluster import taking_jobs
-from tests.deploy.rendering import CASES, NAMESPACE, Manifest, of_kind, rendered
+from tests.deploy.rendering import CASES, NAMESPACE, STEPS, Manifest, of_kind, rendered, within
 from tests.deploy.test_render import VERSIONS
 
 HOME = Path(__file__).resolve().parents[2]
 
 
 def config_map(case: str, name: str) -> dict[str, str]:
-    (found,) = [each for each in of_kind(rendered(case), "ConfigMap") if each["metadata"]["name"] == name]
+    maps = of_kind(within(rendered(case)), "ConfigMap")
+    (found,) = [each for each in maps if each["metadata"]["name"] == name]
     data: dict[str, str] = found["data"]
     return data
 
@@ -164,6 +165,21 @@ def test_a_run_gets_a_token_and_the_limits_of_small_steps_only_where_it_starts_p
         assert profile == (["small"] if pods else [])
 
 
+def test_what_a_step_in_another_namespace_needs_of_its_run_is_there_too(tmp_path: Path) -> None:
+    pod = started("apart", "plinth", tmp_path)["spec"]["template"]["spec"]
+    there = {(each["kind"], each["metadata"]["name"]) for each in within(rendered("apart"), STEPS)}
+    assert ("ServiceAccount", pod["serviceAccountName"]) in there
+    for volume in pod["volumes"]:
+        if volume.get("configMap"):
+            assert ("ConfigMap", volume["configMap"]["name"]) in there
+    assert not any(volume.get("persistentVolumeClaim") for volume in pod["volumes"]), "a claim belongs to a namespace"
+    file = tmp_path / "overlay.yaml"
+    file.write_text(config_map("apart", "plinth-location-plinth")["platform.yaml"], encoding="utf-8")
+    assert load_platform(HOME / "platform.yaml", file).execution.kubernetes.namespace == STEPS
+    copy = next(each for each in within(rendered("apart"), STEPS) if each["kind"] == "ConfigMap")
+    assert copy["data"]["platform.yaml"] == file.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_dagster_takes_the_instance(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLINTH_INSTANCE_URL", "postgresql://plinth@127.0.0.1/plinth")
@@ -176,14 +192,16 @@ def test_dagster_takes_the_instance(case: str, tmp_path: Path, monkeypatch: pyte
         (folder / "dagster.yaml").write_text(text, encoding="utf-8")
         values, _ = dagster_instance_config(str(folder))  # refuses what it does not know
         for section in ("run_coordinator", "run_retries", "retention", "telemetry", "sensors", "schedules"):
-            assert values[section] == {**own[section], **({"max_retries": 2} if section == "run_retries" else {})}, (
-                section
-            )
+            differs: dict[str, dict[str, Any]] = {
+                "run_retries": {"max_retries": 2},
+                "run_coordinator": {"module": "jobs.run_queue", "class": "RunQueue"},
+            }
+            assert values[section] == {**own[section], **differs.get(section, {})}, section
         limits = values["run_monitoring"]
         assert limits["poll_interval_seconds"] == 30
         assert values["concurrency"]["pools"] == own["concurrency"]["pools"]
     launcher = yaml.safe_load(texts["dagster.yaml"])["run_launcher"]["config"]
-    assert launcher["fail_pod_on_run_failure"] is True
+    assert launcher["fail_pod_on_run_failure"] is True and launcher["unanswered_seconds"] == 600
     deadline = launcher["run_k8s_config"]["job_spec_config"]["active_deadline_seconds"]
     assert deadline > limits["max_runtime_seconds"] + limits["start_timeout_seconds"], "the daemon ends a run first"
 

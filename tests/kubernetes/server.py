@@ -55,6 +55,21 @@ class ApiServer(ThreadingHTTPServer):
             }
         )
 
+    def used(self, namespace: str) -> dict[tuple[str, str], set[str]]:
+        """The verbs that were asked for in a namespace since this was last called, by group and resource, as a Role names them."""
+        found: dict[tuple[str, str], set[str]] = {}
+        for method, path in self.requests:
+            place, _, query = path.partition("?")
+            before, _, what = place.partition(f"/namespaces/{namespace}/")
+            if not what:
+                continue
+            kind, name, part = [*what.split("/"), "", ""][:3]
+            written = {"POST": "create", "DELETE": "delete" if name else "deletecollection"}
+            verb = written.get(method) or ("get" if name else "watch" if "watch=" in query else "list")
+            found.setdefault(("batch" if "/batch/" in before else "", f"{kind}/{part}".rstrip("/")), set()).add(verb)
+        self.requests.clear()
+        return found
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"

@@ -25,13 +25,15 @@ sources:
   - {name: bronze, schema: bronze, tables: [{name: orders}]}
 models:
   - {name: hungry, columns: [{name: clients}]}
+  - {name: calm, columns: [{name: orders}]}
 """
-TABLE, STEP = TableId("silver", "hungry"), "silver_and_gold"
+CALM = "select count(*) as orders from {{ source('bronze', 'orders') }}"
+TABLE, STEP = TableId("silver", "hungry"), "silver_and_gold__auto"
 
 
 @pytest.fixture
 def modelled(shop: Shop) -> None:
-    """A dbt project of one model beside the shop, before the cluster loads the project."""
+    """A dbt project of two models beside the shop, one of them with a fixed small size, before the cluster loads the project."""
     folder = shop.folder / "dbt_project"
     for name in ("macros", "tests"):
         shutil.copytree(PROJECT / "dbt_project" / name, folder / name)
@@ -39,6 +41,7 @@ def modelled(shop: Shop) -> None:
         shutil.copy(PROJECT / "dbt_project" / name, folder / name)
     (folder / "models" / "silver").mkdir(parents=True)
     (folder / "models" / "silver" / "hungry.sql").write_text(MODEL)
+    (folder / "models" / "silver" / "calm.sql").write_text(CALM)
     (folder / "models" / "models.yml").write_text(YAML)
 
 
@@ -60,7 +63,9 @@ def succeeded(world: World, *assets: str) -> str:
 @pytest.mark.timeout(900)
 def test_the_pod_has_the_size_that_was_measured_and_the_largest_while_nothing_was(modelled: None, world: World) -> None:
     price(world)
-    said = succeeded(world, "bronze/orders", "silver/hungry")
+    said = succeeded(world, "bronze/orders", "silver/hungry", "silver/calm")
+    assert not world.pods("silver_and_gold"), "what asks for the small size stays in the run's pod"
+    assert world.shop.lakehouse.open(TableId("silver", "calm")).rows == 1
     assert "gets the profile large: no run of silver/hungry on DuckDB was measured yet" in said
     (pod,) = world.pods(STEP)
     assert limits(pod)["memory"] == str(2048 * MIB)

@@ -6,9 +6,12 @@ The daemon's own monitoring looks at runs whose jobs stand in the cluster; their
 from __future__ import annotations
 
 import logging
+import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,9 +30,10 @@ from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_ite
 
 from jobs.leftovers import STEPS_TAG
 from jobs.run_pods import RunPods
-from tests.frame.shop import Shop
+from tests.deploy.rendering import STEPS, of_kind, rendered, rights, within
+from tests.frame.shop import PROJECT, Shop
 from tests.kubernetes.server import ApiServer
-from tests.kubernetes.world import World, instance_settings
+from tests.kubernetes.world import World, environment, instance_settings
 
 pytestmark = pytest.mark.slow
 LOG = logging.getLogger("tests.kubernetes")
@@ -176,11 +180,57 @@ def test_what_works_on_after_a_run_was_marked_as_over_by_force_is_ended(
     assert "dagster-run-of-another-instance" in {each["metadata"]["name"] for each in runs.server.cluster.all("Job")}
 
 
-def test_steps_in_a_namespace_of_their_own_are_ended_with_their_run(world: World) -> None:
+def granted(role: str) -> dict[tuple[str, str], set[str]]:
+    """What the chart allows a role in a namespace of steps."""
+    roles = {each["metadata"]["name"]: each for each in of_kind(within(rendered("apart"), STEPS), "Role")}
+    return rights(roles[role])
+
+
+def test_the_daemon_ends_what_is_left_also_while_nothing_runs(runs: Runs) -> None:
+    forced = runs.at_work(steps_in="plinth-steps")
+    runs.instance.report_run_canceled(forced, "marked as over by force")
+    home = Path(runs.instance.root_directory)
+    with closing(sqlite3.connect(home / "history" / "runs.db")) as history, history:
+        history.execute("UPDATE runs SET end_time = end_time - 600")
+    values = yaml.safe_load((home / "dagster.yaml").read_text())
+    shipped = yaml.safe_load((PROJECT / "deploy" / "dagster-kubernetes.yaml").read_text())
+    (home / "dagster.yaml").write_text(yaml.safe_dump(values | {"run_coordinator": shipped["run_coordinator"]}))
+    runs.server.used("plinth-steps")
+    with (home / "daemon.log").open("w") as log:
+        daemon = subprocess.Popen(
+            [Path(sys.executable).with_name("dagster-daemon"), "run", "--empty-workspace"],
+            env={**environment(), "DAGSTER_HOME": str(home)},
+            cwd=home,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            runs.server.cluster.wait(lambda: not runs.working(forced))
+            runs.server.cluster.wait(lambda: runs.story(forced).count("which is over, and is deleted") == 2)
+        finally:
+            daemon.terminate()
+            daemon.wait(30)
+    assert runs.server.used("plinth-steps") == granted("plinth-leftovers"), (
+        "no right is missing, and none is for nothing"
+    )
+
+
+def move_steps(world: World) -> None:
+    """Gives the steps of the world a namespace of their own."""
     file = world.shop.folder / "platform.yaml"
     values = yaml.safe_load(file.read_text())
     values["execution"]["kubernetes"]["namespace"] = "plinth-steps"
     file.write_text(yaml.safe_dump(values))
+
+
+def test_a_run_uses_the_rights_that_the_chart_gives_it_in_a_namespace_of_steps_and_no_other(world: World) -> None:
+    move_steps(world)
+    assert not world.wait(world.launch("trial/placeless")).is_success
+    assert world.server.used("plinth-steps") == granted("plinth-steps")
+
+
+def test_steps_in_a_namespace_of_their_own_are_ended_with_their_run(world: World) -> None:
+    move_steps(world)
     run = world.launch("trial/slow")
     world.cluster.wait(lambda: world.marks("slow"))
     found = world.instance.get_run_by_id(run)
