@@ -11,6 +11,7 @@ from plinth.errors import StorageFailure
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.staging import SPLIT
 from plinth.lakehouse.tables import DataFile, TableVersion
+from plinth.objects.files import size_of
 from plinth.objects.stores import is_object
 
 if TYPE_CHECKING:
@@ -55,20 +56,17 @@ def rows_of(version: TableVersion) -> str:
 
 
 def is_damage(error: duckdb.Error, version: TableVersion) -> bool:
-    """Whether DuckDB's error says that a file of a version is cut, overwritten or gone.
-
-    A store that is away is none: there only what a file holds tells.
-    """
+    """Whether DuckDB's error says that a file of a version is cut, overwritten or gone; what cannot be opened, or stands in a store that is
+    away, is none of these."""
     import duckdb
 
-    kinds = (
-        (duckdb.InvalidInputException,)
-        if is_object(version.uri)
-        else (duckdb.InvalidInputException, duckdb.IOException)
-    )
     # Behind the first line stands the query, which names files that are whole.
     said = str(error).splitlines()[0] if str(error) else ""
-    return isinstance(error, kinds) and any(file.uri.rpartition("/")[2] in said for file in version.files)
+    named = [file for file in version.files if file.uri.rpartition("/")[2] in said]
+    if isinstance(error, duckdb.InvalidInputException):
+        return bool(named)
+    local = isinstance(error, duckdb.IOException) and not is_object(version.uri)
+    return local and any(size_of(file.uri) is None for file in named)
 
 
 @contextmanager
