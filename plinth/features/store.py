@@ -22,7 +22,7 @@ from plinth.features.query import columns_of, sql_of
 from plinth.features.rows import Inputs, explained, held_rows, session
 from plinth.lakehouse.changes import difference
 from plinth.lakehouse.door import Write, authorise, commit
-from plinth.lakehouse.files import read_files
+from plinth.lakehouse.files import is_damage, read_files
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.staging import StagedFile, discard, stage
 from plinth.lakehouse.state import State
@@ -232,13 +232,24 @@ def _against(
     old = [file for file in held.files if as_date(file.partition[SNAPSHOT]) == day] if held is not None else []
     if held is not None and old and rows == sum(file.rows for file in old) and _shape(held.columns) == _shape(columns):
         new_rows = read_files([file.uri for file in staged], columns)
-        differing = con.execute(
-            f"SELECT 1 FROM ({difference(new_rows, read_files(old, columns), columns)}) LIMIT 1"
-        ).fetchone()
-        if differing is None:
+        if not _differ(con, new_rows, read_files(old, columns), columns, held):
             discard(staged)
             return _Made(day, (), (), rows)
     return _Made(day, staged, tuple(old), rows)
+
+
+def _differ(
+    con: duckdb.DuckDBPyConnection, new: str, old: str, columns: Sequence[DeltaColumn], held: TableVersion
+) -> bool:
+    """Whether two snapshots do; from one whose file is damaged any does, which replaces it."""
+    import duckdb
+
+    try:
+        return con.execute(f"SELECT 1 FROM ({difference(new, old, columns)}) LIMIT 1").fetchone() is not None
+    except duckdb.Error as error:
+        if not is_damage(error, held):
+            raise
+        return True
 
 
 def _publish(

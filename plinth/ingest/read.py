@@ -17,7 +17,7 @@ from plinth.engine import quote
 from plinth.ingest.plan import Plan, reconcile_due, reshaped
 from plinth.ingest.verify import REJECTS
 from plinth.lakehouse.door import authorise
-from plinth.lakehouse.files import read_files
+from plinth.lakehouse.files import damage_told, read_files
 from plinth.lakehouse.merge import overlapping
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.staging import StagedFile, discard, stage
@@ -243,9 +243,10 @@ def _compare_keys(
     names = ", ".join(quote(column.name) for column in keys)
     new = read_files([file.uri for file in staged], keys)
     old = read_files(overlapping(con, base, keys, table.key, new), keys)
-    row = con.execute(
-        f"SELECT count(*) FROM (SELECT DISTINCT {names} FROM ({new})) ANTI JOIN ({old}) USING ({names})"
-    ).fetchone()
+    with damage_told(base):
+        row = con.execute(
+            f"SELECT count(*) FROM (SELECT DISTINCT {names} FROM ({new})) ANTI JOIN ({old}) USING ({names})"
+        ).fetchone()
     return base.rows + int(row[0] if row else 0) != source_rows - base.state.notes.get(HELD_BACK, 0)
 
 

@@ -59,7 +59,7 @@ def changes_since(lakehouse: Lakehouse, now: TableVersion, content: str) -> Chan
     # Of many commits the feeds may hold more rows than the files that are left.
     if fed is not None and fed.rows_read <= rows:
         return fed
-    if any(size_of(file.uri) is None for file in lost):
+    if any(size_of(file.uri) != file.size for file in lost):
         return fed
     return ChangeSet(
         _both(now, [file.uri for file in gained], [file.uri for file in lost]), len(gained) + len(lost), rows

@@ -84,10 +84,11 @@ def show(
     con.execute(f"CREATE VIEW t AS SELECT * FROM {found.scan}")
     try:
         relation = con.sql(sql or "SELECT * FROM t")
+        if relation is not None:
+            relation.show(max_rows=limit)
     except duckdb.Error as error:
-        raise PlinthError("the query cannot run", expected="DuckDB SQL over the table t", found=error) from None
-    if relation is not None:
-        relation.show(max_rows=limit)
+        expected = "DuckDB SQL over the table t, whose files are whole"
+        raise PlinthError("the query cannot run", expected=expected, found=error) from None
 
 
 def _table_id(name: str, lakehouse: Lakehouse) -> TableId:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from plinth.engine import quote
-from plinth.lakehouse.files import is_plain, read_files
+from plinth.lakehouse.files import is_damage, is_plain, read_files
 from plinth.lakehouse.merge import Changes, Rewrite, merge
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.tables import TableVersion
@@ -34,7 +34,7 @@ def merge_difference(
     *,
     feed: bool = False,
 ) -> Rewrite | None:
-    """Stages the merge that turns a table into `rows`; None where so much differs that new files are better.
+    """Stages the merge that turns a table into `rows`; None where so much differs that new files are better, or the old ones cannot be read.
 
     Args:
         rows: SQL that yields all rows of the new version, as often as wanted.
@@ -44,7 +44,10 @@ def merge_difference(
     Raises:
         StorageFailure: as `merge`.
     """
-    if same_rows(con, base, columns, rows):
+    held = _held_digest(con, base, columns)
+    if held is None:
+        return None
+    if held == _digest(con, rows, columns):
         # Hashes of both cost a fraction of the set difference, and a full refresh mostly finds what is there already.
         return Rewrite()
     old, names = read_files(base.files, columns), ", ".join(quote(name) for name in key)
@@ -70,7 +73,7 @@ class Counts:
 def count_difference(
     con: duckdb.DuckDBPyConnection, base: TableVersion, columns: Sequence[DeltaColumn], rows: str, key: Sequence[str]
 ) -> Counts | None:
-    """How `rows` differ from those of a table whose files they replace all; None where the table's rows cannot be told apart.
+    """How `rows` differ from those of a table whose files they replace all; None where the table's rows cannot be told apart, or not read.
 
     Rows and keys are compared by their hashes, so that what is held for each key is 50 bytes whatever the key (and is spilled beyond the
     connection's memory): of 10 million keys, two have the same hash with a chance of about 3 in a million, which makes the count wrong by one.
@@ -80,19 +83,39 @@ def count_difference(
     names, all_names = (", ".join(quote(each) for each in listed) for listed in (key, [c.name for c in columns]))
     side = f"SELECT hash({names}) AS k, hash({all_names}) AS r, %d AS new FROM (%s)"
     sides = f"{side % (1, rows)} UNION ALL {side % (0, read_files(base.files, columns))}"
-    found = con.execute(
+    import duckdb
+
+    sql = (
         "SELECT sum(greatest(n - o, 0)), count(*) FILTER (WHERE n > 0 AND o > 0 AND x <> 0), sum(greatest(o - n, 0)) "
         f"FROM (SELECT k, sum(new) AS n, count(*) - sum(new) AS o, bit_xor(r) AS x FROM ({sides}) GROUP BY k)"
-    ).fetchone()
+    )
+    try:
+        found = con.execute(sql).fetchone()
+    except duckdb.Error as error:
+        if not is_damage(error, base):
+            raise
+        return None
     return Counts(*(int(each or 0) for each in found or ()))
 
 
 def same_rows(con: duckdb.DuckDBPyConnection, base: TableVersion, columns: Sequence[DeltaColumn], rows: str) -> bool:
-    """Whether `rows` yields just the rows of a table, each as often, in whatever order.
+    """Whether `rows` yields just the rows of a table, each as often, in whatever order; a table whose files cannot be read has others.
 
     By sums of two row hashes with different seeds: a change is taken for none with a chance of about 2^-128.
     """
-    return _digest(con, rows, columns) == _digest(con, read_files(base.files, columns), columns)
+    return _digest(con, rows, columns) == _held_digest(con, base, columns)
+
+
+def _held_digest(con: duckdb.DuckDBPyConnection, base: TableVersion, columns: Sequence[DeltaColumn]) -> object | None:
+    """None where a file of the table is damaged: who has all rows replaces it, and needs nothing of it."""
+    import duckdb
+
+    try:
+        return _digest(con, read_files(base.files, columns), columns)
+    except duckdb.Error as error:
+        if not is_damage(error, base):
+            raise
+        return None
 
 
 def _digest(con: duckdb.DuckDBPyConnection, rows: str, columns: Sequence[DeltaColumn]) -> object:

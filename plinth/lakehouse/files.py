@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from plinth.engine import literal, quote
 from plinth.errors import StorageFailure
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.staging import SPLIT
 from plinth.lakehouse.tables import DataFile, TableVersion
+from plinth.objects.files import size_of
+from plinth.objects.stores import is_object
+
+if TYPE_CHECKING:
+    import duckdb
 
 FILENAME = "plinth_file"
 _UNREADABLE_FEATURES = {"deletionVectors", "columnMapping"}
@@ -46,6 +53,43 @@ def rows_of(version: TableVersion) -> str:
     """
     require_plain(version)
     return f"({read_files(version.files, version.columns)})"
+
+
+def is_damage(error: duckdb.Error, version: TableVersion) -> bool:
+    """Whether DuckDB's error says that a file of a version is cut, overwritten or gone; what cannot be opened, or stands in a store that is
+    away, is none of these."""
+    import duckdb
+
+    # Behind the first line stands the query, which names files that are whole.
+    said = str(error).splitlines()[0] if str(error) else ""
+    named = [file for file in version.files if file.uri.rpartition("/")[2] in said]
+    if isinstance(error, duckdb.InvalidInputException):
+        return bool(named)
+    local = isinstance(error, duckdb.IOException) and not is_object(version.uri)
+    return local and any(size_of(file.uri) is None for file in named)
+
+
+@contextmanager
+def damage_told(version: TableVersion) -> Iterator[None]:
+    """Says of what cannot be read in a table how it is made whole.
+
+    Raises:
+        StorageFailure: a file of the version is cut, overwritten or gone.
+    """
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        if not is_damage(error, version):
+            raise
+        raise StorageFailure(
+            f"a file of the table {version.id} cannot be read: it is cut, overwritten or gone",
+            found=str(error).splitlines()[0],
+            where=version.uri,
+            remedy="have all rows made anew, which needs none of the table's files: bronze by `plinth ingest TABLE --full`, "
+            "silver and gold by the job transform with full_refresh: true",
+        ) from error
 
 
 def require_plain(version: TableVersion) -> None:

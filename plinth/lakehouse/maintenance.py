@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.feed import remove_feeds
-from plinth.lakehouse.files import is_plain, read_files
+from plinth.lakehouse.files import damage_told, is_plain, read_files
 from plinth.lakehouse.staged_apart import remove_abandoned
 from plinth.lakehouse.staging import file_bytes, stage
 from plinth.lakehouse.tables import DataFile, Lakehouse, TableVersion
@@ -49,7 +49,7 @@ def maintain(
 
     Raises:
         CommitConflict: a load ran at the same time; nothing was changed, try again later.
-        StorageFailure: the folder could not be written.
+        StorageFailure: the folder could not be written, or a file of the table is damaged.
     """
     folded, into = _fold(con, lakehouse, version)
     newest = lakehouse.open(version.id, zone=version.zone)
@@ -94,7 +94,8 @@ def _fold(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse, version: TableVe
     if not small:
         return 0, 0
     rows = read_files(small, version.columns)
-    add = stage(con, rows, version.uri, version.columns, version.partition_by, table_bytes=version.size)
+    with damage_told(version):
+        add = stage(con, rows, version.uri, version.columns, version.partition_by, table_bytes=version.size)
     state = version.state.next(changed=False)
     write = Write(version, version.columns, state, add, tuple(small), version.partition_by, data_change=False)
     commit(lakehouse, version.id, write, zone=version.zone)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from plinth.engine import literal, quote
 from plinth.lakehouse.changes import difference
 from plinth.lakehouse.feed import CHANGE, stage_feed, worth_writing
-from plinth.lakehouse.files import FILENAME, read_files, require_plain
+from plinth.lakehouse.files import FILENAME, damage_told, read_files, require_plain
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.scopes import in_scopes, row_column
 from plinth.lakehouse.staging import StagedFile, file_bytes, stage
@@ -83,9 +83,16 @@ def merge(
     Cost: the key columns of the files whose key range overlaps are read; files that hold a changed row are read and written.
 
     Raises:
-        StorageFailure: the staged files could not be written, or another tool made the table unreadable for merges.
+        StorageFailure: the staged files could not be written, another tool made the table unreadable for merges, or a file of it is damaged.
     """
     require_plain(base)
+    with damage_told(base):
+        return _merged(con, base, columns, changes)
+
+
+def _merged(
+    con: duckdb.DuckDBPyConnection, base: TableVersion, columns: Sequence[DeltaColumn], changes: Changes
+) -> Rewrite:
     _drop_unchanged(con, base, columns, changes)
     inserted, updated, deleted, touched = _locate(con, base, columns, changes)
     if inserted + updated + deleted == 0:
@@ -272,7 +279,8 @@ def replace_scope(
     expressions = {name: (derived or {}).get(name, row_column(name)) for name in scope}
     condition = in_scopes(con, quote(touched), expressions, columns)
     old = f"SELECT t.* FROM ({read_files(base.files, columns)}) t WHERE {condition}"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE plinth_old AS {old}")
+    with damage_told(base):
+        con.execute(f"CREATE OR REPLACE TEMP TABLE plinth_old AS {old}")
     changed = difference(f"SELECT * FROM {quote(rows)}", "SELECT * FROM plinth_old", columns)
     con.execute(f"CREATE OR REPLACE TABLE {changes} AS {changed}")
     con.execute("DROP TABLE plinth_old")

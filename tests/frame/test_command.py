@@ -161,6 +161,11 @@ def test_show_says_whose_table_it_shows_and_how_large_it_is(project: Shop) -> No
     shown = project.command("plinth", "show", "bronze/client")
     assert shown.returncode == 0, shown.stderr
     assert re.search(r"bronze/client of sample, version 0: 2 rows, \d+ B in 1 files", shown.stdout), shown.stdout
+    for file in project.table("client").files:
+        Path(file.uri).write_bytes(b"")
+    shown = project.command("plinth", "show", "bronze/client")
+    assert shown.returncode == 1 and "Traceback" not in shown.stderr, shown.stderr
+    assert "the query cannot run" in shown.stderr and "too small to be a Parquet file" in shown.stderr
 
 
 def test_show_looks_for_the_tables_of_a_data_file_where_they_are_kept(project: Shop) -> None:

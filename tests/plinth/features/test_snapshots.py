@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,17 @@ def test_a_refresh_makes_the_newest_weeks_and_each_is_what_the_instant_gives(sho
     newest = [row for row in rows if row["snapshot_date"] == MONDAY]
     assert sum(row["orders"] for row in newest) == 61, "the sale at the Monday's first moment or later is not in it"
     assert all(row["known_at"] < row["as_of"] for row in rows)
+
+
+def test_a_snapshot_that_is_made_anew_replaces_a_damaged_file(shop: FeatureShop) -> None:
+    shop.sell(daily())
+    make(shop)
+    before = shop.rows()
+    (file,) = (each for each in shop.features().files if str(each.partition["snapshot_date"]) == str(MONDAY))
+    Path(file.uri).write_bytes(Path(file.uri).read_bytes()[:100])
+    made = materialise(shop.lakehouse, shop.views, "buyer", [MONDAY, WEEKS[0]])
+    assert [each.changed for each in made.snapshots] == [False, True], "the other one is as it was"
+    assert shop.rows() == before
 
 
 def test_no_week_before_the_first_row_or_after_the_last_is_made(shop: FeatureShop) -> None:

@@ -53,6 +53,24 @@ def test_every_model_is_a_delta_table_that_says_what_it_was_made_from(shop: Shop
     assert described["amount"].comment == "Amount." and described["amount"].type == "decimal(10,2)"
 
 
+def test_a_full_refresh_mends_a_table_whose_file_is_damaged(shop: Shop) -> None:
+    shop.open_shop()
+    build_shop(shop)
+    before = {table: sorted(shop.rows(table)) for table in ("silver/orders", "silver/people", "gold/totals")}
+    for table in before:
+        for file in shop.lakehouse.open(table_id(table)).files:
+            Path(file.uri).write_bytes(Path(file.uri).read_bytes()[:100])
+    shop.put(
+        "bronze/orders", f"SELECT id, client, (amount + (id = 199)::INT)::DECIMAL(10, 2) AS amount FROM ({ORDERS})"
+    )
+    assert "full_refresh: true" in str(build_shop(shop).errors["silver/orders"]), "scopes are merged into what is there"
+    built = build_shop(shop, full_refresh=True)
+    assert {outcome.status for outcome in built.models} <= {Status.PUBLISHED, Status.UNCHANGED}, statuses(built)
+    assert sorted(shop.rows("silver/people")) == before["silver/people"]
+    assert len(set(shop.rows("silver/orders")) ^ set(before["silver/orders"])) == 2
+    assert len(set(shop.rows("gold/totals")) ^ set(before["gold/totals"])) == 2
+
+
 def test_where_nothing_changed_dbt_is_not_started_and_no_table_gets_a_version(shop: Shop) -> None:
     shop.open_shop()
     build_shop(shop)
