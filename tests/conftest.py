@@ -14,7 +14,7 @@ import pytest
 
 import plinth  # noqa: F401  # before a test imports scikit-learn: threads that wait must not spin
 from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
-from tests.servers import MariaDBServer, PostgresServer, S3Server, ServerMissing
+from tests.servers import MariaDBServer, MlflowServer, PostgresServer, S3Server, ServerMissing
 
 __all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
 
@@ -47,6 +47,17 @@ def s3_server() -> Iterator[S3Server]:
     pytest.importorskip("obstore", reason="the extra objects is not installed: requirements/objects.lock")
     try:
         server = S3Server()
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server() -> Iterator[MlflowServer]:
+    """An MLflow tracking server that can be killed and restarted; models of all its tests stand in it."""
+    try:
+        server = MlflowServer()
     except ServerMissing as missing:
         pytest.skip(str(missing))
     yield server

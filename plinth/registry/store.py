@@ -27,6 +27,8 @@ _CLOSED = {
     # Telemetry calls out from a background thread.
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # With a server each run's end prints two links into the output of whatever command it is.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _PATIENCE = {
     # MLflow's own 7 retries with growing waits are two minutes; a step is retried as a whole, and sees its log in between.
@@ -34,7 +36,7 @@ _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
 # Some 40 lines of migrations at the first use, on the standard error of every step.
-_LOUD = ("alembic", "mlflow.store.db.utils", "mlflow.tracking.client")
+_LOUD = ("alembic", "mlflow.store.db.utils", "mlflow.store.model_registry.abstract_store", "mlflow.tracking.client")
 
 _PASSING = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED")
 

@@ -80,7 +80,10 @@ def test_a_table_of_ratings_is_judged_with_what_was_seen_removed(ratings: Path) 
     assert figures["recall_at_10"] > 0.6
 
 
-def test_the_figures_are_those_of_the_formulas_worked_out_one_by_one(tmp_path: Path) -> None:
+def test_the_figures_are_those_of_the_formulas_worked_out_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.recommender_ratings._BLOCK", 7)
     rng = np.random.default_rng(5)
     # Of 14 items the widest readers have seen so many that fewer than ten are left to list.
     rated = rng.random((60, 14)) < rng.uniform(0.2, 0.9, (60, 1)) * rng.uniform(0.4, 1.0, (1, 14))

@@ -34,10 +34,17 @@ defs = dg.Definitions(
 @pytest.fixture
 def shop(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Shop:
     """A project with two versions of the recommender, the second of which is champion."""
-    made = copy_of(trained_shop(tmp_path_factory), tmp_path / "shop")
+    made = project_of(copy_of(trained_shop(tmp_path_factory), tmp_path / "shop"))
     made.train(2)
+    return made
+
+
+def project_of(shop: Shop, **stores: str) -> Shop:
+    """The shop as a project that commands find, with other stores where they are given."""
+    settings = shop.platform.model_copy(update={"stores": shop.platform.stores.model_copy(update=stores)})
+    made = Shop(shop.folder, settings)
     (made.folder / "definitions.py").write_text(DEFINITIONS)
-    values = made.platform.model_dump(mode="json", exclude_none=True, exclude={"home"})
+    values = settings.model_dump(mode="json", exclude_none=True, exclude={"home"})
     (made.folder / "platform.yaml").write_text(yaml.safe_dump(values))
     return made
 

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
-import sys
-import time
+import shutil
 import traceback
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,50 +13,27 @@ from plinth.profile import Profile
 from plinth.registry import ModelTampered, Registry, RegistryUnavailable
 from plinth.registry.content import hashes_of
 from plinth.registry.store import faults
+from plinth.training.work import train
+from tests.jobs.test_publishing import model, project_of, served
 from tests.plinth.registry.conftest import PNG, Save, register
+from tests.plinth.serving.shop import copy_of, trained_shop
+from tests.plinth.training.shop import SMALL
+from tests.servers import MlflowServer
 from tests.servers.ports import free_port
 
-PYTHON = "PLINTH_MLFLOW_PYTHON"
-"""Names the Python of an environment that has the whole of MLflow; ours has only what a client needs."""
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The URL of an MLflow server, and its artefacts."""
-    python = os.environ.get(PYTHON) or (sys.executable if importlib.util.find_spec("flask") else None)
-    if python is None:
-        pytest.skip(
-            f"mlflow-skinny has no server (it lacks flask): install mlflow==3.17.2 into an environment of its own and set {PYTHON} to its Python"
-        )
-    folder, port = tmp_path_factory.mktemp("server"), free_port()
-    process = subprocess.Popen(
-        [python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-         "--backend-store-uri", f"sqlite:///{folder / 'm.db'}", "--artifacts-destination", str(folder / "files")],
-        cwd=folder, stdout=(folder / "log").open("w"), stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 120
-        while not _answers(url):
-            assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.3)
-        yield url, folder / "files"
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(30)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+@pytest.fixture
+def server(mlflow_server: MlflowServer, tmp_path: Path) -> MlflowServer:
+    """The server without a model, whatever another test left there."""
+    client = Registry(mlflow_server.url, tmp_path / "emptying").store.client
+    for each in client.search_registered_models():
+        client.delete_registered_model(each.name)
+    return mlflow_server
 
 
 @pytest.mark.slow
-def test_a_tracking_server_keeps_models_as_a_file_does(server: tuple[str, Path], save: Save, tmp_path: Path) -> None:
-    registry = Registry(server[0], tmp_path / "here")
+def test_a_tracking_server_keeps_models_as_a_file_does(server: MlflowServer, save: Save, tmp_path: Path) -> None:
+    registry = Registry(server.url, tmp_path / "here")
     first, second = register(registry, save("a"), 0.5), register(registry, save("b"), 0.6)
     assert register(registry, save("a")).version == first.version
     assert hashes_of(registry.fetch(first)) == first.files
@@ -73,10 +43,33 @@ def test_a_tracking_server_keeps_models_as_a_file_does(server: tuple[str, Path],
     assert registry.rollback("recommender").version == first.version
     assert registry.models() == ["recommender"]
     assert registry.version("recommender", 9) is None
-    (file,) = server[1].glob(f"*/{second.run_id}/artifacts/model/settings.json")
+    (file,) = server.artefacts.glob(f"*/{second.run_id}/artifacts/model/settings.json")
     file.write_text("{}")
     with pytest.raises(ModelTampered, match=r"settings\.json"):
         registry.fetch(second)
+
+
+@pytest.mark.slow
+def test_a_model_is_trained_served_promoted_and_rolled_back_by_a_server(
+    server: MlflowServer, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = project_of(copy_of(trained_shop(tmp_path_factory), tmp_path / "shop"), tracking=server.url)
+    shutil.rmtree(shop.folder / "data" / "registry")
+    first = train(SMALL, shop.lakehouse, shop.registry, profile=shop.platform.profile()).version
+    assert first is not None and first.aliases == ("champion",)
+    assert capsys.readouterr() == ("", ""), "MLflow's links and waiting are no business of whoever trains"
+    again = train(SMALL, shop.lakehouse, shop.registry, profile=shop.platform.profile())
+    assert (again.trained, again.champion) == (False, first)
+
+    said = model(shop, "promote", "recommender", "1")
+    assert "version 1 of the online store is served now" in said and served(shop) == (1, "1")
+    assert shop.train(2).version == 2
+    model(shop, "promote", "recommender", "2")
+    assert served(shop) == (2, "2")
+    said = model(shop, "rollback", "recommender", "--reason", "complaints")
+    assert "version 1 is the champion, in the place of version 2" in said and served(shop) == (3, "1")
+    here = {path.name for path in (shop.folder / "data" / "registry").iterdir() if not path.name.startswith(".")}
+    assert here == {"fetched"}, "nothing but copies is kept beside the server"
 
 
 def test_a_server_that_does_not_answer_is_a_passing_fault_without_its_password(
