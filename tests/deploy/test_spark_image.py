@@ -56,7 +56,5 @@ def test_it_runs_as_nobody_and_its_project_is_parsed(image: str) -> None:
 
 def test_a_build_is_skipped_where_maven_central_is_away_and_fails_where_it_has_no_such_jar() -> None:
     missing = "unresolved dependency: io.delta#delta-spark_4.2_2.13;9.9.9: not found"
-    assert engine.UNREACHED.search(
-        f"Host repo1.maven.org not found. url=https://repo1.maven.org/maven2/a.pom\n{missing}"
-    )
+    assert engine.UNREACHED.search(f"Host maven.example.com not found. url=https://maven.example.com/a.pom\n{missing}")
     assert not engine.UNREACHED.search(missing)
