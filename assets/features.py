@@ -99,9 +99,11 @@ def _asset(
     weeks: dg.WeeklyPartitionsDefinition,
     columns: Sequence[DeltaColumn],
 ) -> dg.AssetsDefinition:
-    # Only views whose profile is one of Spark's bring its resource, and with it the import of pyspark.
+    # Only views whose profile is one of Spark's bring its resource, and with it the import of pyspark. Each has a key of its own: within a job Dagster
+    # takes two resources of one key for a conflict, also where they are equal.
     by_spark = platform.declared(view.profile).engine == "spark"
-    spark = spark_resource(platform, view.profile or platform.base_profile) if by_spark else None
+    key = f"{LAYER}_{view.name}_spark"
+    sparks = {key: spark_resource(platform, view.profile or platform.base_profile)} if by_spark else {}
     with warnings.catch_warnings():
         # Backfill policies are beta in 1.13; without one every week of a backfill would be a run of its own (TRAPS).
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -115,7 +117,7 @@ def _asset(
             description=description_of(view),
             group_name=LAYER,
             owners=[view.owner],
-            kinds={"deltalake", "spark" if spark is not None else "duckdb"},
+            kinds={"deltalake", "spark" if by_spark else "duckdb"},
             tags={"plinth/zone": Lakehouse(platform).zone_of(view.table), **classification_tags(columns)},
             code_version=view.fingerprint,
             metadata=declared_metadata(view, platform, columns),
@@ -123,11 +125,11 @@ def _asset(
             # One writer per table, whatever started it: dagster.yaml gives every pool one slot.
             pool=f"{LAYER}/{view.name}",
             op_tags=profile_tags(platform, view.profile),
-            required_resource_keys={"lakehouse"} | ({"spark"} if spark is not None else set()),
-            resource_defs={"spark": spark} if spark is not None else {},
+            required_resource_keys={"lakehouse", *sparks},
+            resource_defs=sparks,
         )
         def make_snapshots(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-            engine = engine_of(platform, context.resources.spark) if spark is not None else None
+            engine = engine_of(platform, getattr(context.resources, key)) if by_spark else None
             with dagster_faults(context):
                 made = _make(context, context.resources.lakehouse.tables(), views, view, engine)
                 _report_snapshots(context, made, views.since)

@@ -6,6 +6,7 @@ Everything is kept below the user's cache folder or in podman's own store, so th
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -19,6 +20,11 @@ PODMAN = ("podman", "--cgroup-manager=cgroupfs", "--runtime=runc")
 LIMITS = ("--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096")
 # Of the machine, for the build alone: how pip reaches its index, and whom TLS trusts.
 FROM_MACHINE = ("/etc/ssl/certs", "/etc/pip.conf")
+
+# What pip, apt and Ivy say of a server that they do not reach. That there is no such version of a jar Ivy says as well, and that is a failure.
+UNREACHED = re.compile(
+    r"No matching distribution|Connection|Temporary failure|Name or service not known|Failed to fetch|Host \S+ not found|Server access error"
+)
 
 
 class EngineMissing(Exception):
@@ -73,7 +79,7 @@ def build(target: str) -> str:
     """The image of a target of deploy/Dockerfile; gives its name.
 
     Raises:
-        EngineMissing: the package index cannot be reached.
+        EngineMissing: what it is built from cannot be reached.
         AssertionError: the build failed by itself.
     """
     name = f"localhost/plinth-test/{target}"
@@ -92,11 +98,10 @@ def build(target: str) -> str:
     done = podman("build", *options, f"--tag={name}", ".", timeout=2400)
     if done.returncode != 0:
         said = done.stdout + done.stderr
-        if any(
-            each in said
-            for each in ("No matching distribution", "Connection", "Temporary failure", "Name or service not known")
-        ):
-            raise EngineMissing(f"no images: the package index cannot be reached ({said.strip()[-300:]})")
+        if UNREACHED.search(said):
+            raise EngineMissing(
+                f"no images: the package index, a Debian mirror or Maven Central cannot be reached ({said.strip()[-300:]})"
+            )
         raise AssertionError(said[-3000:])
     # What earlier builds left over is a cache for a day; without an end it took 50 GB of a machine that tests often.
     podman("image", "prune", "--force", "--filter=label=org.opencontainers.image.title=Plinth", "--filter=until=24h")

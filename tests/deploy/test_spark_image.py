@@ -52,3 +52,9 @@ def test_it_runs_as_nobody_and_its_project_is_parsed(image: str) -> None:
     look = "id -u; ls dbt_project/target | grep -c plinth; stat -c %u data; touch /opt/plinth/x; plinth --help > /dev/null && echo plinth"
     done = engine.run(image, ["sh", "-c", look], "--network=none")
     assert done.stdout.split() == ["10001", "1", "10001", "plinth"] and "Read-only file system" in done.stderr
+
+
+def test_a_build_is_skipped_where_maven_central_is_away_and_fails_where_it_has_no_such_jar() -> None:
+    missing = "unresolved dependency: io.delta#delta-spark_4.2_2.13;9.9.9: not found"
+    assert engine.UNREACHED.search(f"Host maven.example.com not found. url=https://maven.example.com/a.pom\n{missing}")
+    assert not engine.UNREACHED.search(missing)

@@ -12,11 +12,12 @@ import dagster as dg
 import pytest
 
 from assets import transform_assets
+from definitions import build_definitions
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.staged_apart import STAGING
 from plinth.lakehouse.state import Measured
 from plinth.lakehouse.tables import Lakehouse
-from plinth.platform import Platform
+from plinth.platform import Platform, load_platform
 from plinth.profile import AUTO, Profile
 from plinth.spark.engine import SparkEngine
 from plinth.transform.model import table_id
@@ -136,6 +137,14 @@ def test_a_model_that_spark_cannot_compute_fails_alone_and_leaves_nothing_staged
     }
     assert "CAST_INVALID_INPUT" in str(built.errors["silver/broken"])
     assert not list(shop.lakehouse.platform.path(f"cloud/{STAGING}").iterdir())
+
+
+def test_a_default_profile_of_spark_makes_models_and_feature_views_ask_for_it_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "overlay.yaml").write_text("default_profile: spark")
+    defs = build_definitions(load_platform(ROOT / "platform.yaml", tmp_path / "overlay.yaml"))
+    steps = {node.name: node.definition.required_resource_keys for node in defs.get_repository_def().get_job("refresh").nodes}  # fmt: skip
+    by_spark = [name for name, keys in steps.items() if any(key.endswith("_spark") for key in keys)]
+    assert "silver_and_gold" in by_spark and sum(name.startswith("features__") for name in by_spark) > 1
 
 
 def test_definitions_load_without_pyspark_where_no_model_asks_for_it() -> None:
