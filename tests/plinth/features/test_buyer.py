@@ -61,6 +61,7 @@ _drawn = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(_drawn)
 def test_habits_are_those_of_a_count_by_hand(drawn: list[tuple[int, int, str, int]]) -> None:

@@ -59,6 +59,7 @@ _sales = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_sales, st.lists(st.integers(-70, 70), min_size=1, max_size=3))
 def test_a_row_counts_where_it_happened_and_was_known_before_the_instant(

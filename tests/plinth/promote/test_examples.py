@@ -74,6 +74,7 @@ def test_neither_a_key_nor_the_label_is_a_feature(con: duckdb.DuckDBPyConnection
     assert feature_names(rows.append_column("customer__orders", pa.array(range(3)))) == ("customer__orders",)
 
 
+@pytest.mark.slow
 def test_memory_for_fewer_rows_leaves_out_customers_and_not_cutoffs(con: duckdb.DuckDBPyConnection) -> None:
     lines_in(con, [(who, AT - DAY, AT - DAY) for who in range(10_000)])
     rows = labels(con, "lines", [AT, AT + 28 * DAY])

@@ -60,6 +60,7 @@ def test_weights_count_a_row_as_often_as_they_say() -> None:
     assert weighed == pytest.approx(qini_curve(score[twice], treated[twice], bought[twice]).coefficient)
 
 
+@pytest.mark.slow
 def test_a_known_effect_is_found_by_its_own_ranking_and_not_by_a_random_one() -> None:
     rng = np.random.default_rng(5)
     size = 40_000

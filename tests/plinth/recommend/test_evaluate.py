@@ -88,6 +88,7 @@ def test_a_window_asks_about_customers_and_items_of_before_and_ends_before_its_l
     assert labels[window.new_truth.item].tolist() == ["z"]
 
 
+@pytest.mark.slow
 def test_a_trained_recommender_beats_popularity_on_what_came_after(recommender: Recommender, trade: Trade) -> None:
     found = evaluate(recommender, trade.events, trade.at, 28)
     log = encode(trade.events, trade.items)

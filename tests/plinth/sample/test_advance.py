@@ -62,6 +62,7 @@ def keyed(rows: list[tuple[Any, ...]], name: str) -> dict[tuple[Any, ...], tuple
     return {tuple(row[place] for place in places): row for row in rows}
 
 
+@pytest.mark.slow
 def test_the_report_of_each_day_is_the_difference_of_the_tables(days: list[Day]) -> None:
     seen = set()
     for day in days:
@@ -79,12 +80,14 @@ def test_the_report_of_each_day_is_the_difference_of_the_tables(days: list[Day])
     assert {("ITEMMAS", "updated"), ("CAMPCON", "updated"), ("CAMPCON", "deleted")} <= seen
 
 
+@pytest.mark.slow
 def test_days_at_once_and_one_by_one_come_to_the_same(days: list[Day], copy: str, rows_of: Reader) -> None:
     for some in (5, 3):
         advance(copy, some)
     assert rows_of(copy) == days[-1].after
 
 
+@pytest.mark.slow
 def test_line_numbers_only_rise_and_are_never_used_again(days: list[Day]) -> None:
     highest = max(row[0] for row in days[0].before["INVLINE"])
     for day in days:
@@ -93,6 +96,7 @@ def test_line_numbers_only_rise_and_are_never_used_again(days: list[Day]) -> Non
         highest = max(fresh, default=highest)
 
 
+@pytest.mark.slow
 def test_every_change_bears_the_stamp_of_its_day_and_late_lines_come_among_them(days: list[Day]) -> None:
     late = 0
     for day in days:
@@ -104,6 +108,7 @@ def test_every_change_bears_the_stamp_of_its_day_and_late_lines_come_among_them(
     assert late > 0
 
 
+@pytest.mark.slow
 def test_whoever_is_erased_leaves_no_trace_but_nameless_lines(days: list[Day]) -> None:
     before, after = days[0].before, days[-1].after
     erased = {row[0] for row in before["CUSTMAS"]} - {row[0] for row in after["CUSTMAS"]}
