@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ ASKED = {"plinth/asked_by": "command line"}
 """Tags of the runs that this module starts."""
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Events reach the terminal through the follower; Dagster's own console would print each of them once more, at length."""
+_SETTLE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,12 @@ def run_job(
     settle_dead_runs(instance, tell)
     run_id = make_new_run_id()
     definition = repository.get_job(job)
-    with _alive(instance, run_id), _event_log_open(instance, run_id), Follower(instance, run_id, tell) as follower:
+    with (
+        _alive(instance, run_id),
+        _event_log_open(instance, run_id),
+        _settling(instance, tell),
+        Follower(instance, run_id, tell) as follower,
+    ):
         result = definition.execute_in_process(
             instance=instance,
             run_id=run_id,
@@ -77,12 +84,32 @@ def settle_dead_runs(instance: dg.DagsterInstance, tell: Tell) -> None:
     """
     for run in instance.get_runs(dg.RunsFilter(statuses=list(IN_PROGRESS_RUN_STATUSES), tags=ASKED)):
         with _lock(instance, run.run_id) as gone:
-            if not gone:
+            # Between the list and the lock it may have ended well.
+            found = instance.get_run_by_id(run.run_id) if gone else None
+            if found is None or found.is_finished:
                 continue
             instance.report_run_failed(run, "The process of this run is gone: it was killed, or the machine went down.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             tell(f"run {run.run_id[:8]} was cut off earlier; its tables are as they were, and it is settled now")
         _lock_file(instance, run.run_id).unlink(missing_ok=True)
+
+
+@contextmanager
+def _settling(instance: dg.DagsterInstance, tell: Tell) -> Iterator[None]:
+    """Settles dead runs every few seconds: one that is killed while this one waits for its pool would keep it waiting for ever."""
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(_SETTLE_SECONDS):
+            settle_dead_runs(instance, tell)
+
+    thread = threading.Thread(target=look, name="settle-runs", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 @contextmanager

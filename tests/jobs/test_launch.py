@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 
 import dagster as dg
 import pytest
+from dagster._core.events import DagsterEvent, DagsterEventType
 
-from jobs.launch import Ran, run_job, settle_dead_runs
+from jobs.launch import ASKED, Ran, run_job, settle_dead_runs
 from tests.frame.shop import Shop
 
 SLOT = "bronze/client"
@@ -96,6 +98,53 @@ def test_a_killed_run_is_settled_and_gives_its_tables_back_and_a_living_one_is_l
     assert status(stored_instance, run_id) is dg.DagsterRunStatus.FAILURE
     assert stored_instance.event_log_storage.get_concurrency_info(SLOT).claimed_slots == []
     assert len(told) == 1
+
+
+@pytest.mark.slow
+def test_who_waits_for_the_table_of_a_run_that_is_killed_meanwhile_goes_on(
+    shop: Shop, stored_instance: dg.DagsterInstance
+) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, stored_instance.root_directory], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    dead = holder.stdout.readline().strip()
+    free = stored_instance.event_log_storage.free_concurrency_slots_for_run
+    # Without help it would wait for ever, and this test with it.
+    given_up = threading.Timer(60, free, [dead])
+    given_up.start()
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        if "bronze/client waits: another run writes the same table" in line:
+            holder.send_signal(signal.SIGKILL)
+
+    try:
+        ran = run_job(shop.definitions().get_repository_def(), stored_instance, "ingest", tell)
+    finally:
+        holder.kill()
+        holder.wait()
+        waited = given_up.finished.is_set()
+        given_up.cancel()
+    assert ran.success and not waited, lines
+    assert [line for line in lines if f"run {dead[:8]} was cut off earlier" in line], lines
+    assert status(stored_instance, dead) is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_that_ends_while_others_look_is_not_taken_for_a_dead_one(
+    stored_instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dg.job
+    def load() -> None: ...
+
+    run = stored_instance.create_run_for_job(load, tags=ASKED, status=dg.DagsterRunStatus.STARTED)
+    listed = stored_instance.get_runs()
+    stored_instance.report_dagster_event(DagsterEvent(DagsterEventType.RUN_SUCCESS.value, load.name), run_id=run.run_id)
+    monkeypatch.setattr(stored_instance, "get_runs", lambda *_: listed)
+    told: list[str] = []
+    settle_dead_runs(stored_instance, told.append)
+    assert told == [] and status(stored_instance, run.run_id) is dg.DagsterRunStatus.SUCCESS
 
 
 def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:

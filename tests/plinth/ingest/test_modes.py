@@ -244,3 +244,10 @@ def test_a_small_increment_has_one_thread_and_a_comparison_of_all_keys_the_profi
     shop.sql("UPDATE ORDERS SET AMT = 22, UPDTS = '2024-01-02 10:00:02' WHERE ORDID = 2")
     shop.load(reconcile_every=timedelta(0))
     assert seen == [2, 1, 1, 2]
+    monkeypatch.setattr("plinth.lakehouse.merge.stage", noted)
+    for large, threads in ((3, 1), (2, 2)):
+        monkeypatch.setattr("plinth.ingest.read._ROWS_OF_A_LARGE_TABLE", large)
+        seen.clear()
+        shop.sql(f"UPDATE ORDERS SET AMT = {large}, UPDTS = '2024-01-02 10:00:0{9 - large}' WHERE ORDID = 2")
+        shop.load()
+        assert seen == [1, threads], "a merge may have to write all files of a table"
