@@ -50,7 +50,7 @@ clean:
 	@echo "The environment in $(VENV) stays; remove it by hand to start over."
 
 # What the images hold, by their locks.
-SHIPPED := requirements/api.lock requirements/image.lock requirements/image_spark.lock
+SHIPPED := requirements/api.lock requirements/image.lock requirements/image_spark.lock requirements/image_ray.lock
 
 sbom: $(VENV)/.dev
 	@mkdir -p build/sbom
@@ -65,7 +65,7 @@ lock:
 	uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --universal --python-version 3.11 --quiet -o requirements.lock
 	for extra in $(EXTRAS); do uv pip compile pyproject.toml --extra $$(echo $$extra | sed 's/^dev$$/dev --extra peers/') --generate-hashes --no-emit-index-url \
 		--universal --python-version 3.11 --quiet -o requirements/$$extra.lock || exit 1; done
-	for image in image image_spark; do uv pip compile pyproject.toml --extra $$image -c requirements/dev.lock --generate-hashes --no-emit-index-url \
+	for image in image image_spark image_ray; do uv pip compile pyproject.toml --extra $$image -c requirements/dev.lock --generate-hashes --no-emit-index-url \
 		--universal --python-version 3.11 --quiet -o requirements/$$image.lock || exit 1; done
 	for apart in api build; do uv pip compile requirements/$$apart.in -c requirements/dev.lock --generate-hashes --no-emit-index-url --universal \
 		--python-version 3.11 --quiet -o requirements/$$apart.lock || exit 1; done
@@ -73,7 +73,7 @@ lock:
 
 # Images hold what the suite ran on, so their locks follow the dev lock; that of the API's image holds less than the core (requirements/api.in).
 # Feast pins what Plinth cannot live with, so the benchmarks that compare with it give it an environment of its own.
-EXTRAS := $(filter-out api build image image_spark feast,$(basename $(notdir $(wildcard requirements/*.lock))))
+EXTRAS := $(filter-out api build image image_spark image_ray feast,$(basename $(notdir $(wildcard requirements/*.lock))))
 
 install: $(VENV)/.core
 

@@ -75,14 +75,17 @@ def make_base() -> None:
         raise EngineMissing(f"no base image: podman cannot import it ({done.stderr.strip()[-300:]})")
 
 
-def build(target: str) -> str:
+def build(target: str, lock: str | None = None) -> str:
     """The image of a target of deploy/Dockerfile; gives its name.
+
+    Args:
+        lock: of the target platform, another than its own: what stands in `requirements/`, without its ending.
 
     Raises:
         EngineMissing: what it is built from cannot be reached.
         AssertionError: the build failed by itself.
     """
-    name = f"localhost/plinth-test/{target}"
+    name = f"localhost/plinth-test/{lock or target}"
     there = [Path(each) for each in FROM_MACHINE if Path(each).exists()]
     # A folder may be written over, and what was written is thrown away: Java's package puts a key store beside the certificates.
     given = [f"--volume={each}:{each}:{'O' if each.is_dir() else 'ro'}" for each in there]
@@ -94,6 +97,7 @@ def build(target: str) -> str:
         "--file=deploy/Dockerfile",
         f"--target={target}",
         f"--build-arg=BASE={BASE}",
+        *([f"--build-arg=LOCK={lock}"] if lock else []),
     ]
     done = podman("build", *options, f"--tag={name}", ".", timeout=2400)
     if done.returncode != 0:

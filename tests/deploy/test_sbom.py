@@ -48,7 +48,8 @@ def test_what_the_images_hold_is_what_the_suite_runs_on() -> None:
         return {each[0].split("[")[0]: each[1] for each in split}
 
     tested = pins("requirements/dev.lock")
-    for image in ("requirements/api.lock", "requirements/image.lock", "requirements/image_spark.lock"):
-        both = {name for name in pins(image) if name in tested}
+    for image in ("api", "image", "image_spark", "image_ray"):
+        held = pins(f"requirements/{image}.lock")
+        both = {name for name in held if name in tested}
         assert len(both) > 20
-        assert {name: pins(image)[name] for name in both} == {name: tested[name] for name in both}, image
+        assert {name: held[name] for name in both} == {name: tested[name] for name in both}, image
