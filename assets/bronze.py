@@ -18,12 +18,15 @@ from assets.profiles import profile_tags
 from plinth.contracts.document import read_document
 from plinth.contracts.model import Contract, Table
 from plinth.ingest import Outcome, bronze_id, ingest
+from plinth.ingest.by_spark import asks_for_spark
 from plinth.ingest.plan import fingerprint
 from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
 from resources import LakehouseResource, SourcesResource
 
 LAYER = "bronze"
+_BY_JDBC = ("postgres", "mysql", "mariadb", "sql")
+"""The kinds of databases that Spark reads; `sql` is an address in an environment variable, which may be one of them."""
 
 
 class LoadConfig(dg.Config):
@@ -58,7 +61,7 @@ def _asset(table: Table, contract: Contract, platform: Platform, line: int) -> d
         description=_description(table, contract),
         group_name=LAYER,
         owners=[table.owner] if table.owner else [],
-        kinds={"deltalake", "duckdb", source_kind(platform, table.source)},
+        kinds={"deltalake", _engine(table, platform), source_kind(platform, table.source)},
         tags=_tags(table, platform),
         code_version=fingerprint(table),
         freshness_policy=_freshness(table),
@@ -82,6 +85,12 @@ def _asset(table: Table, contract: Contract, platform: Platform, line: int) -> d
         )
 
     return load
+
+
+def _engine(table: Table, platform: Platform) -> str:
+    """What reads all of the table, as far as `platform.yaml` tells; each load says what it was, as increments are always DuckDB's."""
+    by_spark = asks_for_spark(platform, table) and not platform.spark.connects
+    return "spark" if by_spark and source_kind(platform, table.source) in _BY_JDBC else "duckdb"
 
 
 def _tags(table: Table, platform: Platform) -> dict[str, str]:
@@ -139,6 +148,7 @@ def load_metadata(table: Table, outcome: Outcome) -> dict[str, RawMetadataValue]
         "dagster/column_lineage": column_lineage(table, [column.name for column in outcome.columns]),
         "changed": outcome.changed,
         "mode": outcome.mode,
+        "engine": outcome.engine,
         "delta_version": outcome.version,
         "content": outcome.content,
         "rows_read": outcome.rows_read,
@@ -155,6 +165,8 @@ def load_metadata(table: Table, outcome: Outcome) -> dict[str, RawMetadataValue]
         metadata["source_rows"] = outcome.source_rows
     if outcome.watermark is not None:
         metadata["watermark"] = outcome.watermark
+    if outcome.engine_reason:
+        metadata["engine_reason"] = outcome.engine_reason
     if outcome.drift:
         metadata["drift"] = dg.MetadataValue.md("\n".join(f"- {line}" for line in outcome.drift))
     if outcome.quarantined:

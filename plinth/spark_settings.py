@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.2_2.13:4.4.0"
 """The reference Delta for the Spark that is pinned in pyproject.toml; both change together (docs/dependencies.md)."""
+POSTGRES_DRIVER = "org.postgresql:postgresql:42.7.14"
+MARIADB_DRIVER = "org.mariadb.jdbc:mariadb-java-client:3.5.11"
+"""The JDBC drivers by which bronze tables are read; MariaDB's reads MySQL as well, under a licence (LGPL) that an image may carry."""
 
 _MASTER = re.compile(r"local(\[(\*|\d+)(, ?\d+)?\])?|spark://\S+|k8s://\S+|yarn")
 
@@ -24,10 +27,11 @@ class Spark(BaseModel):
         master: `local[*]` (as many threads as the profile says), `spark://host:port` (standalone) or `k8s://https://host:port`.
         remote: `sc://host:port` of a Spark Connect server, instead of `master`; `remote_env` names the variable that holds it, where it
             carries a token.
-        packages: Maven coordinates of the jars, fetched when a session starts.
+        packages: Maven coordinates of the jars, fetched when a session starts: Delta's, and the drivers of JDBC.
         jars: a folder whose jars are used instead of `packages`, for machines without a way to Maven Central.
         conf: further settings of Spark, as they are; they win over what the platform sets.
         connect_timeout: seconds within which the Connect server has to open its port.
+        jdbc_sessions: how many sessions may read one legacy table at once.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,10 +39,11 @@ class Spark(BaseModel):
     master: str = "local[*]"
     remote: str | None = None
     remote_env: str | None = None
-    packages: tuple[str, ...] = (DELTA_PACKAGE,)
+    packages: tuple[str, ...] = (DELTA_PACKAGE, POSTGRES_DRIVER, MARIADB_DRIVER)
     jars: str | None = None
     conf: dict[str, str] = {}
     connect_timeout: float = Field(default=5, gt=0)
+    jdbc_sessions: int = Field(default=8, ge=1)
 
     @field_validator("master")
     @classmethod

@@ -16,10 +16,11 @@ from plinth.contracts.drift import UNREVIEWED, settle_drift
 from plinth.contracts.model import Column, Table
 from plinth.engine import connect, quote
 from plinth.errors import ContractViolation, StorageFailure
+from plinth.ingest.by_spark import Choice, choose, snapshots
 from plinth.ingest.outcome import Outcome
 from plinth.ingest.plan import Plan, key_enforced, plan_load
 from plinth.ingest.publish import Marks, Published, RowsBehind, publish
-from plinth.ingest.read import HELD_BACK, LANDED, Read, Target, read, scratch_folder
+from plinth.ingest.read import HELD_BACK, LANDED, Opener, Read, Reshaped, Target, read, scratch_folder
 from plinth.ingest.verify import BROKEN, Verdict, judge
 from plinth.lakehouse.quarantine import REFUSED, forget_refused, hold, mended_rows
 from plinth.lakehouse.staging import discard
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from plinth.sources import Source
     from plinth.sources.source import Probe
+    from plinth.spark.engine import SparkEngine
 
 Progress = Callable[[str], None]
 
@@ -60,6 +62,7 @@ def ingest(
     run: str | None = None,
     full: bool = False,
     progress: Progress | None = None,
+    spark: SparkEngine | None = None,
 ) -> Outcome:
     """Brings a bronze table up to its legacy table.
 
@@ -69,9 +72,11 @@ def ingest(
         run: identifier that the commit carries.
         full: read all rows, also where the cursor would allow less.
         progress: told in words what is being done.
+        spark: for tables whose profile is one of Spark's; a session of this process's own by default.
 
     Raises:
         SourceUnavailable: the source did not answer or was cut off; nothing was published. A retry may help.
+        ClusterUnavailable, SparkFailure, DriverMissing: Spark was to read the table and could not; nothing was published.
         SourceUnreadable: the table is not there, or holds what the contract's types cannot.
         SchemaDrift: columns differ from the contract and its policy is `freeze`, or a type narrowed.
         ContractViolation: more rows are broken than the contract allows; nothing was published.
@@ -102,6 +107,7 @@ def ingest(
                 key_enforced(amended, found),
                 progress or _silent,
                 probe,
+                spark,
             )
             outcome = load.run(plan)
     finally:
@@ -152,10 +158,17 @@ class _Load:
     unique: bool
     tell: Progress
     probe: Probe | None
+    spark: SparkEngine | None
 
     def run(self, plan: Plan) -> Outcome:
+        choice = choose(self.target.lakehouse.platform, self.target.table, self.source.address, plan)
         self.tell(f"reading rows since {plan.since}" if plan.since else f"reading all rows ({plan.reason})")
-        found = _guarded_read(self.con, self.source, self.target, plan, self.probe)
+        if choice.reason:
+            self.tell(f"by {choice.reason}")
+        try:
+            found = _guarded_read(self.con, self.source, self._opener(choice), self.target, plan, self.probe)
+        except Reshaped:
+            return self.run(Plan(None, "the table's files have to be replaced", plan.code))
         self.tell(f"{found.rows:,} rows read, judging them")
         verdict = _judge(self.con, self.target, found, unique=self.unique, run=self.marks.run)
         good, held_back = _hold(self.con, self.target, found, verdict, self.marks.run)
@@ -165,7 +178,11 @@ class _Load:
         except RowsBehind as behind:
             outcome = self.run(Plan(None, str(behind), plan.code))
             return replace(outcome, notes={**outcome.notes, "rows_behind_lookback": behind.rows})
-        return _outcome(self.target, found, verdict, published)
+        outcome = _outcome(self.target, found, verdict, published)
+        return replace(outcome, engine=choice.engine, engine_reason=choice.reason)
+
+    def _opener(self, choice: Choice) -> Opener:
+        return snapshots(self.source, self.target, self.spark) if choice.engine == "spark" else self.source.snapshot
 
 
 def _hold(
@@ -183,13 +200,13 @@ def _hold(
 
 
 def _guarded_read(
-    con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan, probe: Probe | None
+    con: duckdb.DuckDBPyConnection, source: Source, opener: Opener, target: Target, plan: Plan, probe: Probe | None
 ) -> Read:
     """Reads, and says whose fault a failure was: the source's, the scratch folder's or the data's."""
     import duckdb
 
     try:
-        return read(con, source, target, plan, probe)
+        return read(con, opener, target, plan, probe)
     except duckdb.Error as error:
         if "No space left" in str(error) or isinstance(error, duckdb.OutOfMemoryException):
             raise StorageFailure(

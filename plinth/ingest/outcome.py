@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from plinth.lakehouse.schema import DeltaColumn
+from plinth.profile import Engine
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Outcome:
         drift: one line for each difference between contract and source.
         notes: counts worth knowing, e.g. zero dates that became null.
         columns: columns of the bronze table.
+        engine: what read the source, `duckdb` or `spark`.
+        engine_reason: why, in words; empty where nothing but DuckDB was asked for.
     """
 
     table: str
@@ -53,3 +56,5 @@ class Outcome:
     drift: tuple[str, ...] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
     columns: tuple[DeltaColumn, ...] = ()
+    engine: Engine = "duckdb"
+    engine_reason: str = ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,6 @@ from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 if TYPE_CHECKING:
     import duckdb
 
-    from plinth.sources import Source
     from plinth.sources.snapshot import BronzeColumn, Relation, Snapshot
     from plinth.sources.source import Probe
 
@@ -37,6 +36,9 @@ _ROWS_FOR_ONE_THREAD = 1_000_000
 # Changes that lie all over a table have every file of it written anew (1.9 s of 5 million rows by one thread, 1.5 by two, on a busy machine):
 # in a table that large the spinning is nothing beside the files.
 _ROWS_OF_A_LARGE_TABLE = 50_000_000
+
+Opener = Callable[["duckdb.DuckDBPyConnection", "tuple[Table, ...]"], "AbstractContextManager[Snapshot]"]
+"""What opens a snapshot for some tables: `Source.snapshot`, or a way through another engine (`plinth.ingest.by_spark`)."""
 
 HELD_BACK = "held_back"
 """Note in a commit's state: rows of the source that are in quarantine and so not in the table."""
@@ -117,7 +119,11 @@ def scratch_folder(lakehouse: Lakehouse) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan, probe: Probe | None) -> Read:
+class Reshaped(Exception):
+    """All files of the table have to be replaced, and only a part of the rows was to be read."""
+
+
+def read(con: duckdb.DuckDBPyConnection, opener: Opener, target: Target, plan: Plan, probe: Probe | None) -> Read:
     """Reads what the plan asks for.
 
     The casts are strict first. Where a value does not cast, or the extremes of a date prove nothing, the whole read is repeated with casts that
@@ -127,28 +133,31 @@ def read(con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: P
         probe: the look that was taken before; None where the snapshot takes it.
 
     Raises:
+        Reshaped: all rows have to be read instead.
         SourceUnavailable, SourceUnreadable, StorageFailure, SchemaDrift, ResidencyViolation: see `ingest`.
     """
     import duckdb
 
     try:
-        return _read(con, source, target, plan, probe, strict=True)
+        return _read(con, opener, target, plan, probe, strict=True)
     except (duckdb.ConversionException, _StrangeDates):
-        return _read(con, source, target, plan, probe, strict=False)
+        return _read(con, opener, target, plan, probe, strict=False)
 
 
 def _read(
-    con: duckdb.DuckDBPyConnection, source: Source, target: Target, plan: Plan, probe: Probe | None, *, strict: bool
+    con: duckdb.DuckDBPyConnection, opener: Opener, target: Target, plan: Plan, probe: Probe | None, *, strict: bool
 ) -> Read:
     table = target.table
-    with source.snapshot(con, (table,)) as snapshot:
+    with opener(con, (table,)) as snapshot:
         relation = snapshot.relation(table, since=plan.since, strict=strict)
         columns = tuple(_delta_column(table, column) for column in relation.columns)
         authorise(target.lakehouse, target.id, columns, zone=table.zone)
         reshapes = reshaped(table, target.base, columns)
         complete = plan.since is None
         if reshapes and not complete:
-            relation, complete = snapshot.relation(table, strict=strict), True
+            raise Reshaped
+        if relation.fetch is not None:
+            relation.fetch()
         staged_columns = columns if strict else (*columns, DeltaColumn(REJECTS, "string"))
         uri = target.uri if complete else str(target.scratch / "rows")
         partition_by = table.partition_by if complete else ()

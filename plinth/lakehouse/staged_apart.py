@@ -25,9 +25,9 @@ STAGING = "_staging"
 """Folder below a zone's root. Executors on other machines reach it as they reach the tables, and what is not cleared to leave the zone does not."""
 
 
-def new_folder(lakehouse: Lakehouse, table: TableId) -> str:
-    """The address of a new folder for the rows of a table."""
-    root = lakehouse.platform.root_of(lakehouse.zone_of(table))
+def new_folder(lakehouse: Lakehouse, table: TableId, zone: str | None = None) -> str:
+    """The address of a new folder for the rows of a table, in the zone given or its layer's."""
+    root = lakehouse.platform.root_of(lakehouse.zone_of(table, zone))
     return f"{root}/{STAGING}/{table.layer}-{table.name}-{uuid.uuid4().hex}"
 
 

@@ -2,7 +2,7 @@
 
 What belongs here: catalogues, types, snapshots and probes of each dialect. What does not: contracts (`plinth.contracts`) and what is
 done with the rows (`plinth.ingest`). PostgreSQL, MySQL/MariaDB and SQLite are read by DuckDB's scanners, every other database that
-SQLAlchemy knows in batches.
+SQLAlchemy knows in batches; whole tables of the first two also by sessions of Spark (`jdbc`).
 """
 
 from __future__ import annotations

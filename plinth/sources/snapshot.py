@@ -6,7 +6,7 @@ What belongs here: the shapes that every source gives to `plinth.ingest`. What d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,12 +54,15 @@ class Relation:
         sql: a SELECT that yields exactly `columns` (and `_rejects` where the read is lenient).
         reread: whether it may be run more than once.
         unproven: a cheaper way to the same rows for who looks at the extremes afterwards, and reads leniently where they prove nothing.
+        fetch: brings the rows to where `sql` finds them, in the zone of the table; called once, after the zone was found to be cleared for
+            them. None where `sql` reads the database itself.
     """
 
     sql: str
     columns: tuple[BronzeColumn, ...]
     reread: bool = True
     unproven: Unproven | None = None
+    fetch: Callable[[], None] | None = None
 
 
 class Snapshot(ABC):

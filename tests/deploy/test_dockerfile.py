@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from plinth.spark_settings import Spark
 from tests.deploy.rendering import CHART
 
 DOCKERFILE = CHART.parent / "Dockerfile"
@@ -38,6 +39,10 @@ def test_every_image_ends_as_a_user_by_number() -> None:
         assert users == ["10001:10001"]
         assert "COPY --chown" not in body(target), "what runs must not be able to change itself"
     assert yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))["pod"]["user"] == 10001
+
+
+def test_the_jars_of_the_image_are_those_that_a_session_would_fetch() -> None:
+    assert re.findall(r"^ARG SPARK_PACKAGES=(\S+)$", body("spark-jars"), re.MULTILINE) == [",".join(Spark().packages)]
 
 
 def test_no_registry_or_index_is_named() -> None:

@@ -9,7 +9,7 @@ import pytest
 from plinth.errors import ConfigurationError
 from plinth.profile import Profile
 from plinth.spark.session import prepare, session_settings
-from plinth.spark_settings import DELTA_PACKAGE
+from plinth.spark_settings import DELTA_PACKAGE, MARIADB_DRIVER, POSTGRES_DRIVER
 from tests.spark.house import platform_in
 
 EIGHT = Profile(cpu=4, memory=8 * 2**30, engine="spark")
@@ -18,7 +18,8 @@ EIGHT = Profile(cpu=4, memory=8 * 2**30, engine="spark")
 def test_on_this_machine_the_profile_is_the_session(tmp_path: Path) -> None:
     found = session_settings(platform_in(tmp_path), EIGHT)
     assert (found["spark.master"], found["spark.driver.memory"]) == ("local[4]", f"{int(8 * 1024 * 0.55)}m")
-    assert found["spark.jars.packages"] == DELTA_PACKAGE and found["spark.driver.bindAddress"] == "127.0.0.1"
+    assert found["spark.jars.packages"] == f"{DELTA_PACKAGE},{POSTGRES_DRIVER},{MARIADB_DRIVER}"
+    assert found["spark.driver.bindAddress"] == "127.0.0.1"
     assert (found["spark.sql.session.timeZone"], found["spark.sql.parquet.outputTimestampType"]) == (
         "UTC",
         "TIMESTAMP_MICROS",

@@ -59,7 +59,7 @@ def send(column: Column, source: SourceColumn, delta: str, dialect: str, *, stri
     """How one column is read: as text, but for bytes, and for texts in a lenient read, whose bytes may be no UTF-8."""
     kind = parse_physical_type(source.physical_type, dialect)
     name = column.physical_name
-    if _is_bytes(kind.base, dialect):
+    if is_bytes(kind.base, dialect):
         return _bytes(column, source, delta, kind.base)
     note = (
         "to the microsecond"
@@ -86,7 +86,8 @@ def _bytes(column: Column, source: SourceColumn, delta: str, base: str) -> Readi
     return Reading(landed(column, source, wanted), column.physical_name, "BLOB", through, text=f"hex({RAW})")
 
 
-def _is_bytes(base: str, dialect: str) -> bool:
+def is_bytes(base: str, dialect: str) -> bool:
+    """Whether the server has bytes in a column of this type, and no text."""
     return parse_physical_type(base, dialect).delta == "binary" or (dialect == "mysql" and base in (*_SPATIAL, "bit"))
 
 
@@ -139,7 +140,7 @@ def _sent(column: sa.ColumnElement[Any], source: SourceColumn, dialect: sa.Diale
         trimmed = sa.func.trim(sa.literal_column("TRAILING '0' FROM ").op("")(full))
         return sa.case((sa.func.microsecond(column) == 0, plain), else_=trimmed)  # as the scanner prints it
     if dialect.name in _EXACT:
-        exact = not base or base in _EXACT[dialect.name] or base.endswith("[]") or _is_bytes(base, dialect.name)
+        exact = not base or base in _EXACT[dialect.name] or base.endswith("[]") or is_bytes(base, dialect.name)
         return column if exact else sa.cast(column, _text_type(dialect))
     if base in _INEXACT.get(dialect.name, {}):
         return sa.cast(column, _Raw(_INEXACT[dialect.name][base]))

@@ -7,7 +7,7 @@ since the scanner would turn a filter on an index into hundreds of range reads o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +28,22 @@ if TYPE_CHECKING:
 
 _ATTACHED = "plinth_postgres"
 _SECRET = "plinth_postgres_secret"
-_SESSION = {"timezone": "UTC", "datestyle": "ISO", "intervalstyle": "iso_8601", "extra_float_digits": "1", "jit": "off", "statement_timeout": "0",
+SESSION = {"timezone": "UTC", "datestyle": "ISO", "intervalstyle": "iso_8601", "extra_float_digits": "1", "jit": "off", "statement_timeout": "0",
             "idle_in_transaction_session_timeout": "0"}  # fmt: skip
+"""What every session that reads is set to, so that texts of times, intervals and floats are the same whatever the server's defaults."""
 
 
 @contextmanager
-def open_snapshot(source: PostgresSource, con: duckdb.DuckDBPyConnection) -> Iterator[Snapshot]:
-    """See `Source.snapshot`."""
+def open_snapshot(
+    source: PostgresSource,
+    con: duckdb.DuckDBPyConnection,
+    make: Callable[[PostgresSource, duckdb.DuckDBPyConnection], PostgresSnapshot] | None = None,
+) -> Iterator[Snapshot]:
+    """See `Source.snapshot`.
+
+    Args:
+        make: gives the snapshot; one that DuckDB reads by default.
+    """
     import duckdb
 
     load_extension(con, "postgres_scanner")
@@ -42,7 +51,7 @@ def open_snapshot(source: PostgresSource, con: duckdb.DuckDBPyConnection) -> Ite
     try:
         with faults.translated(source.address):
             con.execute("BEGIN")
-            snapshot = PostgresSnapshot(source, con)
+            snapshot = (make or PostgresSnapshot)(source, con)
             snapshot.begin()
             yield snapshot
     finally:
@@ -92,7 +101,7 @@ class PostgresSnapshot(Snapshot):
     def begin(self) -> None:
         """Takes the snapshot: REPEATABLE READ takes it at the first query."""
         settings = ", ".join(
-            f"set_config({literal(name)}, {literal(value)}, true) AS {name}" for name, value in _SESSION.items()
+            f"set_config({literal(name)}, {literal(value)}, true) AS {name}" for name, value in SESSION.items()
         )
         row = self._query(f"SELECT {settings}, current_setting('server_encoding') AS encoding")[0]
         self._encoded = row[-1] != "SQL_ASCII"
@@ -107,10 +116,7 @@ class PostgresSnapshot(Snapshot):
     ) -> Relation:
         found, scannable = self._describe(table)
         where = self._where(table, found, since)
-        sender = send if strict else send_patiently
-        readings = self._settle(table, found, plan(table, found, self._source.dialect, sender, columns), where)
-        if not self._encoded:
-            readings = tuple(_as_bytes(reading) for reading in readings)
+        readings = self._readings(table, found, where, columns, strict=strict)
         sent = [reading for reading in readings if reading.remote is not None]
         if scannable and not where and all(each.plain for each in sent):
             raws = [quote(table.column(each.column.name).physical_name) for each in readings]
@@ -122,6 +128,14 @@ class PostgresSnapshot(Snapshot):
         ]
         query = f"SELECT {', '.join(listed) or '1 AS nothing'} FROM {table_name(found)}{where}"
         return relation_of(readings, _remote(query), raws, strict=strict)
+
+    def _readings(
+        self, table: Table, found: SourceTable, where: str, columns: tuple[str, ...] | None, *, strict: bool
+    ) -> tuple[Reading, ...]:
+        """How each column is read, once the server has been looked at for values that a plain read would change."""
+        sender = send if strict else send_patiently
+        readings = self._settle(table, found, plan(table, found, self._source.dialect, sender, columns), where)
+        return readings if self._encoded else tuple(_as_bytes(reading) for reading in readings)
 
     def count(self, table: Table) -> int:
         if table.name not in self._counts:
