@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 def maintain(
     layer: Annotated[str | None, typer.Option(help="Only this layer, e.g. bronze.")] = None,
-    retention_hours: Annotated[float, typer.Option(min=0, help="Versions younger than this stay readable.")] = 168,
+    retention_hours: Annotated[
+        float, typer.Option(min=0, help="Versions younger than this stay readable; with 0 let no load run beside it.")
+    ] = 168,
     platform: PlatformFile = None,
     data: Data = None,
     sample: Itself = False,

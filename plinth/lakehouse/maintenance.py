@@ -61,9 +61,12 @@ def maintain(
         enforce_retention_duration=retention_hours >= RETENTION_HOURS,
         full=True,
     )
-    remove(f"{newest.uri}/{path}" for path in unneeded)
+    # Without a retention that may be what a load had staged then and has committed since.
+    named = {file.uri for file in lakehouse.open(version.id, zone=version.zone).files} if unneeded else set()
+    gone = [uri for uri in (f"{newest.uri}/{path}" for path in unneeded) if uri not in named]
+    remove(gone)
     feeds = remove_feeds(version.uri, older_than=retention_hours * 3600)
-    return Maintained(str(version.id), folded, into, len(unneeded) + feeds)
+    return Maintained(str(version.id), folded, into, len(gone) + feeds)
 
 
 def remove_abandoned_staging(lakehouse: Lakehouse) -> int:

@@ -36,6 +36,7 @@ class NodeResult:
 
 
 _GOOD = ("success", "pass", "warn", "no-op")
+_FILE = re.compile(r"""["'][^"']*/(\w+)/(\w+)/(?:split=\w+/)?part-[\w-]+\.parquet["']""")
 
 
 def publish(session: Session, results: Sequence[NodeResult]) -> tuple[ModelOutcome, ...]:
@@ -74,6 +75,8 @@ def _why(result: NodeResult) -> str:
     lines = [line.strip() for line in result.message.splitlines() if line.strip()]
     # dbt puts a line of its own before the engine's words.
     said = next((line for line in lines if "Error:" in line), lines[0] if lines else "")
+    # Where a file cannot be read its table is named: it is that one which has to be made anew.
+    said = _FILE.sub(r"of \1/\2", said)
     masked = re.sub(r"'[^']*'|\"[^\"]*@[^\"]*\"|(?<![A-Za-z(])-?\d[\d.,:-]*\d|\d{5,}", "…", said)
     return f"it failed: {masked}" if masked else "it failed"
 

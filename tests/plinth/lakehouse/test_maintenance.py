@@ -76,10 +76,13 @@ class Overtaken(Lakehouse):
 
     def __init__(self, lakehouse: Lakehouse, con: duckdb.DuckDBPyConnection) -> None:
         super().__init__(lakehouse.platform)
-        self._con = con
+        self._con, self._loaded = con, False
 
     def open(self, table: TableId, *, version: int | None = None, zone: str | None = None) -> TableVersion:
         found = super().open(table, version=version, zone=zone)
+        if self._loaded:
+            return found
+        self._loaded = True
         staged = stage(self._con, "SELECT 9 AS id, 'b' AS kind", found.uri, found.columns)
         state = found.state.next(changed=True, watermark="9")
         commit(Lakehouse(self.platform), table, Write(found, found.columns, state, staged))
@@ -98,6 +101,14 @@ def test_a_load_that_commits_while_files_are_removed_keeps_its_name_and_watermar
     assert after.content != before.content, "what stands downstream would take the new row for known"
     assert (after.state.watermark, after.rows, after.foreign) == ("9", 2, False)
     assert after.version == before.version + 1, "removing files is no commit"
+
+
+def test_what_a_load_has_just_committed_stays_also_without_any_retention(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse
+) -> None:
+    maintain(con, Overtaken(lakehouse, con), grown(con, lakehouse, 1), retention_hours=0)
+    after = lakehouse.open(EVENTS)
+    assert con.execute(f"SELECT list(id ORDER BY id) FROM {after.scan}").fetchone() == ([0, 9],)
 
 
 def test_old_files_go_whatever_another_tool_called_them(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse) -> None:

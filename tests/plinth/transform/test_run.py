@@ -71,6 +71,23 @@ def test_a_full_refresh_mends_a_table_whose_file_is_damaged(shop: Shop) -> None:
     assert len(set(shop.rows("gold/totals")) ^ set(before["gold/totals"])) == 2
 
 
+def test_a_model_that_cannot_read_an_input_names_its_table(shop: Shop) -> None:
+    shop.open_shop()
+    build_shop(shop)
+    for file in shop.lakehouse.open(table_id("silver/people")).files:
+        Path(file.uri).write_bytes(b"")
+    shop.put(
+        "bronze/orders", f"SELECT id, client, (amount + (id = 199)::INT)::DECIMAL(10, 2) AS amount FROM ({ORDERS})"
+    )
+    named = next(each for each in build_shop(shop).models if str(each.table) == "gold/named")
+    assert (
+        named.status is Status.WITHHELD
+        and "of silver/people" in named.reason
+        and str(shop.lakehouse.platform.home) not in named.reason
+    )
+    assert set(statuses(build_shop(shop, "people", "named", full_refresh=True)).values()) <= {"published", "unchanged"}
+
+
 def test_where_nothing_changed_dbt_is_not_started_and_no_table_gets_a_version(shop: Shop) -> None:
     shop.open_shop()
     build_shop(shop)
