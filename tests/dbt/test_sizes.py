@@ -183,3 +183,22 @@ def test_a_test_over_both_steps_runs_again_where_only_a_table_of_the_first_chang
     result = runs.run("gold/totals")
     assert done(result) == {"gold/totals": "nothing to do"}
     assert checks(result)[KNOWN[1]] is False and not result.success
+
+
+def test_automation_asks_for_the_tables_of_both_steps_in_one_tick(runs: Runs) -> None:
+    bronze = [dg.AssetSpec(["bronze", name]) for name in ("orders", "people")]
+    definitions = dg.Definitions(assets=[*bronze, *runs.assets], resources=platform_resources(runs.platform))
+
+    def loaded(name: str, content: str) -> None:
+        event = dg.AssetMaterialization(["bronze", name], tags={"dagster/data_version": content})
+        runs.instance.report_runless_asset_event(event)
+
+    runs.shop.open_shop()
+    loaded("orders", "1")
+    loaded("people", "1")
+    assert runs.run().success
+    before = dg.evaluate_automation_conditions(definitions, runs.instance)
+    loaded("orders", "2")
+    after = dg.evaluate_automation_conditions(definitions, runs.instance, cursor=before.cursor)
+    asked = {table for table in (*SMALL, *LARGE) if after.get_num_requested(dg.AssetKey(table.split("/")))}
+    assert asked == {"silver/orders", "gold/totals", "gold/summary", "gold/named"}
