@@ -45,6 +45,7 @@ class Candidate:
 
 CANDIDATES = {
     "as it is": Candidate(),
+    "values as they are": Candidate(PropensitySettings(standing=False)),
     "the view customer alone": Candidate(takes=lambda name: name.startswith("customer__")),
     "the view buyer alone": Candidate(takes=lambda name: name.startswith("buyer__")),
     "28 days apart": Candidate(spacing=WINDOW),

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 HORIZON = timedelta(days=28)
 SPACING = HORIZON / 2
 """Between the cut-offs that a propensity learns from."""
-_BYTES = 40
-"""What one value takes while a model is trained: as Arrow, sorted, as a matrix, in single precision and back."""
+_BYTES = 48
+"""What one value takes while a model is trained: as Arrow, sorted, as a matrix, in single precision and back, and where it stands."""
 _SHARE = 0.5
 """Of the profile's memory."""
 _SCATTER, _RANGE = 2_654_435_761, 2**32

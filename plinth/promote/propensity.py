@@ -17,6 +17,10 @@ another, and the newest classifiers take the sets in turn. Each learns from wind
 have less in common. On eight validation windows 14 days apart two and four classifiers with two phases ranked better than two and one with
 one (ROC-AUC +.0004 with a standard error of .0001, PR-AUC +.0008 of .0002); with one phase the same six were worth half of that.
 
+Every second one learns from where a value stands among those of all customers at its cut-off (`standing`), not from the value: so a customer is judged
+among the others of the instant, and the errors of both kinds have less in common. On the eight windows that ranked
+better in each (ROC-AUC +.0010 with a standard error of .00015, PR-AUC +.0014 of .0003), where standings alone gained .0008 of .0003.
+
 Isotonic regression in place of the curve lost PR-AUC (.639 to .614 on Online Retail II): its steps tie customers. The time of the year
 is no feature: on validation windows it made the calibration worse, because two years hold each season once.
 """
@@ -37,6 +41,7 @@ from plinth.promote.columns import Array, feature_names, matrix, numbers, requir
 from plinth.promote.errors import ExamplesUnusable, ModelFileRefused
 from plinth.promote.examples import HORIZON
 from plinth.promote.folder import read_model, write_model
+from plinth.promote.standing import Standing, stand_at
 from plinth.threads import capped
 
 if TYPE_CHECKING:
@@ -53,6 +58,7 @@ class PropensitySettings:
     Attributes:
         members: so many classifiers of different seeds are calibrated on the last cut-off, and `newest` more have learnt from it, or from one between
             it and the window before; all their log-odds are averaged.
+        standing: whether every second one learns from where values stand at its cut-off; of before all did from the values.
     """
 
     iterations: int = 100
@@ -63,6 +69,7 @@ class PropensitySettings:
     ridge: float = 5.0
     members: int = 2
     newest: int = 4
+    standing: bool = True
 
 
 @dataclass(frozen=True)
@@ -82,19 +89,29 @@ class Propensity:
     settings: PropensitySettings
     seed: int
 
-    def predict(self, features: pa.Table) -> Array:
+    def predict(self, features: pa.Table, among: Standing | None = None) -> Array:
         """The calibrated chance of each row, in the rows' order.
+
+        Args:
+            features: of customers at one instant.
+            among: of all customers at that instant; by default the rows are all.
 
         Raises:
             ExamplesUnusable: the table lacks a column that the model was trained on.
         """
-        return self.curve(self.uncalibrated(features))
+        return self.curve(self.uncalibrated(features, among))
 
-    def uncalibrated(self, features: pa.Table) -> Array:
+    def uncalibrated(self, features: pa.Table, among: Standing | None = None) -> Array:
         """The classifiers' own chance of each row, which ranks as `predict` does."""
         if features.num_rows == 0:
             return np.empty(0)
-        return Curve().of_odds(_mean_odds(self.classifiers, _values(features, self.features)))
+        values = _values(features, self.features)
+        stand = (among or Standing.of(values))(values) if self.settings.standing else values
+        return Curve().of_odds(_mean_odds(self.classifiers, (values, stand)))
+
+    def standing(self, features: pa.Table) -> Standing:
+        """What `predict` holds customers against, of all customers of an instant or a fair share of them."""
+        return Standing.of(_values(features, self.features))
 
     def save(self, folder: Path) -> None:
         """Writes `estimators.skops` and `settings.json` into a folder; the same model gives the same bytes."""
@@ -120,7 +137,8 @@ class Propensity:
         found, about = read_model(folder, KIND, (HistGradientBoostingClassifier,))
         try:
             features = tuple(str(name) for name in about["features"])
-            settings = PropensitySettings(**about["settings"])
+            # Files from before this was a setting are of models that learnt from the values.
+            settings = PropensitySettings(**{"standing": False, **about["settings"]})
             expected = settings.members + settings.newest
             if len(found) != expected or any(each.n_features_in_ != len(features) for each in found):
                 raise ValueError(f"{len(found)} classifiers, not {expected} of {len(features)} features")
@@ -164,24 +182,21 @@ def train_propensity(
     # Nobody has a value where no campaign was ever run, or nothing cancelled: there is nothing to learn, and the classifiers' bins fail on it.
     told = np.all([~np.isnan(values[rows]).all(axis=0) for rows in (learn, *phases)], axis=0)
     values, names = values[:, told], tuple(name for name, has in zip(names, told, strict=True) if has)
+    stand = stand_at(values, np.asarray(examples["at"].to_numpy())) if settings.standing else values
     for part, what in (
         (learn, "before the last cut-off"),
         (calibrate, "at the last cut-off"),
         *((each, "half-way") for each in phases),
     ):
         _two_classes(bought[part], what)
-    seeds = range(seed * 100, seed * 100 + settings.members + settings.newest)
-    before = [(values[learn], bought[learn], each, settings) for each in seeds[: settings.members]]
-    turns = [phases[each % len(phases)] for each in range(settings.newest)]
-    lately = [
-        (values[rows], bought[rows], each, settings)
-        for rows, each in zip(turns, seeds[settings.members :], strict=True)
-    ]
-    fitted = fan_out.run(_fitted, [*before, *lately], threads=threads)
-    unseen, newest = fitted[: settings.members], fitted[settings.members :]
+    # By turns of values and standings, and of each kind by turns of the phases.
+    sets = [learn] * settings.members + [phases[n // 2 % len(phases)] for n in range(settings.newest)]
+    tasks = [((values, stand)[n % 2][rows], bought[rows], seed * 100 + n, settings) for n, rows in enumerate(sets)]
+    fitted = fan_out.run(_fitted, tasks, threads=threads)
+    unseen, asked = fitted[: settings.members], (values[calibrate], stand[calibrate])
     with capped(threads):
-        curve = Curve.fitted(_mean_odds(unseen, values[calibrate]), bought[calibrate])
-    return Propensity((*unseen, *newest), names, curve, last, settings, seed)
+        curve = Curve.fitted(_mean_odds(unseen, asked), bought[calibrate])
+    return Propensity(tuple(fitted), names, curve, last, settings, seed)
 
 
 def _fitted(values: Array, bought: Array, seed: int, settings: PropensitySettings) -> HistGradientBoostingClassifier:
@@ -199,8 +214,10 @@ def _fitted(values: Array, bought: Array, seed: int, settings: PropensitySetting
     ).fit(values, bought.astype(np.int64))
 
 
-def _mean_odds(classifiers: Sequence[HistGradientBoostingClassifier], values: Array) -> Array:
-    return np.asarray(np.mean([log_odds(each.predict_proba(values)[:, 1]) for each in classifiers], axis=0))
+def _mean_odds(classifiers: Sequence[HistGradientBoostingClassifier], kinds: tuple[Array, Array]) -> Array:
+    """The mean log-odds of classifiers that learnt from values and from standings by turns."""
+    odds = [log_odds(each.predict_proba(kinds[n % 2])[:, 1]) for n, each in enumerate(classifiers)]
+    return np.asarray(np.mean(odds, axis=0))
 
 
 def _values(table: pa.Table, names: Sequence[str]) -> Array:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from plinth.engine import connect
 from plinth.features import FeatureView, FeatureViews, load_views
 from plinth.features.rows import Inputs, end_of
-from plinth.features.training import portions_of
+from plinth.features.training import portions_of, training_set
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import TableVersion
 from plinth.registry import RegisteredVersion, Registry
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _DIGITS = 6
 """Of a probability: what lies beyond differs between machines, and would make equal tables look changed."""
-_CODE = "2"
+_CODE = "3"
 """Grows when the same model and tables give other rows."""
 
 
@@ -145,18 +145,22 @@ def _scores(
     import numpy as np
     import pyarrow as pa
 
-    from plinth.promote import Propensity, room_for
+    from plinth.promote import Propensity, room_for, thinned
 
     model = Propensity.load(setting.registry.fetch(champion))
-    portions = portions_of(
-        setting.lakehouse, known.views, customers, PropensityTarget().feature_views, tables=known.tables, profile=setting.profile,
-        rows=room_for(setting.profile, len(model.features)),
-    )  # fmt: skip
-    for features in portions:
+    room = room_for(setting.profile, len(model.features))
+    asked = PropensityTarget().feature_views
+    house, views, pinned = setting.lakehouse, known.views, known.tables
+    among = None
+    if model.settings.standing and customers.num_rows > room:
+        # A portion is not everybody: customers are held against a share of all that there is room for, the same for each portion.
+        some = training_set(house, views, thinned(customers, room), asked, tables=pinned, profile=setting.profile)
+        among = model.standing(some)
+    for features in portions_of(house, views, customers, asked, tables=pinned, profile=setting.profile, rows=room):
         yield pa.table(
             {
                 "customer_no": features["customer_no"].cast(pa.int64()),
-                "probability": pa.array(np.round(model.predict(features), _DIGITS), pa.float64()),
+                "probability": pa.array(np.round(model.predict(features, among), _DIGITS), pa.float64()),
                 "as_of": pa.array([at.date()] * features.num_rows, pa.date32()),
                 "model_version": pa.array([int(champion.version)] * features.num_rows, pa.int32()),
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,10 +15,11 @@ import pytest
 
 from plinth.estimators import estimators_to_bytes
 from plinth.promote import ExamplesUnusable, ModelFileRefused, Propensity, measure_propensity, train_propensity
-from plinth.promote.calibration import Curve
+from plinth.promote.calibration import Curve, log_odds
 from plinth.promote.columns import matrix, numbers
 from plinth.promote.folder import ESTIMATORS, SETTINGS
 from plinth.promote.propensity import PropensitySettings
+from plinth.promote.standing import Standing
 from tests.plinth.promote.worlds import buyers
 
 QUICK = PropensitySettings(iterations=40, learning_rate=0.04, share_of_features=0.4, members=1, newest=1)
@@ -55,8 +57,12 @@ def test_what_only_the_last_window_shows_is_learnt_too_but_not_by_those_that_it_
     turned = np.where(last, numbers(table, "f2") > 0, numbers(table, "bought") > 0)
     made = train_propensity(table.set_column(2, "bought", pa.array(turned)), seed=3, threads=1, settings=QUICK)
     values = matrix(buyers(5).table, made.features)
-    high, low = values[values[:, 2] > 0], values[values[:, 2] < 0]
-    gaps = [each.predict_proba(high)[:, 1].mean() - each.predict_proba(low)[:, 1].mean() for each in made.classifiers]
+    kinds = (values, Standing.of(values)(values))
+    gaps = [
+        each.predict_proba(kinds[n % 2][values[:, 2] > 0])[:, 1].mean()
+        - each.predict_proba(kinds[n % 2][values[:, 2] < 0])[:, 1].mean()
+        for n, each in enumerate(made.classifiers)
+    ]
     assert abs(gaps[0]) < 0.05 < 0.15 < gaps[1]
 
 
@@ -65,16 +71,54 @@ def test_the_newest_take_the_cutoffs_between_the_windows_in_turn() -> None:
     half_way = pa.array([at - timedelta(days=14) for at in between["at"].to_pylist()], pa.timestamp("us"))
     turned = pa.array(numbers(between, "f2") > 0)
     between = between.set_column(1, "at", half_way).set_column(2, "bought", turned)
-    settings = replace(QUICK, newest=2)
+    settings = replace(QUICK, newest=3)
     made = train_propensity(pa.concat_tables([between, table]), seed=3, threads=1, settings=settings)
     assert made.trained_until == max(table["at"].to_pylist())
     values = matrix(buyers(5).table, made.features)
-    high, low = values[values[:, 2] > 0], values[values[:, 2] < 0]
-    gaps = [each.predict_proba(high)[:, 1].mean() - each.predict_proba(low)[:, 1].mean() for each in made.classifiers]
+    kinds = (values, Standing.of(values)(values))
+    gaps = [
+        each.predict_proba(kinds[n % 2][values[:, 2] > 0])[:, 1].mean()
+        - each.predict_proba(kinds[n % 2][values[:, 2] < 0])[:, 1].mean()
+        for n, each in enumerate(made.classifiers)
+    ]
     # What only the cut-offs half-way show is known to the one classifier that learns from them.
-    assert max(abs(gaps[0]), abs(gaps[1])) < 0.05 and gaps[2] > 0.5
+    assert max(map(abs, gaps[:3])) < 0.05 and gaps[3] > 0.5
     alone = train_propensity(table, seed=3, threads=1, settings=settings)
-    assert np.array_equal(alone.classifiers[1].predict_proba(values), made.classifiers[1].predict_proba(values))
+    assert np.array_equal(alone.classifiers[1].predict_proba(kinds[1]), made.classifiers[1].predict_proba(kinds[1]))
+
+
+def test_to_every_second_one_only_where_a_value_stands_at_its_instant_counts(model: Propensity) -> None:
+    table = buyers(1).table
+    _, cutoff = np.unique(table["at"].to_numpy(), return_inverse=True)
+    grown = table
+    for name in model.features:
+        # Other units at each cut-off, in powers of two, which are exact; and all of it cubed.
+        values = (numbers(table, name) * 2.0**cutoff) ** 3
+        grown = grown.set_column(grown.schema.get_field_index(name), name, pa.array(values, from_pandas=True))
+    again = train_propensity(grown, seed=3, threads=1, settings=QUICK)
+    one, two = (estimators_to_bytes(each.classifiers[1:]) for each in (model, again))
+    assert one == two
+    assert estimators_to_bytes(model.classifiers[:1]) != estimators_to_bytes(again.classifiers[:1])
+
+
+def test_a_portion_of_the_customers_is_held_against_all_of_them(model: Propensity) -> None:
+    table = buyers(6).table
+    everybody, among = model.predict(table), model.standing(table)
+    parts = [model.predict(table.slice(first, 1000), among) for first in range(0, table.num_rows, 1000)]
+    assert np.array_equal(np.concatenate(parts), everybody)
+    assert not np.array_equal(model.predict(table.slice(0, 1000)), everybody[:1000])
+
+
+def test_files_of_a_model_that_learnt_from_the_values_are_asked_about_the_values(tmp_path: Path) -> None:
+    made = train_propensity(buyers(1).table, seed=3, threads=1, settings=replace(QUICK, standing=False))
+    made.save(tmp_path)
+    about = json.loads((tmp_path / SETTINGS).read_text(encoding="utf-8"))
+    del about["settings"]["standing"]
+    (tmp_path / SETTINGS).write_text(json.dumps(about), encoding="utf-8")
+    again, table = Propensity.load(tmp_path), buyers(8).table
+    assert np.array_equal(again.predict(table), made.predict(table))
+    odds = [log_odds(each.predict_proba(matrix(table, made.features))[:, 1]) for each in made.classifiers]
+    assert again.predict(table) == pytest.approx(made.curve.of_odds(np.mean(odds, axis=0)), rel=1e-3)
 
 
 def test_cutoffs_of_which_none_lies_a_window_before_the_last_are_too_few() -> None:

@@ -12,7 +12,7 @@ import pytest
 from plinth.engine import connect
 from plinth.features import load_views, snapshot, training_set
 from plinth.lakehouse.files import rows_of
-from plinth.promote import Propensity, PropensitySettings, cutoffs_before, labels, train_propensity
+from plinth.promote import Propensity, PropensitySettings, cutoffs_before, labels, thinned, train_propensity
 from plinth.promote.booked import INVOICE_LINES, make_lines
 from plinth.serving.champion import PROPENSITY
 from plinth.serving.due import declared_inputs, model_inputs
@@ -85,6 +85,21 @@ def test_a_customer_is_scored_by_the_values_that_the_declared_views_have_at_that
     chances = Propensity.load(shop.registry.fetch(champion)).predict(pa.table(columns))
     expected = dict(zip(tables[0]["customer_no"].to_pylist(), chances.round(6).tolist(), strict=True))
     assert dict(rows(shop.lakehouse, PURCHASE_PROPENSITY.id, "SELECT customer_no, probability FROM t")) == expected
+
+
+def test_portions_are_held_against_one_share_of_the_customers(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    learn(shop)
+    monkeypatch.setattr("plinth.promote.room_for", lambda *_: 20)
+    make_purchase_propensity(shop.setting)
+    found = rows(shop.lakehouse, PURCHASE_PROPENSITY.id, "SELECT customer_no, probability, as_of FROM t ORDER BY 1")
+    at = pa.array([datetime.combine(found[0][2], datetime.min.time())] * len(found), pa.timestamp("us"))
+    customers = pa.table({"customer_no": pa.array([row[0] for row in found], pa.int64()), "at": at})
+    asked = training_set(shop.lakehouse, load_views(shop.platform), customers, ["customer", "buyer"], tables={})
+    champion = shop.registry.champion(PROPENSITY)
+    assert champion is not None
+    model, some = Propensity.load(shop.registry.fetch(champion)), thinned(asked, 20)
+    assert 5 < some.num_rows < 40 < len(found) == BUYERS
+    assert [row[1] for row in found] == model.predict(asked, model.standing(some)).round(6).tolist()
 
 
 def test_another_declaration_is_asked_anew(shop: Shop) -> None:
