@@ -77,7 +77,7 @@ def test_a_view_of_a_spark_profile_is_an_asset_that_spark_makes(spark: SparkSess
     monday = last_reached(pair.spark, VIEWS.view("customer"))
     assert monday is not None
     asset = next(each for each in feature_views_assets(platform) if each.key == feature_key("customer"))
-    assert "spark" in asset.required_resource_keys and asset.op.tags["plinth/profile"] == "spark"
+    assert "features_customer_spark" in asset.required_resource_keys and asset.op.tags["plinth/profile"] == "spark"
     result = dg.materialize(
         [
             asset,
