@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from plinth.contracts.drift import UNREVIEWED
 from plinth.contracts.model import Table
 from plinth.engine import quote
+from plinth.errors import SourceUnavailable
 from plinth.ingest.plan import Plan, reconcile_due, reshaped
 from plinth.ingest.verify import REJECTS
 from plinth.lakehouse.door import authorise
@@ -170,6 +171,9 @@ def _read(
         rows = sum(file.rows for file in staged)
         counted = probe is not None and complete and probe.rows == rows
         source_rows = rows if counted else snapshot.count(table)
+        if relation.fetch is not None and rows != source_rows:
+            discard(staged)
+            raise _incomplete(table, rows, source_rows)
         probe = probe or snapshot.probe(table)
         keys = None
         if not complete and _compare_keys(con, target, staged, columns, source_rows):
@@ -190,6 +194,17 @@ def _read(
         probe.as_text(),
         keys,
         notes,
+    )
+
+
+def _incomplete(table: Table, rows: int, source_rows: int) -> SourceUnavailable:
+    """What many sessions have read is only then the table if together they have as many rows as it had at their moment."""
+    return SourceUnavailable(
+        f"the sessions that read {table.physical_name} did not see the table of one moment; nothing was published",
+        expected=f"{source_rows:,} rows, as counted at that moment",
+        found=f"{rows:,} rows",
+        where=f"contract of {table.source}, table {table.name}",
+        remedy="the next try reads from the start; if it comes again, give the table a profile with engine: duckdb",
     )
 
 

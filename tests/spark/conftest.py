@@ -19,6 +19,7 @@ from plinth.sample import SampleSpec, write_sample
 from plinth.spark.engine import SparkEngine
 from plinth.transform.run import build
 from tests.spark.house import ROOT, Pair, load_bronze, platform_in
+from tests.spark.twins import Twins
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -63,6 +64,12 @@ def spark(spark_ready: None, spark_home: Platform) -> Iterator[SparkSession]:
 def lake(tmp_path: Path) -> Platform:
     """A platform in a folder of one test's own."""
     return platform_in(tmp_path)
+
+
+@pytest.fixture
+def twins(request: pytest.FixtureRequest, tmp_path: Path, spark: SparkSession) -> Twins:
+    """Over the database that the test's parameter names."""
+    return Twins(tmp_path, request.getfixturevalue(request.param), lambda: spark)
 
 
 # A year and more of trade: features look at the same weeks of last year.

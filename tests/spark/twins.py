@@ -18,6 +18,7 @@ from plinth.profile import Profile
 from plinth.sources import open_url
 from plinth.spark.engine import SparkEngine
 from tests.plinth.ingest.conftest import make_platform
+from tests.plinth.sources.landing import contract
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -29,6 +30,24 @@ def with_spark(home: Path) -> Platform:
     """A platform with a profile `big`, which is one of Spark."""
     platform = make_platform(home, "sqlite:///not-asked")
     return platform.model_copy(update={"profiles": {**platform.profiles, "big": BIG}})
+
+
+MAKE_ORDERS = (
+    "CREATE TABLE orders (id int PRIMARY KEY, total int, upd timestamp(6) NULL)",
+    "INSERT INTO orders VALUES (1, 10, '2024-01-01 10:00:00.000001'), (2, 20, '2024-01-02'), (3, NULL, NULL)",
+)
+ORDERS = contract("orders", "id total upd", cursor="upd")
+ACCOUNTS = contract("accounts", "id amount pad")
+MAKE_ACCOUNTS = {
+    "postgres": (
+        "CREATE TABLE accounts (id int PRIMARY KEY, amount int, pad text)",
+        "INSERT INTO accounts SELECT i, 0, repeat('x', 400) FROM generate_series(1, 60000) i",
+    ),
+    "mysql": (
+        "CREATE TABLE accounts (id int PRIMARY KEY, amount int, pad varchar(400))",
+        "INSERT INTO accounts SELECT seq, 0, repeat('x', 400) FROM seq_1_to_60000",
+    ),
+}
 
 
 @dataclass
