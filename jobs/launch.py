@@ -9,6 +9,7 @@ In one process: the sample's refresh with nothing changed takes 20 CPU seconds s
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
@@ -64,6 +65,7 @@ def run_job(
         _alive(instance, run_id),
         _event_log_open(instance, run_id),
         _settling(instance, tell),
+        quiet_interruption(),
         Follower(instance, run_id, tell) as follower,
     ):
         result = definition.execute_in_process(
@@ -110,6 +112,31 @@ def _settling(instance: dg.DagsterInstance, tell: Tell) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+@contextmanager
+def quiet_interruption() -> Iterator[None]:
+    """Keeps SQLAlchemy from showing the trace of a Ctrl-C that came while it took a connection back: it lands wherever the run just was, is raised on
+    from there, and the command says so in a sentence. What else goes wrong there is shown as ever.
+    """
+    from dagster._core.errors import DagsterExecutionInterruptedError
+    from sqlalchemy.pool import NullPool, QueuePool, SingletonThreadPool
+
+    def is_news(record: logging.LogRecord) -> bool:
+        kind = record.exc_info[0] if record.exc_info else None
+        return kind is None or not issubclass(kind, (KeyboardInterrupt, DagsterExecutionInterruptedError))
+
+    # A filter of a parent is not asked about the records of its children, and each kind of pool has a logger of its own.
+    loggers = [
+        logging.getLogger(f"{pool.__module__}.{pool.__name__}") for pool in (NullPool, QueuePool, SingletonThreadPool)
+    ]
+    for logger in loggers:
+        logger.addFilter(is_news)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(is_news)
 
 
 @contextmanager

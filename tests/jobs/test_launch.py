@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -9,9 +10,11 @@ import threading
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.events import DagsterEvent, DagsterEventType
 
-from jobs.launch import ASKED, Ran, run_job, settle_dead_runs
+from jobs.launch import ASKED, Ran, quiet_interruption, run_job, settle_dead_runs
 from tests.frame.shop import Shop
 
 SLOT = "bronze/client"
@@ -152,3 +155,18 @@ def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
     found = instance.get_run_by_id(run_id)
     assert found is not None
     return found.status
+
+
+@pytest.mark.parametrize(("error", "shown"), [(DagsterExecutionInterruptedError, 0), (RuntimeError, 1)])
+def test_an_interruption_while_a_connection_is_given_back_shows_no_trace(
+    caplog: pytest.LogCaptureFixture, error: type[BaseException], shown: int
+) -> None:
+    engine = sa.create_engine("sqlite://", poolclass=sa.pool.NullPool)
+
+    @sa.event.listens_for(engine, "reset")
+    def fail(*_: object) -> None:
+        raise error("just now")
+
+    with quiet_interruption(), contextlib.suppress(error):
+        engine.connect().close()
+    assert [record.name for record in caplog.records] == ["sqlalchemy.pool.impl.NullPool"] * shown
