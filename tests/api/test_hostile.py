@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from api.http.body import _deeper_than
 from tests.api.conftest import Served, bearer, problem
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [
     "' OR '1'='1", "1; DROP TABLE online_documents; --", "\" UNION SELECT digest FROM api_keys --", "\x00", "a\x00b", "\ud800",
     "\u202e\u0000", "😀" * 20, "ß", "../../etc/passwd", "..%2f..%2f", "%00", "%c0%af", "${jndi:ldap://x}", "{{7*7}}", "<script>", "\r\nSet-Cookie: a=b",

@@ -24,6 +24,8 @@ from resources import platform_resources
 from tests.plinth.registry.conftest import empty_store, register
 from tests.plinth.training.shop import SMALL, Shop, shop_in
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["empty_store"]  # a fixture, looked up by its name
 RECOMMENDER = model_key("recommender")
 

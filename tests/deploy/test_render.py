@@ -21,6 +21,7 @@ def test_render_is_the_one_that_was_reviewed(case: str) -> None:
     assert as_text(rendered(case)) == stored, "after a look at the difference: python -m tests.deploy.rendering"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("case", CASES)
 def test_manifests_are_valid_in_every_version_of_kubernetes(case: str, version: str) -> None:

@@ -26,6 +26,8 @@ from tests.deploy.cluster import taking_jobs
 from tests.deploy.rendering import CASES, NAMESPACE, STEPS, Manifest, of_kind, rendered, within
 from tests.deploy.test_render import VERSIONS
 
+pytestmark = pytest.mark.slow
+
 HOME = Path(__file__).resolve().parents[2]
 
 

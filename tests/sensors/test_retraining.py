@@ -27,6 +27,8 @@ from sensors.retraining import retraining_schedule, retraining_sensors
 from tests.plinth.registry.conftest import empty_store, register
 from tests.plinth.training.shop import FIRST, SMALL, Shop, shop_in
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["empty_store"]  # a fixture, looked up by its name
 LIMITS = Limits(rows=100, customers=20)
 

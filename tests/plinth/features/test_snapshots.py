@@ -15,6 +15,8 @@ from plinth.stale import stale_tables
 from tests.plinth.features.shop import FeatureShop, Sale, declaration
 from tests.plinth.features.test_clocks import sale
 
+pytestmark = pytest.mark.slow
+
 MONDAY = date(2024, 3, 4)
 WEEKS = [MONDAY - timedelta(weeks=number) for number in (3, 2, 1, 0)]
 TODAY = date(2024, 3, 6)

@@ -9,6 +9,8 @@ import pytest
 from plinth.registry import ModelMissing, NotComparable, NothingToRollBack, RegisteredVersion, Registry
 from tests.plinth.registry.conftest import Save, register
 
+pytestmark = pytest.mark.slow
+
 
 def challenge(registry: Registry, version: RegisteredVersion, **more: object) -> bool:
     return registry.challenge(version, "recall", True, version.evaluated_on, **more).promoted  # type: ignore[arg-type]

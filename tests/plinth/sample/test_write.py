@@ -18,6 +18,8 @@ from plinth.errors import PlinthError, SourceUnavailable
 from plinth.sample import SampleError, SampleSpec, advance, write, write_sample
 from plinth.sample.schema import TABLES
 
+pytestmark = pytest.mark.slow
+
 SMALL = SampleSpec(customers=150, days=60, seed=5)
 Reader = Callable[[str], dict[str, list[tuple[Any, ...]]]]
 

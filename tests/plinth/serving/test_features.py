@@ -21,6 +21,8 @@ from plinth.serving.publish import publish
 from plinth.serving.skew import ServedSkew, measure_served_skew
 from tests.plinth.serving.shop import Shop, make_shop
 
+pytestmark = pytest.mark.slow
+
 SALES = TableId("silver", "sales")
 DECLARED = """
 since: 2024-01-01

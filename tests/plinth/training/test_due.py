@@ -23,6 +23,8 @@ from plinth.training.work import UNTIL, train
 from tests.plinth.registry.conftest import empty_store
 from tests.plinth.training.shop import FIRST, SMALL, Shop, shop_in
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["empty_store"]  # a fixture, looked up by its name
 LIMITS = Limits(rows=100, customers=20)
 NEW_ITEM = """SELECT 1000 + i, 900, 'B' || i, DATE '2023-08-30' + to_hours(i::INTEGER % 20), 9000000 + i, 0, 'NEW' FROM range(400) t(i)"""
