@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.sql import ClauseElement
 
 from api.cli import development_key
 from api.keys.key import SCOPES, KeyRefused, new_key
 from api.keys.ring import Held, Ring
-from api.keys.table import KeyTable
+from api.keys.table import KeyTable, api_keys
 from plinth.api_settings import Api
 from tests.api.conftest import Served, bearer, problem, serve_here
+from tests.plinth.online.test_statements import DIALECTS, REFUSED
 
 NEEDS = {
     "/v1/customers/1/recommendations": "recommendations:read",
@@ -203,6 +207,26 @@ def test_a_key_for_trying_takes_the_place_of_the_last_one_and_is_not_made_beside
     assert states == {first.key.id: "revoked", second.key.id: "valid"}
     table.add(new_key("webshop", ["events:write"], rate=1, burst=1, lasts=None).key)
     assert development_key(table, Api()) is None
+
+
+def test_statements_about_keys_keep_to_what_cockroachdb_has(store_url: str) -> None:
+    ran: list[ClauseElement] = []
+
+    def note(_: object, statement: ClauseElement, *__: object) -> None:
+        ran.append(statement)
+
+    sa.event.listen(sa.Engine, "before_execute", note)
+    try:
+        table = KeyTable(store_url)
+        table.set_up()
+        table.add((made := new_key("webshop", SCOPES, rate=1, burst=1, lasts=None)).key)
+        table.revoke(table.rotate(made.key.id, timedelta(hours=1), None)[0].key.id)
+    finally:
+        sa.event.remove(sa.Engine, "before_execute", note)
+    texts = [str(each.compile(dialect=DIALECTS["cockroachdb"])).lower() for each in ran]
+    assert {text.split()[0] for text in texts} >= {"create", "insert", "select", "update"}
+    assert [(text, pattern) for text in texts for pattern in REFUSED if re.search(pattern, text)] == []
+    assert api_keys.primary_key.columns.keys() == ["id"]
 
 
 @pytest.mark.slow
