@@ -31,6 +31,7 @@ FIRST = (
     SMALL,
     "tests/plinth/transform/test_run.py",
     "tests/frame/test_far_stores.py",
+    "tests/frame/test_whole_way.py",
     "tests/frame/test_command.py",
     "tests/plinth/test_fanout.py",
     "tests/api/test_server.py",
