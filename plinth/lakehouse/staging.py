@@ -117,7 +117,8 @@ def stage(
     staged = tuple(_staged(uri, row, columns, partition_by) for row in rows if row[1] > 0)
     if partition_by or len(staged) < 2 or sum(file.size for file in staged) > file_bytes(table_bytes) / 2:
         return staged
-    # Of few rows each thread has made a file; together they are much less than one. (DuckDB ends a file some way before its size.)
+    # Of few rows each thread has made a file; together they are much less than one. (Half, as rows that are not written yet count
+    # towards a file's size: one thread ended a file of 200,000 rows before 4 MiB were there, and folding that cost more than the file.)
     addresses = ", ".join(literal(file.uri) for file in staged)
     try:
         return stage(con, f"SELECT * FROM read_parquet([{addresses}])", uri, columns, one_file=True)
