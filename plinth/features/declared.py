@@ -20,6 +20,7 @@ from plinth.features.query import columns_of
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.tables import TableId
 from plinth.platform import Platform
+from plinth.transform.model import table_id
 from plinth.transform.project import prepare
 
 _PROJECT = "dbt_project"
@@ -74,13 +75,12 @@ def _of_contracts(platform: Platform) -> dict[TableId, tuple[DeltaColumn, ...]]:
 
 
 def _of_models(platform: Platform) -> dict[TableId, tuple[DeltaColumn, ...]]:
-    found = {}
-    for model in prepare(platform.path(_PROJECT)).models:
-        layer, _, name = model.table.partition("/")
-        found[TableId(layer, name)] = tuple(  # type: ignore[arg-type]
+    return {
+        table_id(model.table): tuple(
             DeltaColumn(column.name, column.type or "string", column.classification) for column in model.columns
         )
-    return found
+        for model in prepare(platform.path(_PROJECT)).models
+    }
 
 
 def _with_unreviewed(read: Mapping[TableId, Sequence[DeltaColumn]], lineage: Lineage) -> Columns:

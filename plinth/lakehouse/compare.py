@@ -80,11 +80,11 @@ def count_difference(
     """
     if not key or not set(key) <= {column.name for column in base.columns} or not is_plain(base):
         return None
+    import duckdb
+
     names, all_names = (", ".join(quote(each) for each in listed) for listed in (key, [c.name for c in columns]))
     side = f"SELECT hash({names}) AS k, hash({all_names}) AS r, %d AS new FROM (%s)"
     sides = f"{side % (1, rows)} UNION ALL {side % (0, read_files(base.files, columns))}"
-    import duckdb
-
     sql = (
         "SELECT sum(greatest(n - o, 0)), count(*) FILTER (WHERE n > 0 AND o > 0 AND x <> 0), sum(greatest(o - n, 0)) "
         f"FROM (SELECT k, sum(new) AS n, count(*) - sum(new) AS o, bit_xor(r) AS x FROM ({sides}) GROUP BY k)"
