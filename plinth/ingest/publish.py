@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from plinth.engine import quote
+from plinth.ingest.landing import LANDED_ROWS
 from plinth.ingest.plan import overlap, whole_due
 from plinth.ingest.read import HELD_BACK, Read, Target
 from plinth.lakehouse.compare import Counts, count_difference, merge_difference, same_rows
@@ -78,14 +79,14 @@ def _counts_of(rewrite: Rewrite) -> Counts:
 def _snapshot(
     con: duckdb.DuckDBPyConnection, target: Target, found: Read, good: str | None
 ) -> tuple[Rewrite, Counts | None]:
-    base, staged = target.base, found.staged
+    base, staged = target.base, found.landing.files
     absent = _absent(target) if base is not None and target.table.key else []
     if good is not None or found.rejects or absent:
         names = ", ".join(quote(column.name) for column in found.columns)
-        rows_sql = _with_history(target, good or f"SELECT {names} FROM ({found.sql})", found.columns, absent)
+        rows_sql = _with_history(target, good or f"SELECT {names} FROM ({found.landing.sql})", found.columns, absent)
         by = target.table.partition_by
         staged = stage(con, rows_sql, target.uri, found.columns, by, table_bytes=target.expected_bytes)
-        discard(found.staged)
+        found.landing.give_up()
     rows = sum(file.rows for file in staged)
     if base is None:
         return Rewrite(staged), Counts(inserted=rows)
@@ -104,8 +105,13 @@ def _snapshot(
 
 def _increment(con: duckdb.DuckDBPyConnection, target: Target, found: Read, good: str | None) -> Rewrite:
     assert target.base is not None
-    names = ", ".join(quote(column.name) for column in found.columns)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {UPSERTS} AS SELECT {names} FROM ({good or found.sql})")
+    if good is None and not found.rejects:
+        # All that landed is right, in a table that nobody else reads any more.
+        con.execute(f"DROP TABLE IF EXISTS {UPSERTS}")
+        con.execute(f"ALTER TABLE {LANDED_ROWS} RENAME TO {UPSERTS}")
+    else:
+        names = ", ".join(quote(column.name) for column in found.columns)
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {UPSERTS} AS SELECT {names} FROM ({good or found.landing.sql})")
     _keep_history(con, target, found.columns)
     deletes = _deletes(con, target, found) if found.keys is not None else None
     repeat = overlap(target.table, found.columns, target.base.state.watermark)

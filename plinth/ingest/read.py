@@ -1,4 +1,4 @@
-"""Reading a legacy table within one consistent snapshot into staged Parquet: all of it, or what changed since a cursor value."""
+"""Reading a legacy table within one consistent snapshot: all of it, or what changed since a cursor value."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from plinth.contracts.drift import UNREVIEWED
 from plinth.contracts.model import Table
 from plinth.engine import quote
 from plinth.errors import SourceUnavailable
+from plinth.ingest.landing import Landing, in_files, in_table
 from plinth.ingest.plan import Plan, reconcile_due, reshaped
 from plinth.ingest.verify import REJECTS
 from plinth.lakehouse.door import authorise
 from plinth.lakehouse.files import damage_told, read_files
 from plinth.lakehouse.merge import overlapping
 from plinth.lakehouse.schema import DeltaColumn
-from plinth.lakehouse.staging import StagedFile, discard, stage
+from plinth.lakehouse.staging import StagedFile, stage
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 
 if TYPE_CHECKING:
@@ -75,10 +76,10 @@ class Read:
 
     Attributes:
         columns: columns of the bronze table.
-        staged: the rows; below the table's folder for a read of all rows, in the scratch folder for an increment.
+        landing: the rows, where they wait: staged files below the table's folder for a read of all rows, else a table of the connection.
         complete: whether all rows of the source were read.
         reshapes: whether the table's files have to be replaced by these.
-        rejects: whether the staged rows have the column `_rejects`, since a cast failed.
+        rejects: whether these rows have the column `_rejects`, since a cast failed.
         watermark: highest cursor value seen, canonical text.
         source_rows: rows of the source.
         probe: the look at the source that this read answers, as text.
@@ -87,7 +88,7 @@ class Read:
     """
 
     columns: tuple[DeltaColumn, ...]
-    staged: tuple[StagedFile, ...]
+    landing: Landing
     complete: bool
     reshapes: bool
     rejects: bool
@@ -100,13 +101,7 @@ class Read:
     @property
     def rows(self) -> int:
         """Rows that were read."""
-        return sum(file.rows for file in self.staged)
-
-    @property
-    def sql(self) -> str:
-        """SQL that yields the rows that were read, as often as wanted."""
-        extra = (DeltaColumn(REJECTS, "string"),) if self.rejects else ()
-        return read_files([file.uri for file in self.staged], (*self.columns, *extra))
+        return self.landing.rows
 
 
 @contextmanager
@@ -159,42 +154,65 @@ def _read(
             raise Reshaped
         if relation.fetch is not None:
             relation.fetch()
-        staged_columns = columns if strict else (*columns, DeltaColumn(REJECTS, "string"))
-        uri = target.uri if complete else str(target.scratch / "rows")
-        partition_by = table.partition_by if complete else ()
-        _use_threads(con, target.threads if complete else 1)
-        sql = relation.sql if relation.unproven is None else relation.unproven.sql
-        staged = stage(con, sql, uri, staged_columns, partition_by, table_bytes=target.expected_bytes)
-        _prove(relation, staged)
+        landing = _land(con, relation, target, columns, complete=complete, strict=strict)
+        _prove(relation, landing)
         # Counted by the source itself, also where all rows were read: what the reading lost would not be missed otherwise. The look that was
         # taken before has counted already; where it agrees, nobody need count again.
-        rows = sum(file.rows for file in staged)
-        counted = probe is not None and complete and probe.rows == rows
-        source_rows = rows if counted else snapshot.count(table)
-        if relation.fetch is not None and rows != source_rows:
-            discard(staged)
-            raise _incomplete(table, rows, source_rows)
+        counted = probe is not None and complete and probe.rows == landing.rows
+        source_rows = landing.rows if counted else snapshot.count(table)
+        if relation.fetch is not None and landing.rows != source_rows:
+            landing.give_up()
+            raise _incomplete(table, landing.rows, source_rows)
         probe = probe or snapshot.probe(table)
         keys = None
-        if not complete and _compare_keys(con, target, staged, columns, source_rows):
+        if not complete and _compare_keys(con, target, landing, columns, source_rows):
             # All keys of the source, and all of the table beside them: that is work for all threads.
             _use_threads(con, target.threads)
             keys = _stage_keys(con, snapshot, target, columns)
-        elif rows > _ROWS_FOR_ONE_THREAD or (target.base is not None and target.base.rows > _ROWS_OF_A_LARGE_TABLE):
+        elif landing.rows > _ROWS_FOR_ONE_THREAD or (
+            target.base is not None and target.base.rows > _ROWS_OF_A_LARGE_TABLE
+        ):
             _use_threads(con, target.threads)
         notes = dict(snapshot.notes(table))
+    if not landing.is_there(con):
+        raise SourceUnavailable(
+            f"the legacy system went away while rows of {table.physical_name} were read; nothing was published",
+            expected="a connection that lasts until all is read",
+            where=f"contract of {table.source}, table {table.name}",
+            remedy="the next try reads the same rows again",
+        )
     return Read(
         columns,
-        staged,
+        landing,
         complete,
         reshapes,
         not strict,
-        _watermark(table, staged, target.base),
+        _watermark(table, landing, target.base),
         source_rows,
         probe.as_text(),
         keys,
         notes,
     )
+
+
+def _land(
+    con: duckdb.DuckDBPyConnection,
+    relation: Relation,
+    target: Target,
+    columns: tuple[DeltaColumn, ...],
+    *,
+    complete: bool,
+    strict: bool,
+) -> Landing:
+    table, unproven = target.table, relation.unproven
+    sql = relation.sql if unproven is None else unproven.sql
+    landed = columns if strict else (*columns, DeltaColumn(REJECTS, "string"))
+    _use_threads(con, target.threads if complete else 1)
+    if not complete:
+        cursor = (table.cursor,) if table.cursor is not None else ()
+        return in_table(con, sql, landed, (*cursor, *(unproven.dates if unproven is not None else ())))
+    staged = stage(con, sql, target.uri, landed, table.partition_by, table_bytes=target.expected_bytes)
+    return in_files(staged, landed)
 
 
 def _incomplete(table: Table, rows: int, source_rows: int) -> SourceUnavailable:
@@ -216,15 +234,15 @@ class _StrangeDates(Exception):
     """A date is infinite or so long ago that the source's own look has to say what it is."""
 
 
-def _prove(relation: Relation, staged: tuple[StagedFile, ...]) -> None:
+def _prove(relation: Relation, landing: Landing) -> None:
     unproven = relation.unproven
     if unproven is None:
         return
-    for file in staged:
-        facts = [file.facts[name] for name in unproven.dates]
-        known = all(fact.maximum is not None or fact.nulls == file.rows for fact in facts)
+    for part in landing.parts:
+        facts = [part.facts[name] for name in unproven.dates]
+        known = all(fact.maximum is not None or fact.nulls == part.rows for fact in facts)
         if not known or not unproven.proven_by(each for fact in facts for each in (fact.minimum, fact.maximum)):
-            discard(staged)
+            landing.give_up()
             raise _StrangeDates
 
 
@@ -240,11 +258,11 @@ def _delta_column(table: Table, column: BronzeColumn) -> DeltaColumn:
     return DeltaColumn(contract.name, column.delta_type, contract.classification, contract.description, metadata)
 
 
-def _watermark(table: Table, staged: tuple[StagedFile, ...], base: TableVersion | None) -> str | None:
-    """The highest cursor value in the files' statistics, never lower than before."""
+def _watermark(table: Table, landing: Landing, base: TableVersion | None) -> str | None:
+    """The highest cursor value that was read, never lower than before."""
     if table.cursor is None:
         return None
-    seen = [file.facts[table.cursor].maximum for file in staged]
+    seen = [part.facts[table.cursor].maximum for part in landing.parts]
     known = [value for value in (*seen, base.state.watermark if base is not None else None) if value is not None]
     return max(known, key=_order) if known else None
 
@@ -256,7 +274,7 @@ def _order(value: str) -> tuple[int, str]:
 def _compare_keys(
     con: duckdb.DuckDBPyConnection,
     target: Target,
-    staged: tuple[StagedFile, ...],
+    landing: Landing,
     columns: tuple[DeltaColumn, ...],
     source_rows: int,
 ) -> bool:
@@ -268,7 +286,7 @@ def _compare_keys(
         return True
     keys = tuple(column for column in columns if column.name in table.key)
     names = ", ".join(quote(column.name) for column in keys)
-    new = read_files([file.uri for file in staged], keys)
+    new = f"SELECT {names} FROM ({landing.sql})"
     old = read_files(overlapping(con, base, keys, table.key, new), keys)
     with damage_told(base):
         row = con.execute(

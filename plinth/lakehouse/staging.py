@@ -41,8 +41,8 @@ ROW_GROUP_ROWS = 61_440
 # A dictionary that is begun and dropped costs little up to here, and a tenth of the whole write at twice as many.
 DICTIONARY_VALUES = 8_192
 # A merge rewrites whole files, so a file is a small share of its table; but many small files make the log long, and a scan slow.
-_FILES_A_TABLE = 64
-_SMALLEST_FILE, _LARGEST_FILE = 4 * 2**20, 128 * 2**20
+_FILES_A_TABLE = 128
+_SMALLEST_FILE, _LARGEST_FILE = 2 * 2**20, 128 * 2**20
 _LONGEST_TEXT = 64
 _EXACT_FLOAT_DIGITS = 15
 
@@ -70,7 +70,7 @@ class StagedFile:
 
 
 def file_bytes(table_bytes: int) -> int:
-    """The size at which a file of a table of that many bytes is full: a 64th of the table, at least 4 MiB, at most 128 MiB."""
+    """The size at which a file of a table of that many bytes is full: a 128th of the table, at least 2 MiB, at most 128 MiB."""
     return min(max(table_bytes // _FILES_A_TABLE, _SMALLEST_FILE), _LARGEST_FILE)
 
 
@@ -83,6 +83,7 @@ def stage(
     *,
     table_bytes: int = 0,
     one_file: bool = False,
+    read_once: bool = False,
 ) -> tuple[StagedFile, ...]:
     """Writes what a query yields as Parquet below a table's folder; files without rows are left out, and what fits into one file is one.
 
@@ -93,6 +94,7 @@ def stage(
         partition_by: columns by whose values the rows are split into files.
         table_bytes: about how large the table is or will be, which decides the size of its files.
         one_file: whether the rows become one file whatever their size, in their order; for rows that come from one. Not for partitions.
+        read_once: whether hardly anybody will read the rows, so that dictionaries, which pay at the second reading, are not tried.
 
     Raises:
         StorageFailure: the folder cannot be written (disk full, no permission); what was written is removed again.
@@ -110,7 +112,7 @@ def stage(
         options = f", PER_THREAD_OUTPUT, FILE_SIZE_BYTES {file_bytes(table_bytes)}{_named(batch)}"
     command = (
         f"COPY ({query}) TO {literal(target)} (FORMAT parquet, PARQUET_VERSION {_parquet_version(columns)}, COMPRESSION zstd, "
-        f"COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, DICTIONARY_SIZE_LIMIT {DICTIONARY_VALUES}, RETURN_STATS{options})"
+        f"COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, DICTIONARY_SIZE_LIMIT {1 if read_once else DICTIONARY_VALUES}, RETURN_STATS{options})"
     )
     rows = _copy(con, command, uri, batch)
     remove(row[0] for row in rows if row[1] == 0)
@@ -118,10 +120,12 @@ def stage(
     if partition_by or len(staged) < 2 or sum(file.size for file in staged) > file_bytes(table_bytes) / 2:
         return staged
     # Of few rows each thread has made a file; together they are much less than one. (Half, as rows that are not written yet count
-    # towards a file's size: one thread ended a file of 200,000 rows before 4 MiB were there, and folding that cost more than the file.)
+    # towards a file's size: one thread ended a file of 200,000 rows before its size was there, and folding that cost more than the file.)
     addresses = ", ".join(literal(file.uri) for file in staged)
     try:
-        return stage(con, f"SELECT * FROM read_parquet([{addresses}])", uri, columns, one_file=True)
+        return stage(
+            con, f"SELECT * FROM read_parquet([{addresses}])", uri, columns, one_file=True, read_once=read_once
+        )
     finally:
         discard(staged)
 

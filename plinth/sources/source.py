@@ -105,7 +105,7 @@ class Source(ABC):
     def snapshot(
         self, con: duckdb.DuckDBPyConnection, tables: Iterable[Table] = ()
     ) -> AbstractContextManager[Snapshot]:
-        """Opens one consistent view of the database; it lives in a transaction of `con`, which must have none.
+        """Opens one consistent view of the database; it lives in a transaction of `con`, which must have none (`plinth.sources.transaction`).
 
         A cast that fails within it leaves it as duckdb.ConversionException; every other fault as a PlinthError or as the error of whoever
         raised it.

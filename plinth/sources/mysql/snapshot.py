@@ -7,13 +7,13 @@ runs on another connection than the transaction (tried: it sees what was committ
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from plinth.engine import literal, load_extension, quote
-from plinth.sources import faults
+from plinth.sources import faults, transaction
 from plinth.sources.catalogue import SourceTable
 from plinth.sources.mysql.source import LIFT_LIMITS, MySQLSource
 from plinth.sources.mysql.types import is_time, send
@@ -49,8 +49,6 @@ _FIRST_DATE = "0001-01-01"
 @contextmanager
 def open_snapshot(source: MySQLSource, con: duckdb.DuckDBPyConnection, tables: tuple[Table, ...]) -> Iterator[Snapshot]:
     """See `Source.snapshot`."""
-    import duckdb
-
     with ExitStack() as stack:
         snapshot = MySQLSnapshot(source, con, stack)
         if any(snapshot.needs_batches(table) for table in tables):
@@ -59,14 +57,10 @@ def open_snapshot(source: MySQLSource, con: duckdb.DuckDBPyConnection, tables: t
         load_extension(con, "mysql_scanner")
         _attach(source, con)
         try:
-            with faults.translated(source.address):
-                con.execute("BEGIN")
+            with faults.translated(source.address), transaction.reading(con):
                 snapshot.begin()
                 yield snapshot
         finally:
-            # The server may have gone, and the transaction with it; the fault that matters is on its way up.
-            with suppress(duckdb.Error):
-                con.execute("ROLLBACK")
             con.execute(f"DETACH DATABASE IF EXISTS {_ATTACHED}")
             con.execute(f"DROP SECRET IF EXISTS {_SECRET}")
 

@@ -8,11 +8,11 @@ since the scanner would turn a filter on an index into hundreds of range reads o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from plinth.engine import literal, load_extension, quote
-from plinth.sources import faults
+from plinth.sources import faults, transaction
 from plinth.sources.catalogue import SourceTable
 from plinth.sources.postgres import catalogue
 from plinth.sources.postgres.source import PostgresSource, table_name
@@ -44,20 +44,14 @@ def open_snapshot(
     Args:
         make: gives the snapshot; one that DuckDB reads by default.
     """
-    import duckdb
-
     load_extension(con, "postgres_scanner")
     _attach(source, con)
     try:
-        with faults.translated(source.address):
-            con.execute("BEGIN")
+        with faults.translated(source.address), transaction.reading(con):
             snapshot = (make or PostgresSnapshot)(source, con)
             snapshot.begin()
             yield snapshot
     finally:
-        # The server has gone, and the transaction with it; the fault that matters is on its way up.
-        with suppress(duckdb.Error):
-            con.execute("ROLLBACK")
         con.execute(f"DETACH DATABASE IF EXISTS {_ATTACHED}")
         con.execute(f"DROP SECRET IF EXISTS {_SECRET}")
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from plinth.engine import literal, quote
-from plinth.sources import faults
+from plinth.sources import faults, transaction
 from plinth.sources.casting import duckdb_type
 from plinth.sources.catalogue import SourceTable
 from plinth.sources.reading import Reading, cursor_of, plan, select
@@ -31,13 +31,11 @@ def open_snapshot(source: SQLiteSource, con: duckdb.DuckDBPyConnection) -> Itera
     """See `Source.snapshot`."""
     source.attach(con)
     try:
-        with faults.translated(source.address):
-            con.execute("BEGIN")
+        with faults.translated(source.address), transaction.reading(con):
             # The first read takes SQLite's shared lock, or its place in the write-ahead log, until the transaction ends.
             query(con, "SELECT count(*) AS n FROM sqlite_master")
             yield SQLiteSnapshot(source, con)
     finally:
-        con.execute("ROLLBACK")
         con.execute(f"DETACH DATABASE {ATTACHED}")
 
 

@@ -177,6 +177,41 @@ def test_a_connection_cut_in_mid_read_leaves_the_table_as_it_was(
     assert list(Path(lakehouse.uri_of(bronze_id(ORDERS))).rglob("*.parquet")) == []
 
 
+def test_a_server_that_is_gone_when_an_increment_has_been_read_leaves_the_table_as_it_was(
+    tmp_path: Path,
+    postgres_server: PostgresServer,
+    postgres_db: str,
+    con: duckdb.DuckDBPyConnection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The rows wait in a table of the transaction that reads them: cut off at its end, they are gone, and the next run reads them again."""
+    import psycopg
+
+    from plinth.sources.postgres.snapshot import PostgresSnapshot
+
+    lakehouse = Lakehouse(make_platform(tmp_path, "sqlite:///x"))
+    with psycopg.connect(postgres_db, autocommit=True) as connection:
+        connection.execute(
+            'CREATE TABLE "ORDERS" ("ORDID" BIGINT PRIMARY KEY, "CUST" TEXT, "AMT" numeric(10,2), "UPDTS" timestamp)'
+        )
+        connection.execute("INSERT INTO \"ORDERS\" SELECT n, 'c', 1, '2024-01-01' FROM generate_series(1, 5) n")
+        ingest(ORDERS, open_url(postgres_db), lakehouse)
+        connection.execute("INSERT INTO \"ORDERS\" VALUES (6, 'd', 2, '2024-01-02')")
+    database = postgres_db.rsplit("/", 1)[1].split("?")[0]
+
+    def cut(*_: object) -> dict[str, int]:
+        postgres_server.terminate_others(database)
+        return {}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PostgresSnapshot, "notes", cut)
+        with pytest.raises(SourceUnavailable, match="went away while rows"):
+            ingest(ORDERS, open_url(postgres_db), lakehouse)
+    assert lakehouse.open(bronze_id(ORDERS)).rows == 5
+    assert ingest(ORDERS, open_url(postgres_db), lakehouse).inserted == 1
+    assert lakehouse.open(bronze_id(ORDERS)).rows == 6
+
+
 def test_a_full_disk_fails_with_a_remedy_and_leaves_the_table_as_it_was(
     shop: Shop, con: duckdb.DuckDBPyConnection, small_disk: Path
 ) -> None:

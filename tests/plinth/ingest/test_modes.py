@@ -13,6 +13,7 @@ import pytest
 from plinth.contracts.model import Mode
 from plinth.errors import ContractError
 from plinth.ingest import bronze_id, unchanged
+from plinth.ingest.landing import in_table
 from plinth.lakehouse.staging import stage
 from plinth.sources import open_url
 
@@ -232,19 +233,23 @@ def test_a_small_increment_has_one_thread_and_a_comparison_of_all_keys_the_profi
     monkeypatch.setitem(profiles, "small", profiles["small"].model_copy(update={"threads": 2}))
     seen: list[int] = []
 
-    def noted(con: duckdb.DuckDBPyConnection, *given: Any, **more: Any) -> Any:
-        row = con.execute("SELECT current_setting('threads')").fetchone()
-        seen.append(int(row[0]) if row else 0)
-        return stage(con, *given, **more)
+    def noting(function: Any) -> Any:
+        def noted(con: duckdb.DuckDBPyConnection, *given: Any, **more: Any) -> Any:
+            row = con.execute("SELECT current_setting('threads')").fetchone()
+            seen.append(int(row[0]) if row else 0)
+            return function(con, *given, **more)
 
-    monkeypatch.setattr("plinth.ingest.read.stage", noted)
+        return noted
+
+    monkeypatch.setattr("plinth.ingest.read.stage", noting(stage))
+    monkeypatch.setattr("plinth.ingest.read.in_table", noting(in_table))
     shop.load()
     shop.sql("UPDATE ORDERS SET AMT = 21, UPDTS = '2024-01-02 10:00:01' WHERE ORDID = 2")
     shop.load()
     shop.sql("UPDATE ORDERS SET AMT = 22, UPDTS = '2024-01-02 10:00:02' WHERE ORDID = 2")
     shop.load(reconcile_every=timedelta(0))
     assert seen == [2, 1, 1, 2]
-    monkeypatch.setattr("plinth.lakehouse.merge.stage", noted)
+    monkeypatch.setattr("plinth.lakehouse.merge.stage", noting(stage))
     for large, threads in ((3, 1), (2, 2)):
         monkeypatch.setattr("plinth.ingest.read._ROWS_OF_A_LARGE_TABLE", large)
         seen.clear()
