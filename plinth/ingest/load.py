@@ -87,7 +87,7 @@ def ingest(
     started = time.monotonic()
     found = source.describe_table(table)
     base = lakehouse.find(bronze_id(table), zone=table.zone)
-    amended, drift = settle_drift(table, found, _landed(base))
+    amended, drift = settle_drift(table, found, landed_columns(base))
     profile = lakehouse.platform.profile(table.profile or lakehouse.platform.source(table.source).profile)
     con = connect(profile, scratch=lakehouse.platform.path(lakehouse.platform.stores.scratch))
     try:
@@ -116,7 +116,7 @@ def ingest(
     return replace(outcome, drift=drift, seconds=round(time.monotonic() - started, 3), peak_memory=peak)
 
 
-def _landed(base: TableVersion | None) -> tuple[Column, ...]:
+def landed_columns(base: TableVersion | None) -> tuple[Column, ...]:
     """The columns that the bronze table holds though no contract named them, as they landed."""
     return tuple(
         Column(
