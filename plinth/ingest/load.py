@@ -18,7 +18,7 @@ from plinth.engine import connect, quote
 from plinth.errors import ContractViolation, StorageFailure
 from plinth.ingest.by_spark import Choice, choose, snapshots
 from plinth.ingest.outcome import Outcome
-from plinth.ingest.plan import Plan, key_enforced, plan_load
+from plinth.ingest.plan import Plan, as_wide_as_held, key_enforced, plan_load
 from plinth.ingest.publish import Marks, Published, RowsBehind, publish
 from plinth.ingest.read import HELD_BACK, LANDED, Opener, Read, Reshaped, Target, read, scratch_folder
 from plinth.ingest.verify import BROKEN, Verdict, judge
@@ -93,7 +93,7 @@ def ingest(
     try:
         probe = source.probe_before(amended)
         with scratch_folder(lakehouse) as scratch:
-            amended = _absent_as_held(amended, base)
+            amended = as_wide_as_held(_absent_as_held(amended, base), found, base, source.dialect)
             expected = (
                 base.size if base is not None else _BYTES_A_VALUE * len(found.columns) * (found.row_estimate or 0)
             )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from plinth.contracts.drift import UNREVIEWED
 from plinth.contracts.model import Mode, Table
+from plinth.contracts.physical import parse_physical_type
 from plinth.contracts.types import widens
 from plinth.engine import literal, quote
 from plinth.errors import ContractError, SchemaDrift
@@ -132,6 +134,34 @@ def overlap(table: Table, columns: tuple[DeltaColumn, ...], watermark: str | Non
         return None
     kind = next(column.type for column in columns if column.name == table.cursor)
     return f"{quote(table.cursor)} <= CAST({literal(watermark)} AS {duckdb_type(kind)})"
+
+
+def as_wide_as_held(table: Table, found: SourceTable, base: TableVersion | None, dialect: str) -> Table:
+    """The table as it is read: a column whose type in the source became narrower keeps the type of the bronze table, which holds all its values.
+
+    What the contract says by `deltaType` stays as it says, and a column that it does not name as the source has it: there `reshaped` refuses.
+    """
+    if base is None:
+        return table
+    held = {column.name: column.type for column in base.columns}
+    types = {
+        column.name: parse_physical_type(column.physical_type, dialect).delta or "string" for column in found.columns
+    }
+
+    def narrowed(name: str, physical_name: str) -> bool:
+        now = types.get(physical_name)
+        return now is not None and name in held and held[name] != now and widens(now, held[name])
+
+    columns = tuple(
+        replace(column, delta_type=held[column.name])
+        if column.delta_type is None
+        and not column.absent
+        and UNREVIEWED not in column.tags
+        and narrowed(column.name, column.physical_name)
+        else column
+        for column in table.columns
+    )
+    return replace(table, columns=columns)
 
 
 def reshaped(table: Table, base: TableVersion | None, columns: tuple[DeltaColumn, ...]) -> bool:

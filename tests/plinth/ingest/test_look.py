@@ -59,7 +59,9 @@ def test_a_load_that_was_due_and_found_nothing_is_remembered_and_not_asked_for_a
 
 def test_a_column_that_landed_before_the_contract_named_it_is_no_change_of_the_contract(shop: Shop) -> None:
     shop.load()
-    shop.sql("ALTER TABLE ORDERS ADD COLUMN CHANNEL VARCHAR(10) DEFAULT 'web'", "UPDATE ORDERS SET UPDTS = '2024-01-02'")
+    shop.sql(
+        "ALTER TABLE ORDERS ADD COLUMN CHANNEL VARCHAR(10) DEFAULT 'web'", "UPDATE ORDERS SET UPDTS = '2024-01-02'"
+    )
     source = open_url(shop.url)
     assert look(ORDERS, source, shop.lakehouse, may_read=True).reason == "the source changed"
     assert shop.load().drift
