@@ -14,7 +14,9 @@ from plinth.contracts.physical import parse_physical_type
 from plinth.contracts.types import widens
 from plinth.engine import literal, quote
 from plinth.errors import ContractError, SchemaDrift
+from plinth.ingest.watermark import ahead, is_time
 from plinth.lakehouse.schema import DeltaColumn, duckdb_type
+from plinth.sources.horizon import is_ahead
 
 if TYPE_CHECKING:
     from plinth.lakehouse.tables import TableVersion
@@ -56,6 +58,8 @@ def plan_load(contract: Table, amended: Table, base: TableVersion | None, *, ful
         return Plan(None, "snapshot mode", code)
     if base.state.watermark is None:
         return Plan(None, "no watermark yet", code)
+    if is_ahead(base.state.watermark) and is_time(base.columns, amended.cursor):
+        return Plan(None, "the watermark is ahead of the clock", code)
     return Plan(lower_bound(amended, base.state.watermark), "", code)
 
 
@@ -129,11 +133,12 @@ def key_enforced(table: Table, found: SourceTable) -> bool:
 
 
 def overlap(table: Table, columns: tuple[DeltaColumn, ...], watermark: str | None) -> str | None:
-    """SQL predicate for rows that the last load may have read already."""
+    """SQL predicate for rows that the last load may have read already: up to the watermark, and those that every load reads."""
     if watermark is None or table.cursor is None:
         return None
     kind = next(column.type for column in columns if column.name == table.cursor)
-    return f"{quote(table.cursor)} <= CAST({literal(watermark)} AS {duckdb_type(kind)})"
+    known = f"{quote(table.cursor)} <= CAST({literal(watermark)} AS {duckdb_type(kind)})"
+    return f"{known} OR {ahead(table.cursor)}" if is_time(columns, table.cursor) else known
 
 
 def as_wide_as_held(table: Table, found: SourceTable, base: TableVersion | None, dialect: str) -> Table:

@@ -17,6 +17,7 @@ from plinth.engine import quote
 from plinth.errors import SourceUnavailable
 from plinth.ingest.plan import Plan, reconcile_due, reshaped
 from plinth.ingest.verify import REJECTS
+from plinth.ingest.watermark import highest_seen
 from plinth.lakehouse.door import authorise
 from plinth.lakehouse.files import damage_told, read_files
 from plinth.lakehouse.merge import overlapping
@@ -182,14 +183,15 @@ def _read(
             keys = _stage_keys(con, snapshot, target, columns)
         elif rows > _ROWS_FOR_ONE_THREAD or (target.base is not None and target.base.rows > _ROWS_OF_A_LARGE_TABLE):
             _use_threads(con, target.threads)
-        notes = dict(snapshot.notes(table))
+        watermark, notes = highest_seen(con, table, staged, columns, target.base)
+        notes |= snapshot.notes(table)
     return Read(
         columns,
         staged,
         complete,
         reshapes,
         not strict,
-        _watermark(table, staged, target.base),
+        watermark,
         source_rows,
         probe.as_text(),
         keys,
@@ -238,19 +240,6 @@ def _delta_column(table: Table, column: BronzeColumn) -> DeltaColumn:
     if UNREVIEWED in contract.tags:
         metadata[LANDED] = "true"
     return DeltaColumn(contract.name, column.delta_type, contract.classification, contract.description, metadata)
-
-
-def _watermark(table: Table, staged: tuple[StagedFile, ...], base: TableVersion | None) -> str | None:
-    """The highest cursor value in the files' statistics, never lower than before."""
-    if table.cursor is None:
-        return None
-    seen = [file.facts[table.cursor].maximum for file in staged]
-    known = [value for value in (*seen, base.state.watermark if base is not None else None) if value is not None]
-    return max(known, key=_order) if known else None
-
-
-def _order(value: str) -> tuple[int, str]:
-    return (int(value), "") if value.lstrip("-").isdigit() else (0, value)
 
 
 def _compare_keys(
