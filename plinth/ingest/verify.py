@@ -131,11 +131,15 @@ def _refuse_too_many(table: Table, total: int, broken: dict[str, int]) -> None:
     count = sum(broken.values())
     if count <= table.quarantine_share * total:
         return
+    uncast = any(rule.endswith("_type") for rules in broken for rule in rules.split(", "))
+    typed = (
+        "give the column a deltaType in the contract that its values stand in (string holds all), " if uncast else ""
+    )
     raise ContractViolation(
         f"bronze/{table.name}: {count:,} of {total:,} rows break the contract, nothing was published",
         expected=f"at most a share of {table.quarantine_share:g} (quarantineShare)",
         found=", ".join(f"{rule}: {number:,}" for rule, number in broken.items()),
         where=f"contract of {table.source}, table {table.name}",
-        remedy=f"look at the rows (`plinth quarantine show {table.name}`); then mend them in the legacy system, correct the rule, or raise "
-        "quarantineShare so that they are held in quarantine",
+        remedy=f"look at the rows (`plinth quarantine show {table.name}`); then mend them in the legacy system, "
+        f"correct the rule, {typed}or raise quarantineShare so that they are held in quarantine",
     )

@@ -51,6 +51,16 @@ def test_more_broken_rows_than_the_contract_allows_fail_before_anything_is_publi
     assert list(Path(shop.lakehouse.uri_of(bronze_id(ORDERS))).rglob("*.parquet")) == []
 
 
+def test_a_load_refused_for_values_that_do_not_cast_names_the_way_to_another_type(shop: Shop) -> None:
+    shop.sql("UPDATE ORDERS SET AMT = 'twelve'")
+    with pytest.raises(ContractViolation, match="give the column a deltaType"):
+        shop.load()
+    shop.sql("UPDATE ORDERS SET AMT = -5")
+    with pytest.raises(ContractViolation) as refused:
+        shop.load()
+    assert "deltaType" not in str(refused.value)
+
+
 def test_the_rows_of_a_refused_load_can_be_looked_at_and_count_as_nothing_else(
     shop: Shop, con: duckdb.DuckDBPyConnection
 ) -> None:
