@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from plinth.checks.derive import Check, Kind
+from plinth.checks.derive import Check, Kind, keeps_deleted
 from plinth.contracts.model import Drift, Reference, Table
 from plinth.engine import quote
 from plinth.lakehouse.tables import TableVersion
@@ -91,7 +91,7 @@ def examine(
         if check.kind is Kind.SCHEMA:
             found[check.name] = _schema(check, table, version)
         elif check.kind is Kind.SOURCE:
-            found[check.name] = _source(check, version, load)
+            found[check.name] = _source(check, table, version, load)
         elif check.kind is Kind.HISTORY:
             found[check.name] = _history(check, table, version)
         elif check.kind is Kind.FRESHNESS:
@@ -227,12 +227,17 @@ def _orphans(reference: Reference, version: TableVersion, other: TableVersion) -
     return f"SELECT count(*) FROM {version.scan} t WHERE {stated} AND NOT EXISTS (SELECT 1 FROM {other.scan} o WHERE {same})"
 
 
-def _source(check: Check, version: TableVersion, load: Load) -> Finding:
+def _source(check: Check, table: Table, version: TableVersion, load: Load) -> Finding:
+    """Where the contract schedules no comparison of keys, what the source deletes stays: more rows than it has are no fault there."""
     if load.source_rows is None:
         return Finding(check, True, f"{version.rows:,} rows here; the last load did not count the legacy table")
     here = version.rows + load.held_back
     told = f"{version.rows:,} rows here and {load.held_back:,} in quarantine, {load.source_rows:,} in the legacy table"
-    return Finding(check, here == load.source_rows, told, abs(here - load.source_rows))
+    kept = max(0, here - load.source_rows) if keeps_deleted(table) else 0
+    if kept:
+        told += f"; {kept:,} stay that it has deleted, as no reconcileEvery is in the contract"
+    broken = abs(here - kept - load.source_rows)
+    return Finding(check, not broken, told, broken)
 
 
 def _history(check: Check, table: Table, version: TableVersion) -> Finding:
