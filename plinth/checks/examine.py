@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from plinth.checks.derive import Check, Kind, keeps_deleted
 from plinth.contracts.model import Drift, Reference, Table
-from plinth.engine import quote
+from plinth.engine import quote, without_values
 from plinth.lakehouse.tables import TableVersion
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _row_findings(con: duckdb.DuckDBPyConnection, checks: Sequence[Check], versi
         row = con.execute(f"SELECT {counts} FROM {version.scan}").fetchone()
     except duckdb.Error as error:
         if len(checks) == 1:
-            return {checks[0].name: Finding(checks[0], False, f"the rule cannot be computed: {error}")}
+            return {checks[0].name: Finding(checks[0], False, _uncomputed(error))}
         return {name: finding for check in checks for name, finding in _row_findings(con, [check], version).items()}
     assert row is not None
     return {check.name: _rows_broken(check, int(count), version) for check, count in zip(checks, row, strict=True)}
@@ -184,7 +184,7 @@ def _table_rule(con: duckdb.DuckDBPyConnection, check: Check, version: TableVers
     try:
         value = _number(con, query)
     except duckdb.Error as error:
-        return Finding(check, False, f"the rule cannot be computed: {error}", query=query)
+        return Finding(check, False, _uncomputed(error), query=query)
     passed = value is not None and holds(value, rule.operator or "=", rule.limits)
     return Finding(check, passed, f"{'nothing' if value is None else f'{value:g}'}, to be {wanted}", query=query)
 
@@ -268,6 +268,10 @@ def _freshness(check: Check, table: Table, load: Load, now: datetime) -> Finding
     return Finding(
         check, age <= table.freshness, f"loaded {str(age).split('.')[0]} ago, at most {table.freshness} are promised"
     )
+
+
+def _uncomputed(error: duckdb.Error) -> str:
+    return f"the rule cannot be computed: {without_values(str(error).splitlines()[0])}"
 
 
 def _number(con: duckdb.DuckDBPyConnection, query: str) -> float | None:

@@ -145,6 +145,24 @@ def test_rows_lost_against_the_source_are_found_and_quarantined_ones_are_not_los
     assert (found.passed, found.broken) == (False, 1)
 
 
+def test_a_check_that_cannot_be_computed_says_why_without_a_value(bronze: Bronze) -> None:
+    version = bronze.orders_with(GOOD)
+    for rule in (
+        Rule("is_number", "", ("state",), "CAST(state AS INTEGER) > 0"),
+        Rule(
+            "is_number",
+            "",
+            ("state",),
+            None,
+            query="SELECT max(CAST(state AS INTEGER)) FROM {table}",
+            operator=">",
+            limits=(0,),
+        ),
+    ):
+        found = bronze.look(version, "is_number", table=replace(bronze.orders, rules=(rule,)))
+        assert not found.passed and "cannot be computed: Conversion Error" in found.found and "open" not in found.found
+
+
 def test_rows_that_the_source_has_deleted_are_no_fault_where_the_contract_keeps_them(bronze: Bronze) -> None:
     version = bronze.orders_with(GOOD, GOOD.replace("1::BIGINT", "2::BIGINT", 1))
     keeping = replace(bronze.orders, mode=Mode.INCREMENTAL, reconcile_every=None)
