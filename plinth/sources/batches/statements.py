@@ -128,7 +128,8 @@ def before(
     table: Table, found: SourceTable, target: sa.TableClause, dialect: sa.Dialect, value: Watermark
 ) -> sa.ColumnElement[bool]:
     """Whether a row's cursor is lower than a value."""
-    return cursor_column(table, found, target) < _bound(table, found, dialect, value)
+    earlier: sa.ColumnElement[bool] = cursor_column(table, found, target) < _bound(table, found, dialect, value)
+    return earlier
 
 
 def no_dates(target: sa.TableClause, name: str, dialect: sa.Dialect) -> sa.ColumnElement[int]:
