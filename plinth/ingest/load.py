@@ -17,10 +17,11 @@ from plinth.contracts.model import Column, Table
 from plinth.engine import connect, quote
 from plinth.errors import ContractViolation, StorageFailure
 from plinth.ingest.by_spark import Choice, choose, snapshots
+from plinth.ingest.held_back import held_back
 from plinth.ingest.outcome import Outcome
 from plinth.ingest.plan import Plan, as_wide_as_held, key_enforced, plan_load
 from plinth.ingest.publish import Marks, Published, RowsBehind, publish
-from plinth.ingest.read import HELD_BACK, LANDED, Opener, Read, Reshaped, Target, read, scratch_folder
+from plinth.ingest.read import LANDED, Opener, Read, Reshaped, Target, read, scratch_folder
 from plinth.ingest.verify import BROKEN, Verdict, judge
 from plinth.lakehouse.quarantine import REFUSED, forget_refused, hold, mended_rows
 from plinth.lakehouse.staging import discard
@@ -171,10 +172,10 @@ class _Load:
             return self.run(Plan(None, "the table's files have to be replaced", plan.code))
         self.tell(f"{found.rows:,} rows read, judging them")
         verdict = _judge(self.con, self.target, found, unique=self.unique, run=self.marks.run)
-        good, held_back = _hold(self.con, self.target, found, verdict, self.marks.run)
+        good, held = _hold(self.con, self.target, found, verdict, self.marks.run)
         self.tell("publishing")
         try:
-            published = publish(self.con, self.target, found, good, self.marks, held_back)
+            published = publish(self.con, self.target, found, good, self.marks, held)
         except RowsBehind as behind:
             outcome = self.run(Plan(None, str(behind), plan.code))
             return replace(outcome, notes={**outcome.notes, "rows_behind_lookback": behind.rows})
@@ -189,14 +190,19 @@ def _hold(
     con: duckdb.DuckDBPyConnection, target: Target, found: Read, verdict: Verdict, run: str | None
 ) -> tuple[str | None, int]:
     """Puts the broken rows into quarantine: SQL for the rows to publish, and how many of the source's rows are held back."""
-    before = 0 if found.complete or target.base is None else target.base.state.notes.get(HELD_BACK, 0)
+    base, names = target.base, ", ".join(quote(column.name) for column in found.columns)
+    count = 0
+    if not found.complete and base is not None:
+        good = verdict.good or f"SELECT {names} FROM ({found.sql})"
+        count = held_back(con, target.lakehouse, target.table, base, found.columns, good, broken=bool(verdict.broken))
     if not verdict.broken:
         forget_refused(con, target.lakehouse, target.table, run=run, zone=target.table.zone)
-        return verdict.good, before
+        return verdict.good, count
     version = hold(con, target.lakehouse, target.table, BROKEN, run=run, zone=target.table.zone)
-    mended, count = mended_rows(con, version, target.table, BROKEN, found.columns)
-    good = f"{verdict.good} UNION ALL ({mended})" if count else verdict.good
-    return good, before + sum(verdict.broken.values()) - count
+    mended, number = mended_rows(con, version, target.table, BROKEN, found.columns)
+    if found.complete:
+        count = sum(verdict.broken.values()) - number
+    return (f"{verdict.good} UNION ALL ({mended})" if number else verdict.good), count
 
 
 def _guarded_read(

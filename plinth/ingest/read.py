@@ -15,6 +15,7 @@ from plinth.contracts.drift import UNREVIEWED
 from plinth.contracts.model import Table
 from plinth.engine import quote
 from plinth.errors import SourceUnavailable
+from plinth.ingest.held_back import HELD_BACK, known_keys
 from plinth.ingest.plan import Plan, reconcile_due, reshaped
 from plinth.ingest.verify import REJECTS
 from plinth.ingest.watermark import highest_seen
@@ -41,9 +42,6 @@ _ROWS_OF_A_LARGE_TABLE = 50_000_000
 
 Opener = Callable[["duckdb.DuckDBPyConnection", "tuple[Table, ...]"], "AbstractContextManager[Snapshot]"]
 """What opens a snapshot for some tables: `Source.snapshot`, or a way through another engine (`plinth.ingest.by_spark`)."""
-
-HELD_BACK = "held_back"
-"""Note in a commit's state: rows of the source that are in quarantine and so not in the table."""
 
 LANDED = "plinth.landed"
 """Metadata of a bronze column that landed before its contract named it."""
@@ -255,14 +253,17 @@ def _compare_keys(
         return False
     if reconcile_due(table, base):
         return True
-    keys = tuple(column for column in columns if column.name in table.key)
+    keys = tuple(next(column for column in columns if column.name == name) for name in table.key)
     names = ", ".join(quote(column.name) for column in keys)
     new = read_files([file.uri for file in staged], keys)
     old = read_files(overlapping(con, base, keys, table.key, new), keys)
+    added = f"SELECT * FROM (SELECT DISTINCT {names} FROM ({new})) ANTI JOIN ({old}) USING ({names})"
+    known = known_keys(con, target.lakehouse, table, keys)
+    if known is not None:
+        # Those that are held back are counted already.
+        added = f"SELECT * FROM ({added}) ANTI JOIN {known} USING ({names})"
     with damage_told(base):
-        row = con.execute(
-            f"SELECT count(*) FROM (SELECT DISTINCT {names} FROM ({new})) ANTI JOIN ({old}) USING ({names})"
-        ).fetchone()
+        row = con.execute(f"SELECT count(*) FROM ({added})").fetchone()
     return base.rows + int(row[0] if row else 0) != source_rows - base.state.notes.get(HELD_BACK, 0)
 
 
