@@ -20,7 +20,7 @@ from plinth.checks import Check, Finding, Load, checks_of, evidence, examine
 from plinth.contracts.model import Contract, Severity, Table
 from plinth.engine import connect
 from plinth.ingest import bronze_id
-from plinth.ingest.read import HELD_BACK
+from plinth.ingest.held_back import HELD_BACK
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.platform import Platform
 from resources import LakehouseResource

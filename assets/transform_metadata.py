@@ -35,7 +35,7 @@ def model_spec(model: PreparedModel, project: PreparedProject, platform: Platfor
         description=model.description,
         group_name=table.layer,
         owners=[model.owner] if model.owner else [],
-        kinds={"dbt", "delta"},
+        kinds={"dbt", "deltalake"},
         tags={
             "plinth/zone": platform.layers[table.layer],
             "plinth/strategy": model.strategy,

@@ -20,18 +20,28 @@ from plinth.lakehouse.tables import TableId
 from plinth.platform import Classification, Platform
 
 _LEVELS = get_args(Classification)
+EVENTS = "online_events"
+"""The one bronze table that comes from no legacy system: what the API took from its callers (`plinth.online.archive`)."""
 
 
 def load_contracts(platform: Platform) -> tuple[Contract, ...]:
     """The contract of each source, in the order of `platform.yaml`.
 
     Raises:
-        ContractError: a contract is missing or wrong, or two sources have a table of one name: both would be `bronze/<name>`.
+        ContractError: a contract is missing or wrong, or two sources have a table of one name, or one that the platform's own events have: both
+            would be `bronze/<name>`.
     """
     contracts = tuple(load_contract(platform.path(source.contract), name) for name, source in platform.sources.items())
     owner: dict[str, Contract] = {}
     for contract in contracts:
         for table in contract.tables:
+            if table.name == EVENTS:
+                raise ContractError(
+                    f"a table is called {EVENTS}, and bronze/{EVENTS} holds what the API took from its callers",
+                    expected="another name",
+                    found=f"{EVENTS} in {contract.path}",
+                    remedy=f"give it another name, such as {contract.source}_{EVENTS}; physicalName stays",
+                )
             first = owner.setdefault(table.name, contract)
             if first is not contract:
                 raise ContractError(

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from plinth.contracts.model import Table
+from plinth.contracts.model import Drift, Table
 from plinth.errors import PlinthError
-from plinth.ingest.load import bronze_id
+from plinth.ingest.load import bronze_id, landed_columns
 from plinth.ingest.plan import fingerprint, reconcile_due, whole_due
 
 if TYPE_CHECKING:
-    from plinth.lakehouse.tables import Lakehouse
+    from plinth.lakehouse.tables import Lakehouse, TableVersion
     from plinth.sources import Source
 
 
@@ -61,8 +61,9 @@ def look(table: Table, source: Source, lakehouse: Lakehouse, *, may_read: bool) 
         return Look(table.name, "never loaded", token)
     if seen is not None and base.state.probe != seen:
         return Look(table.name, "the source changed", token)
-    if base.state.code != fingerprint(table):
-        return Look(table.name, "the contract changed", f"{token}-{fingerprint(table)}")
+    code = _code(table, base)
+    if base.state.code != code:
+        return Look(table.name, "the contract changed", f"{token}-{code}")
     if reconcile_due(table, base):
         return Look(table.name, "its keys are due to be compared", f"{token}-reconcile")
     every = lakehouse.platform.source(table.source).read_whole_every
@@ -70,6 +71,13 @@ def look(table: Table, source: Source, lakehouse: Lakehouse, *, may_read: bool) 
         reason = f"it was not read as a whole for {every:,} s, and a look can miss a change"
         return Look(table.name, reason, f"{token}-whole")
     return Look(table.name, "", token)
+
+
+def _code(table: Table, base: TableVersion) -> str:
+    """The fingerprint that a load would give the table now, where the source's columns are those of the last one: with the columns that landed
+    before the contract named them, unless it discards them."""
+    landed = () if table.drift is Drift.DISCARD else landed_columns(base)
+    return fingerprint(table, replace(table, columns=(*table.columns, *landed)))
 
 
 def in_turn(tables: Sequence[Table], first: str | None, count: int) -> tuple[tuple[Table, ...], str | None]:

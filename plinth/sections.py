@@ -7,7 +7,7 @@ larger sections, which have modules of their own (`plinth.profile`, `plinth.exec
 from __future__ import annotations
 
 from typing import Literal, get_args
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -107,11 +107,17 @@ class Source(Strict):
     def _one_address(self) -> Source:
         if (self.url is None) == (self.url_env is None):
             raise ValueError("exactly one of url and url_env is expected")
-        if self.url is not None and urlsplit(self.url).password:
+        if self.url is not None and _has_password(self.url):
             raise ValueError(
-                "a password stands in url: name the environment variable that holds it in password_env instead"
+                "a password stands in url: name the environment variable that holds it in password_env, or the whole url in url_env"
             )
         return self
+
+
+def _has_password(url: str) -> bool:
+    """Drivers take it beside the user, and most among the options as well."""
+    parts = urlsplit(url)
+    return bool(parts.password) or not {"password", "passwd", "sslpassword"}.isdisjoint(parse_qs(parts.query))
 
 
 class Location(Strict):

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 
-from plinth.contracts.model import Reference, Rule, Severity, Table
+from plinth.contracts.model import Mode, Reference, Rule, Severity, Table
 
 
 class Kind(str, Enum):
@@ -64,7 +64,9 @@ def checks_of(table: Table) -> tuple[Check, ...]:
         Check(
             "rows_match_source",
             Kind.SOURCE,
-            "Rows here and in quarantine are as many as the legacy table had when it was read.",
+            "Rows here and in quarantine are at least as many as the legacy table had when it was read; deleted ones stay."
+            if keeps_deleted(table)
+            else "Rows here and in quarantine are as many as the legacy table had when it was read.",
         ),
     ]
     if table.key:
@@ -83,6 +85,11 @@ def checks_of(table: Table) -> tuple[Check, ...]:
     checks += [_rule_check(rule) for rule in table.rules]
     checks += [_reference_check(reference) for reference in table.references]
     return _unique_names(checks)
+
+
+def keeps_deleted(table: Table) -> bool:
+    """Whether bronze keeps rows that the source has deleted: an increment finds them by a comparison of keys only."""
+    return table.mode is Mode.INCREMENTAL and table.reconcile_every is None
 
 
 def _rule_check(rule: Rule) -> Check:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from plinth.checks.derive import Check, Kind
+from plinth.checks.derive import Check, Kind, keeps_deleted
 from plinth.contracts.model import Drift, Reference, Table
-from plinth.engine import quote
+from plinth.engine import quote, without_values
 from plinth.lakehouse.tables import TableVersion
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def examine(
         if check.kind is Kind.SCHEMA:
             found[check.name] = _schema(check, table, version)
         elif check.kind is Kind.SOURCE:
-            found[check.name] = _source(check, version, load)
+            found[check.name] = _source(check, table, version, load)
         elif check.kind is Kind.HISTORY:
             found[check.name] = _history(check, table, version)
         elif check.kind is Kind.FRESHNESS:
@@ -127,7 +127,7 @@ def _row_findings(con: duckdb.DuckDBPyConnection, checks: Sequence[Check], versi
         row = con.execute(f"SELECT {counts} FROM {version.scan}").fetchone()
     except duckdb.Error as error:
         if len(checks) == 1:
-            return {checks[0].name: Finding(checks[0], False, f"the rule cannot be computed: {error}")}
+            return {checks[0].name: Finding(checks[0], False, _uncomputed(error))}
         return {name: finding for check in checks for name, finding in _row_findings(con, [check], version).items()}
     assert row is not None
     return {check.name: _rows_broken(check, int(count), version) for check, count in zip(checks, row, strict=True)}
@@ -184,7 +184,7 @@ def _table_rule(con: duckdb.DuckDBPyConnection, check: Check, version: TableVers
     try:
         value = _number(con, query)
     except duckdb.Error as error:
-        return Finding(check, False, f"the rule cannot be computed: {error}", query=query)
+        return Finding(check, False, _uncomputed(error), query=query)
     passed = value is not None and holds(value, rule.operator or "=", rule.limits)
     return Finding(check, passed, f"{'nothing' if value is None else f'{value:g}'}, to be {wanted}", query=query)
 
@@ -227,12 +227,17 @@ def _orphans(reference: Reference, version: TableVersion, other: TableVersion) -
     return f"SELECT count(*) FROM {version.scan} t WHERE {stated} AND NOT EXISTS (SELECT 1 FROM {other.scan} o WHERE {same})"
 
 
-def _source(check: Check, version: TableVersion, load: Load) -> Finding:
+def _source(check: Check, table: Table, version: TableVersion, load: Load) -> Finding:
+    """Where the contract schedules no comparison of keys, what the source deletes stays: more rows than it has are no fault there."""
     if load.source_rows is None:
         return Finding(check, True, f"{version.rows:,} rows here; the last load did not count the legacy table")
     here = version.rows + load.held_back
     told = f"{version.rows:,} rows here and {load.held_back:,} in quarantine, {load.source_rows:,} in the legacy table"
-    return Finding(check, here == load.source_rows, told, abs(here - load.source_rows))
+    kept = max(0, here - load.source_rows) if keeps_deleted(table) else 0
+    if kept:
+        told += f"; {kept:,} stay that it has deleted, as no reconcileEvery is in the contract"
+    broken = abs(here - kept - load.source_rows)
+    return Finding(check, not broken, told, broken)
 
 
 def _history(check: Check, table: Table, version: TableVersion) -> Finding:
@@ -263,6 +268,10 @@ def _freshness(check: Check, table: Table, load: Load, now: datetime) -> Finding
     return Finding(
         check, age <= table.freshness, f"loaded {str(age).split('.')[0]} ago, at most {table.freshness} are promised"
     )
+
+
+def _uncomputed(error: duckdb.Error) -> str:
+    return f"the rule cannot be computed: {without_values(str(error).splitlines()[0])}"
 
 
 def _number(con: duckdb.DuckDBPyConnection, query: str) -> float | None:

@@ -17,10 +17,11 @@ from plinth.contracts.model import Column, Table
 from plinth.engine import connect, quote
 from plinth.errors import ContractViolation, StorageFailure
 from plinth.ingest.by_spark import Choice, choose, snapshots
+from plinth.ingest.held_back import held_back
 from plinth.ingest.outcome import Outcome
-from plinth.ingest.plan import Plan, key_enforced, plan_load
+from plinth.ingest.plan import Plan, as_wide_as_held, key_enforced, plan_load
 from plinth.ingest.publish import Marks, Published, RowsBehind, publish
-from plinth.ingest.read import HELD_BACK, LANDED, Opener, Read, Reshaped, Target, read, scratch_folder
+from plinth.ingest.read import LANDED, Opener, Read, Reshaped, Target, read, scratch_folder
 from plinth.ingest.verify import BROKEN, Verdict, judge
 from plinth.lakehouse.quarantine import REFUSED, forget_refused, hold, mended_rows
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
@@ -86,13 +87,13 @@ def ingest(
     started = time.monotonic()
     found = source.describe_table(table)
     base = lakehouse.find(bronze_id(table), zone=table.zone)
-    amended, drift = settle_drift(table, found, _landed(base))
+    amended, drift = settle_drift(table, found, landed_columns(base))
     profile = lakehouse.platform.profile(table.profile or lakehouse.platform.source(table.source).profile)
     con = connect(profile, scratch=lakehouse.platform.path(lakehouse.platform.stores.scratch))
     try:
         probe = source.probe_before(amended)
         with scratch_folder(lakehouse) as scratch:
-            amended = _absent_as_held(amended, base)
+            amended = as_wide_as_held(_absent_as_held(amended, base), found, base, source.dialect)
             expected = (
                 base.size if base is not None else int(_BYTES_A_VALUE * len(found.columns) * (found.row_estimate or 0))
             )
@@ -115,7 +116,7 @@ def ingest(
     return replace(outcome, drift=drift, seconds=round(time.monotonic() - started, 3), peak_memory=peak)
 
 
-def _landed(base: TableVersion | None) -> tuple[Column, ...]:
+def landed_columns(base: TableVersion | None) -> tuple[Column, ...]:
     """The columns that the bronze table holds though no contract named them, as they landed."""
     return tuple(
         Column(
@@ -170,10 +171,10 @@ class _Load:
             return self.run(Plan(None, "the table's files have to be replaced", plan.code))
         self.tell(f"{found.rows:,} rows read, judging them")
         verdict = _judge(self.con, self.target, found, unique=self.unique, run=self.marks.run)
-        good, held_back = _hold(self.con, self.target, found, verdict, self.marks.run)
+        good, held = _hold(self.con, self.target, found, verdict, self.marks.run)
         self.tell("publishing")
         try:
-            published = publish(self.con, self.target, found, good, self.marks, held_back)
+            published = publish(self.con, self.target, found, good, self.marks, held)
         except RowsBehind as behind:
             outcome = self.run(Plan(None, str(behind), plan.code))
             return replace(outcome, notes={**outcome.notes, "rows_behind_lookback": behind.rows})
@@ -188,14 +189,19 @@ def _hold(
     con: duckdb.DuckDBPyConnection, target: Target, found: Read, verdict: Verdict, run: str | None
 ) -> tuple[str | None, int]:
     """Puts the broken rows into quarantine: SQL for the rows to publish, and how many of the source's rows are held back."""
-    before = 0 if found.complete or target.base is None else target.base.state.notes.get(HELD_BACK, 0)
+    base, names = target.base, ", ".join(quote(column.name) for column in found.columns)
+    count = 0
+    if not found.complete and base is not None:
+        good = verdict.good or f"SELECT {names} FROM ({found.landing.sql})"
+        count = held_back(con, target.lakehouse, target.table, base, found.columns, good, broken=bool(verdict.broken))
     if not verdict.broken:
         forget_refused(con, target.lakehouse, target.table, run=run, zone=target.table.zone)
-        return verdict.good, before
+        return verdict.good, count
     version = hold(con, target.lakehouse, target.table, BROKEN, run=run, zone=target.table.zone)
-    mended, count = mended_rows(con, version, target.table, BROKEN, found.columns)
-    good = f"{verdict.good} UNION ALL ({mended})" if count else verdict.good
-    return good, before + sum(verdict.broken.values()) - count
+    mended, number = mended_rows(con, version, target.table, BROKEN, found.columns)
+    if found.complete:
+        count = sum(verdict.broken.values()) - number
+    return (f"{verdict.good} UNION ALL ({mended})" if number else verdict.good), count
 
 
 def _guarded_read(

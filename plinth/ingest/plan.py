@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from plinth.contracts.drift import UNREVIEWED
 from plinth.contracts.model import Mode, Table
+from plinth.contracts.physical import parse_physical_type
 from plinth.contracts.types import widens
 from plinth.engine import literal, quote
 from plinth.errors import ContractError, SchemaDrift
+from plinth.ingest.watermark import ahead, is_time
 from plinth.lakehouse.schema import DeltaColumn, duckdb_type
+from plinth.sources.horizon import is_ahead
 
 if TYPE_CHECKING:
     from plinth.lakehouse.tables import TableVersion
@@ -54,6 +58,8 @@ def plan_load(contract: Table, amended: Table, base: TableVersion | None, *, ful
         return Plan(None, "snapshot mode", code)
     if base.state.watermark is None:
         return Plan(None, "no watermark yet", code)
+    if is_ahead(base.state.watermark) and is_time(base.columns, amended.cursor):
+        return Plan(None, "the watermark is ahead of the clock", code)
     return Plan(lower_bound(amended, base.state.watermark), "", code)
 
 
@@ -127,11 +133,40 @@ def key_enforced(table: Table, found: SourceTable) -> bool:
 
 
 def overlap(table: Table, columns: tuple[DeltaColumn, ...], watermark: str | None) -> str | None:
-    """SQL predicate for rows that the last load may have read already."""
+    """SQL predicate for rows that the last load may have read already: up to the watermark, and those that every load reads."""
     if watermark is None or table.cursor is None:
         return None
     kind = next(column.type for column in columns if column.name == table.cursor)
-    return f"{quote(table.cursor)} <= CAST({literal(watermark)} AS {duckdb_type(kind)})"
+    known = f"{quote(table.cursor)} <= CAST({literal(watermark)} AS {duckdb_type(kind)})"
+    return f"{known} OR {ahead(table.cursor)}" if is_time(columns, table.cursor) else known
+
+
+def as_wide_as_held(table: Table, found: SourceTable, base: TableVersion | None, dialect: str) -> Table:
+    """The table as it is read: a column whose type in the source became narrower keeps the type of the bronze table, which holds all its values.
+
+    What the contract says by `deltaType` stays as it says, and a column that it does not name as the source has it: there `reshaped` refuses.
+    """
+    if base is None:
+        return table
+    held = {column.name: column.type for column in base.columns}
+    types = {
+        column.name: parse_physical_type(column.physical_type, dialect).delta or "string" for column in found.columns
+    }
+
+    def narrowed(name: str, physical_name: str) -> bool:
+        now = types.get(physical_name)
+        return now is not None and name in held and held[name] != now and widens(now, held[name])
+
+    columns = tuple(
+        replace(column, delta_type=held[column.name])
+        if column.delta_type is None
+        and not column.absent
+        and UNREVIEWED not in column.tags
+        and narrowed(column.name, column.physical_name)
+        else column
+        for column in table.columns
+    )
+    return replace(table, columns=columns)
 
 
 def reshaped(table: Table, base: TableVersion | None, columns: tuple[DeltaColumn, ...]) -> bool:

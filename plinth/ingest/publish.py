@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from plinth.engine import quote
+from plinth.ingest.held_back import HELD_BACK
 from plinth.ingest.landing import LANDED_ROWS
 from plinth.ingest.plan import overlap, whole_due
-from plinth.ingest.read import HELD_BACK, Read, Target
+from plinth.ingest.read import Read, Target
 from plinth.lakehouse.compare import Counts, count_difference, merge_difference, same_rows
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.files import read_files, rows_of
@@ -69,6 +70,10 @@ def publish(
     else:
         rewrite = _increment(con, target, found, good)
         counts = _counts_of(rewrite)
+        if found.keys is not None and target.base is not None:
+            # All keys were seen: what the table has not of them is held back.
+            rows = target.base.rows + rewrite.inserted - rewrite.deleted
+            held_back = max(0, sum(file.rows for file in found.keys) - rows)
     return Published(_commit(target, found, rewrite, marks, held_back), counts)
 
 

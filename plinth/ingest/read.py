@@ -15,9 +15,11 @@ from plinth.contracts.drift import UNREVIEWED
 from plinth.contracts.model import Table
 from plinth.engine import quote
 from plinth.errors import SourceUnavailable
+from plinth.ingest.held_back import HELD_BACK, known_keys
 from plinth.ingest.landing import Landing, in_files, in_table
 from plinth.ingest.plan import Plan, reconcile_due, reshaped
 from plinth.ingest.verify import REJECTS
+from plinth.ingest.watermark import highest_seen
 from plinth.lakehouse.door import authorise
 from plinth.lakehouse.files import damage_told, read_files
 from plinth.lakehouse.merge import overlapping
@@ -41,9 +43,6 @@ _ROWS_OF_A_LARGE_TABLE = 50_000_000
 
 Opener = Callable[["duckdb.DuckDBPyConnection", "tuple[Table, ...]"], "AbstractContextManager[Snapshot]"]
 """What opens a snapshot for some tables: `Source.snapshot`, or a way through another engine (`plinth.ingest.by_spark`)."""
-
-HELD_BACK = "held_back"
-"""Note in a commit's state: rows of the source that are in quarantine and so not in the table."""
 
 LANDED = "plinth.landed"
 """Metadata of a bronze column that landed before its contract named it."""
@@ -173,7 +172,8 @@ def _read(
             target.base is not None and target.base.rows > _ROWS_OF_A_LARGE_TABLE
         ):
             _use_threads(con, target.threads)
-        notes = dict(snapshot.notes(table))
+        watermark, notes = highest_seen(con, table, landing, columns, target.base)
+        notes |= snapshot.notes(table)
     if not landing.is_there(con):
         raise SourceUnavailable(
             f"the legacy system went away while rows of {table.physical_name} were read; nothing was published",
@@ -187,7 +187,7 @@ def _read(
         complete,
         reshapes,
         not strict,
-        _watermark(table, landing, target.base),
+        watermark,
         source_rows,
         probe.as_text(),
         keys,
@@ -258,19 +258,6 @@ def _delta_column(table: Table, column: BronzeColumn) -> DeltaColumn:
     return DeltaColumn(contract.name, column.delta_type, contract.classification, contract.description, metadata)
 
 
-def _watermark(table: Table, landing: Landing, base: TableVersion | None) -> str | None:
-    """The highest cursor value that was read, never lower than before."""
-    if table.cursor is None:
-        return None
-    seen = [part.facts[table.cursor].maximum for part in landing.parts]
-    known = [value for value in (*seen, base.state.watermark if base is not None else None) if value is not None]
-    return max(known, key=_order) if known else None
-
-
-def _order(value: str) -> tuple[int, str]:
-    return (int(value), "") if value.lstrip("-").isdigit() else (0, value)
-
-
 def _compare_keys(
     con: duckdb.DuckDBPyConnection,
     target: Target,
@@ -284,14 +271,17 @@ def _compare_keys(
         return False
     if reconcile_due(table, base):
         return True
-    keys = tuple(column for column in columns if column.name in table.key)
+    keys = tuple(next(column for column in columns if column.name == name) for name in table.key)
     names = ", ".join(quote(column.name) for column in keys)
     new = f"SELECT {names} FROM ({landing.sql})"
     old = read_files(overlapping(con, base, keys, table.key, new), keys)
+    added = f"SELECT * FROM (SELECT DISTINCT {names} FROM ({new})) ANTI JOIN ({old}) USING ({names})"
+    known = known_keys(con, target.lakehouse, table, keys)
+    if known is not None:
+        # Those that are held back are counted already.
+        added = f"SELECT * FROM ({added}) ANTI JOIN {known} USING ({names})"
     with damage_told(base):
-        row = con.execute(
-            f"SELECT count(*) FROM (SELECT DISTINCT {names} FROM ({new})) ANTI JOIN ({old}) USING ({names})"
-        ).fetchone()
+        row = con.execute(f"SELECT count(*) FROM ({added})").fetchone()
     return base.rows + int(row[0] if row else 0) != source_rows - base.state.notes.get(HELD_BACK, 0)
 
 

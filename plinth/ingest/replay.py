@@ -16,8 +16,8 @@ from plinth.catalogue import stricter
 from plinth.contracts.model import Mode, Table
 from plinth.engine import connect, literal, quote
 from plinth.errors import PlinthError
+from plinth.ingest.held_back import HELD_BACK
 from plinth.ingest.load import bronze_id
-from plinth.ingest.read import HELD_BACK
 from plinth.ingest.verify import REJECTS, judge
 from plinth.lakehouse import quarantine
 from plinth.lakehouse.door import Write, commit
@@ -146,7 +146,7 @@ class _Attempt:
         superseded = 0 if published else self._set_aside_superseded()
         count = _number(self.con, "SELECT count(*) FROM plinth_good")
         if count and not published:
-            self._publish(columns, once, count)
+            self._publish(columns, once)
         held = self.held
         if superseded:
             held = quarantine.settle(
@@ -210,10 +210,11 @@ class _Attempt:
         changes = Changes(self.table.key, "plinth_put_back", may_repeat="false", feed=True)
         return merge(self.con, base, base.columns, changes)
 
-    def _publish(self, columns: tuple[DeltaColumn, ...], once: str, count: int) -> None:
+    def _publish(self, columns: tuple[DeltaColumn, ...], once: str) -> None:
         base, rewrite = self.base, self._rewrite(columns)
         notes = dict(base.state.notes)
-        notes[HELD_BACK] = max(0, notes.get(HELD_BACK, 0) - count)
+        # One that replaces an older row was not held back: that row stood for it.
+        notes[HELD_BACK] = max(0, notes.get(HELD_BACK, 0) - rewrite.inserted)
         state = base.state.next(changed=True, run=self.run, notes=notes)
         # A contract that was raised since the last load counts already.
         columns = stricter(base.columns, {column.name: column.classification for column in self.table.columns})

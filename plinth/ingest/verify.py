@@ -6,12 +6,14 @@ is broken are the files written once more without it. A clean load, the common c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from plinth.contracts.model import Rule, Severity, Table
-from plinth.engine import literal, quote
-from plinth.errors import ContractViolation
+from plinth.engine import literal, quote, without_values
+from plinth.errors import ContractError, ContractViolation
 from plinth.lakehouse.quarantine import key_as_text, row_as_text
 
 if TYPE_CHECKING:
@@ -63,7 +65,8 @@ def judge(
         rule for rule in table.rules if rule.predicate and rule.severity is Severity.ERROR and rule.name not in proven
     ]
     key = table.key if table.key and not unique else ()
-    total, suspects = _count(con, rows, rules, rejects=rejects)
+    with _uncomputed_told(con, table, rows, rules):
+        total, suspects = _count(con, rows, rules, rejects=rejects)
     doubled = _repeated(con, rows, key) if key else 0
     if suspects + doubled == 0:
         return Verdict(total, {}, None)
@@ -76,6 +79,28 @@ def judge(
     _refuse_too_many(table, total, broken)
     listed = ", ".join(quote(name) for name in names)
     return Verdict(total, broken, f"SELECT {listed} FROM ({marked}) WHERE len(_rules) = 0")
+
+
+@contextmanager
+def _uncomputed_told(con: duckdb.DuckDBPyConnection, table: Table, rows: str, rules: list[Rule]) -> Iterator[None]:
+    """Names the rule whose condition fails on some row, such as a CAST of a text that is no number; DuckDB's error would quote the row."""
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException):
+        for rule in rules:
+            try:
+                _count(con, rows, [rule], rejects=False)
+            except duckdb.Error as fault:
+                raise ContractError(
+                    f"the rule {rule.name} cannot be computed on every row; nothing was published",
+                    expected="a condition that is true, false or null whatever stands in the columns",
+                    found=without_values(str(fault).splitlines()[0]),
+                    where=f"contract of {table.source}, table {table.name}",
+                    remedy="mend the rule, for instance by TRY_CAST in place of CAST",
+                ) from None
+        raise
 
 
 def _count(con: duckdb.DuckDBPyConnection, rows: str, rules: list[Rule], *, rejects: bool) -> tuple[int, int]:
@@ -131,11 +156,15 @@ def _refuse_too_many(table: Table, total: int, broken: dict[str, int]) -> None:
     count = sum(broken.values())
     if count <= table.quarantine_share * total:
         return
+    uncast = any(rule.endswith("_type") for rules in broken for rule in rules.split(", "))
+    typed = (
+        "give the column a deltaType in the contract that its values stand in (string holds all), " if uncast else ""
+    )
     raise ContractViolation(
         f"bronze/{table.name}: {count:,} of {total:,} rows break the contract, nothing was published",
         expected=f"at most a share of {table.quarantine_share:g} (quarantineShare)",
         found=", ".join(f"{rule}: {number:,}" for rule, number in broken.items()),
         where=f"contract of {table.source}, table {table.name}",
-        remedy=f"look at the rows (`plinth quarantine show {table.name}`); then mend them in the legacy system, correct the rule, or raise "
-        "quarantineShare so that they are held in quarantine",
+        remedy=f"look at the rows (`plinth quarantine show {table.name}`); then mend them in the legacy system, "
+        f"correct the rule, {typed}or raise quarantineShare so that they are held in quarantine",
     )

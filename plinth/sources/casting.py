@@ -106,7 +106,8 @@ def from_text(delta: str) -> Cast:
         same = f"(NOT ({_NO_EXPONENT}) AND strlen({RAW}) <= 23 AND TRY_CAST(TRY_CAST({RAW} AS {target}) AS DOUBLE) = {double})"
         return _guarded(target, f"({quick}) OR {same}", rf"^\s*[+-]?\d*\.\d{{0,{scale}}}0*\s*$")
     if delta == "date":
-        return _guarded(target, f"strlen({RAW}) <= 10", _MIDNIGHT)
+        # DuckDB knows the words infinity and epoch as well.
+        return _guarded(target, f"strlen({RAW}) <= 10 AND ascii(ltrim({RAW})) BETWEEN 48 AND 57", _MIDNIGHT)
     if delta == "timestamp_ntz":
         return _guarded(target, _SECONDS, _PLAIN_TIME)
     if delta == "timestamp":

@@ -32,7 +32,8 @@ class Probe:
     Attributes:
         rows: count of rows, where counting is part of the look.
         watermark: highest cursor value.
-        token: a hash or a change counter of the content, for tables without a cursor.
+        token: a hash or a change counter of the content, for tables without a cursor; with one, the highest value that is not ahead of the
+            clock, where the watermark is (`plinth.sources.horizon`).
         sure: False where the look can miss a change of a table without a cursor, which has to be read as a whole from time to time.
     """
 

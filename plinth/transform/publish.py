@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from plinth.engine import without_values
 from plinth.errors import PlinthError
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.spark_door import SparkWrite, replace_by_spark
@@ -77,7 +78,7 @@ def _why(result: NodeResult) -> str:
     said = next((line for line in lines if "Error:" in line), lines[0] if lines else "")
     # Where a file cannot be read its table is named: it is that one which has to be made anew.
     said = _FILE.sub(r"of \1/\2", said)
-    masked = re.sub(r"'[^']*'|\"[^\"]*@[^\"]*\"|(?<![A-Za-z(])-?\d[\d.,:-]*\d|\d{5,}", "…", said)
+    masked = without_values(said)
     return f"it failed: {masked}" if masked else "it failed"
 
 

@@ -235,3 +235,19 @@ def test_two_sources_cannot_have_a_table_of_one_name(shop: Shop) -> None:
     )
     with pytest.raises(ContractError, match=r"two sources have a table client"):
         load_contracts(twice)
+
+
+def test_no_legacy_table_takes_the_name_of_the_table_of_events(shop: Shop) -> None:
+    from plinth.catalogue import EVENTS, load_contracts
+    from plinth.errors import ContractError
+    from plinth.online.archive import TABLE
+
+    assert TABLE.name == EVENTS
+    file = shop.folder / "shop.odcs.yaml"
+    file.write_text(
+        file.read_text()
+        .replace("name: client\n", f"name: {EVENTS}\n")
+        .replace("client.client_no", f"{EVENTS}.client_no")
+    )
+    with pytest.raises(ContractError, match=r"holds what the API took[\s\S]*such as shop_online_events"):
+        load_contracts(shop.platform)

@@ -115,7 +115,7 @@ def test_every_model_is_described_before_the_first_run() -> None:
     for name, spec in specs.items():
         schema = spec.metadata["dagster/column_schema"]
         assert all(column.description and column.type and column.tags for column in schema.columns), name
-        assert spec.owners and spec.description and spec.code_version and {"dbt", "delta"} <= spec.kinds, name
+        assert spec.owners and spec.description and spec.code_version and {"dbt", "deltalake"} <= spec.kinds, name
         assert spec.metadata["dagster/table_name"] == name.replace("/", ".")
         assert any(key.asset_key == spec.key for key in assets.check_keys), f"{name} has no test"
     customers = {column.name: column for column in specs["silver/customers"].metadata["dagster/column_schema"].columns}

@@ -71,6 +71,20 @@ def test_a_wrong_platform_is_refused_with_its_key(shop: Shop) -> None:
         load_platform(file)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://u:geheim@h/db", "postgresql://u@h/db?password=geheim", "mysql://u@h/db?ssl_ca=a&passwd=geheim"],
+)
+def test_a_password_in_the_platform_is_refused_and_not_repeated(tmp_path: Path, url: str) -> None:
+    file = tmp_path / "platform.yaml"
+    zones = "zones: {z: {root: z, clearance: [public]}}\nlayers: {bronze: z}\n"
+    sizes = "profiles: {small: {cpu: 1, memory: 1GiB}}\ndefault_profile: small\n"
+    file.write_text(f"{zones}{sizes}sources: {{shop: {{url: '{url}', contract: shop.odcs.yaml}}}}\n")
+    with pytest.raises(ConfigurationError, match="a password stands in url") as refused:
+        load_platform(file)
+    assert "geheim" not in str(refused.value)
+
+
 def test_the_instance_calls_nobody_and_gives_each_table_one_writer(stored_instance: dg.DagsterInstance) -> None:
     assert not stored_instance.telemetry_enabled
     assert not stored_instance.nux_enabled

@@ -17,6 +17,7 @@ from plinth.errors import ConfigurationError, DriverMissing, PlinthError
 from plinth.sources import faults
 from plinth.sources.address import Address
 from plinth.sources.catalogue import ForeignKey, SourceColumn, SourceTable
+from plinth.sources.horizon import horizon, is_ahead
 from plinth.sources.source import Probe, Source
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class BatchSource(Source):
         """The count and, with a cursor, its highest value. Without one an update alone is not seen."""
         import sqlalchemy as sa
 
-        from plinth.sources.batches.statements import cursor_column, table_of
+        from plinth.sources.batches.statements import before, cursor_column, table_of
 
         found = self.describe_table(table)
         target = table_of(found, self.engine.dialect)
@@ -96,8 +97,14 @@ class BatchSource(Source):
             rows = con.execute(sa.select(sa.func.count()).select_from(target)).scalar_one()
             if table.cursor is None:
                 return Probe(rows=int(rows), sure=False)
-            highest: Any = con.execute(sa.select(sa.func.max(cursor_column(table, found, target)))).scalar_one()
-        return Probe(rows=int(rows), watermark=None if highest is None else str(highest))
+            highest = sa.select(sa.func.max(cursor_column(table, found, target)))
+            last: Any = con.execute(highest).scalar_one()
+            if last is None or not is_ahead(str(last)):
+                return Probe(rows=int(rows), watermark=None if last is None else str(last))
+            behind: Any = con.execute(
+                highest.where(before(table, found, target, self.engine.dialect, horizon()))
+            ).scalar_one()
+        return Probe(rows=int(rows), watermark=str(last), token=None if behind is None else str(behind))
 
     def snapshot(
         self, con: duckdb.DuckDBPyConnection, tables: Iterable[Table] = ()

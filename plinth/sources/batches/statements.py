@@ -124,6 +124,14 @@ def cursor_column(table: Table, found: SourceTable, target: sa.TableClause) -> s
     return target.c[cursor_of(table).physical_name]
 
 
+def before(
+    table: Table, found: SourceTable, target: sa.TableClause, dialect: sa.Dialect, value: Watermark
+) -> sa.ColumnElement[bool]:
+    """Whether a row's cursor is lower than a value."""
+    earlier: sa.ColumnElement[bool] = cursor_column(table, found, target) < _bound(table, found, dialect, value)
+    return earlier
+
+
 def no_dates(target: sa.TableClause, name: str, dialect: sa.Dialect) -> sa.ColumnElement[int]:
     """How many values of a column are dates that are none."""
     text = sa.cast(target.c[name], _text_type(dialect))

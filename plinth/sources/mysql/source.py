@@ -10,6 +10,7 @@ from plinth.errors import PlinthError, SourceUnreadable
 from plinth.sources import faults
 from plinth.sources.address import Address
 from plinth.sources.catalogue import SourceTable
+from plinth.sources.horizon import horizon, is_ahead
 from plinth.sources.mysql import catalogue
 from plinth.sources.mysql.counters import signs
 from plinth.sources.source import Probe, Source
@@ -74,9 +75,10 @@ class MySQLSource(Source):
             if table.cursor is None:
                 return signs(query, found, target, to_keep=to_keep) or _checksum(query, target)
             cursor = quote(table.column(table.cursor).physical_name)
-            text = f"SELECT count(*), (SELECT CAST(max({cursor}) AS CHAR) FROM {target}) FROM {target}"
-            rows = query(text, ())
-            return Probe(rows=int(rows[0][0]), watermark=rows[0][1])
+            highest = f"SELECT CAST(max({cursor}) AS CHAR) FROM {target}"
+            rows, last = query(f"SELECT count(*), ({highest}) FROM {target}", ())[0]
+            behind = query(f"{highest} WHERE {cursor} < %s", (horizon(),))[0][0] if is_ahead(last) else None
+            return Probe(rows=int(rows), watermark=last, token=behind)
 
     def snapshot(
         self, con: duckdb.DuckDBPyConnection, tables: Iterable[Table] = ()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from plinth.engine import literal, load_extension, quote
 from plinth.sources import faults, transaction
 from plinth.sources.catalogue import SourceTable
+from plinth.sources.horizon import horizon, is_ahead
 from plinth.sources.postgres import catalogue
 from plinth.sources.postgres.source import PostgresSource, table_name
 from plinth.sources.postgres.types import Doubtful, send, send_patiently
@@ -139,8 +140,11 @@ class PostgresSnapshot(Snapshot):
 
     def probe(self, table: Table) -> Probe:
         found, _ = self._describe(table)
-        highest = f"SELECT max({quote(cursor_of(table).physical_name)})::text AS w FROM {table_name(found)}"
-        return Probe(rows=self.count(table), watermark=self._query(highest)[0][0])
+        cursor = quote(cursor_of(table).physical_name)
+        highest = f"SELECT max({cursor})::text AS w FROM {table_name(found)}"
+        last = self._query(highest)[0][0]
+        behind = self._query(f"{highest} WHERE {cursor} < {literal(horizon())}")[0][0] if is_ahead(last) else None
+        return Probe(rows=self.count(table), watermark=last, token=behind)
 
     def watermark(self, table: Table) -> Watermark | None:
         if table.cursor is None:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from plinth.engine import quote
+from plinth.engine import literal, quote
 from plinth.errors import PlinthError, SourceUnreadable
 from plinth.sources import faults
 from plinth.sources.address import Address
 from plinth.sources.catalogue import SourceTable
+from plinth.sources.horizon import horizon, is_ahead
 from plinth.sources.postgres import catalogue
 from plinth.sources.postgres.counters import counters
 from plinth.sources.source import Probe, Source
@@ -131,8 +132,13 @@ class PostgresSource(Source):
 
 def _highest(con: psycopg.Connection[Any], table: SourceTable, cursor: str) -> Probe:
     target = table_name(table)
-    row = con.execute(f"SELECT count(*), (SELECT max({quote(cursor)})::text FROM {target}) FROM {target}").fetchone()
-    return Probe(rows=row[0], watermark=row[1]) if row else Probe()
+    highest = f"SELECT max({quote(cursor)})::text FROM {target}"
+    row = con.execute(f"SELECT count(*), ({highest}) FROM {target}").fetchone()
+    rows, last = row or (None, None)
+    if not is_ahead(last):
+        return Probe(rows=rows, watermark=last)
+    behind = con.execute(f"{highest} WHERE {quote(cursor)} < {literal(horizon())}").fetchone()
+    return Probe(rows=rows, watermark=last, token=behind[0] if behind else None)
 
 
 def _hashed(con: psycopg.Connection[Any], table: SourceTable) -> Probe:

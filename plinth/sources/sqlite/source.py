@@ -19,6 +19,7 @@ from plinth.profile import Profile
 from plinth.sources import faults
 from plinth.sources.address import Address
 from plinth.sources.catalogue import SourceTable
+from plinth.sources.horizon import horizon, is_ahead
 from plinth.sources.source import Probe, Source
 
 if TYPE_CHECKING:
@@ -61,9 +62,11 @@ class SQLiteSource(Source):
         if table.cursor is None:
             return Probe(token=self._token())
         name, cursor = quote(table.physical_name), quote(table.column(table.cursor).physical_name)
+        highest = f"SELECT max({cursor}) AS w FROM {name}"
         with self._look() as con:
-            rows, highest = query(con, f"SELECT count(*) AS n, (SELECT max({cursor}) FROM {name}) AS w FROM {name}")[0]
-        return Probe(rows=int(rows), watermark=highest)
+            rows, last = query(con, f"SELECT count(*) AS n, ({highest}) AS w FROM {name}")[0]
+            behind = query(con, f"{highest} WHERE {cursor} < {literal(horizon())}")[0][0] if is_ahead(last) else None
+        return Probe(rows=int(rows), watermark=last, token=behind)
 
     def snapshot(
         self, con: duckdb.DuckDBPyConnection, tables: Iterable[Table] = ()

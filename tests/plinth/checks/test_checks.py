@@ -11,7 +11,7 @@ import pytest
 from plinth.checks import Finding, Load, checks_of, evidence, examine
 from plinth.checks.examine import holds
 from plinth.contracts.load import load_contract
-from plinth.contracts.model import Drift, Rule, Table
+from plinth.contracts.model import Drift, Mode, Rule, Table
 from plinth.engine import connect
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.schema import columns_of
@@ -143,6 +143,34 @@ def test_rows_lost_against_the_source_are_found_and_quarantined_ones_are_not_los
     assert bronze.look(version, "rows_match_source", load=Load(source_rows=3, held_back=1)).passed
     found = bronze.look(version, "rows_match_source", load=Load(source_rows=3))
     assert (found.passed, found.broken) == (False, 1)
+
+
+def test_a_check_that_cannot_be_computed_says_why_without_a_value(bronze: Bronze) -> None:
+    version = bronze.orders_with(GOOD)
+    for rule in (
+        Rule("is_number", "", ("state",), "CAST(state AS INTEGER) > 0"),
+        Rule(
+            "is_number",
+            "",
+            ("state",),
+            None,
+            query="SELECT max(CAST(state AS INTEGER)) FROM {table}",
+            operator=">",
+            limits=(0,),
+        ),
+    ):
+        found = bronze.look(version, "is_number", table=replace(bronze.orders, rules=(rule,)))
+        assert not found.passed and "cannot be computed: Conversion Error" in found.found and "open" not in found.found
+
+
+def test_rows_that_the_source_has_deleted_are_no_fault_where_the_contract_keeps_them(bronze: Bronze) -> None:
+    version = bronze.orders_with(GOOD, GOOD.replace("1::BIGINT", "2::BIGINT", 1))
+    keeping = replace(bronze.orders, mode=Mode.INCREMENTAL, reconcile_every=None)
+    found = bronze.look(version, "rows_match_source", table=keeping, load=Load(source_rows=1))
+    assert found.passed and "1 stay that it has deleted" in found.found
+    assert not bronze.look(version, "rows_match_source", table=keeping, load=Load(source_rows=3)).passed
+    comparing = replace(keeping, reconcile_every=timedelta(days=1))
+    assert not bronze.look(version, "rows_match_source", table=comparing, load=Load(source_rows=1)).passed
 
 
 def test_a_row_count_far_from_its_history_is_found(bronze: Bronze) -> None:

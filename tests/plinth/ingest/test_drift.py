@@ -131,6 +131,28 @@ def test_a_type_that_would_narrow_stops_the_load_and_says_how_to_go_on(
     assert len(shop.rows(con)) == 3
 
 
+@pytest.mark.parametrize("mode", [Mode.INCREMENTAL, Mode.SNAPSHOT])
+def test_a_type_that_narrowed_in_the_source_passes_and_bronze_keeps_the_wider_one(
+    shop: Shop, con: duckdb.DuckDBPyConnection, mode: Mode
+) -> None:
+    columns = tuple(replace(column, delta_type=None) for column in ORDERS.columns)
+    shop.load(columns=columns, mode=mode)
+    shop.sql(
+        "ALTER TABLE ORDERS RENAME TO WIDE",
+        "CREATE TABLE ORDERS (ORDID SMALLINT PRIMARY KEY, CUST VARCHAR(20), AMT DECIMAL(6,2), UPDTS DATE)",
+        "INSERT INTO ORDERS SELECT ORDID, CUST, AMT, date(UPDTS) FROM WIDE",
+        "INSERT INTO ORDERS VALUES (4, 'dan', 4.44, '2024-01-03')",
+    )
+    outcome = shop.load(columns=columns, mode=mode, full=True)
+    assert len([line for line in outcome.drift if "type narrowed" in line]) >= 2, outcome.drift
+    held = {column.name: column.type for column in shop.lakehouse.open(bronze_id(ORDERS)).columns}
+    assert (held["amount"], held["updated_at"]) == ("decimal(10,2)", "timestamp_ntz")
+    assert shop.rows(con, "order_id, amount::VARCHAR")[-1] == (4, "4.44")
+    assert not shop.load(columns=columns, mode=mode).changed
+    with pytest.raises(SchemaDrift, match="type narrowed"):
+        shop.load(columns=columns, mode=mode, drift=Drift.FREEZE)
+
+
 def test_a_contract_without_a_column_takes_it_out_of_the_table(shop: Shop) -> None:
     shop.load(drift=Drift.DISCARD)
     fewer = tuple(column for column in ORDERS.columns if column.name != "customer")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from plinth.contracts.model import Column, Mode, Table
+from plinth.contracts.model import Column, Drift, Mode, Table
 from plinth.ingest import ingest
 from plinth.lakehouse.tables import Lakehouse
 from plinth.look import look
@@ -55,6 +55,21 @@ def test_a_load_that_was_due_and_found_nothing_is_remembered_and_not_asked_for_a
     settled = ingest(STOCK, counted, overdue(shop.lakehouse))
     assert (settled.changed, settled.content, settled.version) == (False, first.content, first.version + 1)
     assert look(STOCK, counted, shop.lakehouse, may_read=False).reason == ""
+
+
+def test_a_column_that_landed_before_the_contract_named_it_is_no_change_of_the_contract(shop: Shop) -> None:
+    shop.load()
+    shop.sql(
+        "ALTER TABLE ORDERS ADD COLUMN CHANNEL VARCHAR(10) DEFAULT 'web'", "UPDATE ORDERS SET UPDTS = '2024-01-02'"
+    )
+    source = open_url(shop.url)
+    assert look(ORDERS, source, shop.lakehouse, may_read=True).reason == "the source changed"
+    assert shop.load().drift
+    assert look(ORDERS, source, shop.lakehouse, may_read=True).reason == "", "it is asked for once, not for ever"
+    discarding = replace(ORDERS, drift=Drift.DISCARD)
+    assert look(discarding, source, shop.lakehouse, may_read=True).reason == "the contract changed"
+    shop.load(drift=Drift.DISCARD)
+    assert look(discarding, source, shop.lakehouse, may_read=True).reason == ""
 
 
 def test_a_table_whose_look_is_sure_is_never_due(shop: Shop) -> None:

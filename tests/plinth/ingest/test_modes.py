@@ -77,6 +77,34 @@ def test_a_row_that_comes_later_than_the_lookback_is_found_by_the_counts(
     assert outcome.notes["rows_behind_lookback"] == 1, "the steward is told that the lookback is too short"
 
 
+@pytest.mark.parametrize("far", ["9999-12-31 23:59:59", "2204-05-06 00:00:00"])
+def test_a_row_that_is_ahead_of_the_clock_hides_no_update(shop: Shop, con: duckdb.DuckDBPyConnection, far: str) -> None:
+    shop.load()
+    shop.sql(f"INSERT INTO ORDERS VALUES (4, 'far', 4, '{far}')")
+    outcome = shop.load()
+    assert outcome.watermark == "2024-01-01 12:00:00", "what is ahead of the clock is no time of a change"
+    assert outcome.notes["updated_at.ahead_of_clock"] == 1
+    shop.sql(
+        "UPDATE ORDERS SET AMT = 99, UPDTS = '2024-01-02' WHERE ORDID = 1", "UPDATE ORDERS SET AMT = 5 WHERE ORDID = 4"
+    )
+    outcome = shop.load()
+    assert (outcome.inserted, outcome.updated) == (0, 2)
+    assert shop.rows(con, "order_id, amount::VARCHAR") == [(1, "99.00"), (2, "20.20"), (3, "30.30"), (4, "5.00")]
+    assert not shop.load().changed, "it is read each time, and compared"
+
+
+def test_a_watermark_that_an_earlier_release_put_ahead_of_the_clock_is_given_up(
+    shop: Shop, con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.sql("INSERT INTO ORDERS VALUES (4, 'far', 4, '9999-12-31 23:59:59')")
+    with monkeypatch.context() as before:
+        before.setattr("plinth.ingest.watermark.is_ahead", lambda value: False)
+        assert shop.load().watermark == "9999-12-31 23:59:59"
+    shop.sql("UPDATE ORDERS SET AMT = 99, UPDTS = '2024-01-02' WHERE ORDID = 1")
+    outcome = shop.load()
+    assert (outcome.rows_read, outcome.updated, outcome.watermark) == (4, 1, "2024-01-02 00:00:00")
+
+
 def test_deletes_are_found_when_the_counts_differ(shop: Shop, con: duckdb.DuckDBPyConnection) -> None:
     shop.load()
     shop.sql("DELETE FROM ORDERS WHERE ORDID = 1")

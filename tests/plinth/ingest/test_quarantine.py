@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from plinth.contracts.model import Mode
-from plinth.errors import ContractViolation, PlinthError
+from plinth.contracts.model import Mode, Rule
+from plinth.errors import ContractError, ContractViolation, PlinthError
 from plinth.ingest import bronze_id
 from plinth.ingest.replay import MendedRow, drop, replay
 from plinth.lakehouse.quarantine import held_by_rule, held_rows, kept_by_rule, quarantine_id
@@ -48,6 +48,25 @@ def test_more_broken_rows_than_the_contract_allows_fail_before_anything_is_publi
         shop.load(**HALF)
     assert "amount_minimum: 3" in str(refused.value)
     assert shop.lakehouse.find(bronze_id(ORDERS)) is None
+    assert list(Path(shop.lakehouse.uri_of(bronze_id(ORDERS))).rglob("*.parquet")) == []
+
+
+def test_a_load_refused_for_values_that_do_not_cast_names_the_way_to_another_type(shop: Shop) -> None:
+    shop.sql("UPDATE ORDERS SET AMT = 'twelve'")
+    with pytest.raises(ContractViolation, match="give the column a deltaType"):
+        shop.load()
+    shop.sql("UPDATE ORDERS SET AMT = -5")
+    with pytest.raises(ContractViolation) as refused:
+        shop.load()
+    assert "deltaType" not in str(refused.value)
+
+
+def test_a_rule_that_cannot_be_computed_is_named_without_the_value_that_it_fails_on(shop: Shop) -> None:
+    shop.sql("UPDATE ORDERS SET CUST = 'Ann O''Brien' WHERE ORDID = 1")
+    rules = (*ORDERS.rules, Rule("customer_is_a_number", "no name", ("customer",), 'CAST("customer" AS INTEGER) > 0'))
+    with pytest.raises(ContractError, match="the rule customer_is_a_number cannot be computed") as refused:
+        shop.load(rules=rules)
+    assert "Brien" not in str(refused.value) and refused.value.__cause__ is None
     assert list(Path(shop.lakehouse.uri_of(bronze_id(ORDERS))).rglob("*.parquet")) == []
 
 

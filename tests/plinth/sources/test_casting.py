@@ -46,6 +46,8 @@ UNFIT = [
     ("date", "2020-02-29 10:00:00"),
     ("date", "0000-00-00"),
     ("date", ""),
+    ("date", "infinity"),
+    ("date", "epoch"),
     ("timestamp_ntz", "2020-02-29 12:00:00+02:00"),
     ("timestamp_ntz", "2020-02-29 12:00-05"),
     ("timestamp_ntz", "2020-02-29 12:00:00.1234567"),
@@ -79,6 +81,7 @@ BETWEEN: list[tuple[str, str, str, str | None]] = [
     ("TIMESTAMP WITH TIME ZONE", "2020-02-29 10:00:00+02", "timestamp_ntz", "2020-02-29 08:00:00"),
     ("VARCHAR[]", "['1', NULL]", "array<integer>", "[1, NULL]"),
     ("VARCHAR[]", "['1', 'x']", "array<integer>", None),
+    ("VARCHAR[]", "['2020-02-29', 'infinity']", "array<date>", None),
 ]
 
 

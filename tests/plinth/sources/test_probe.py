@@ -230,6 +230,28 @@ def test_a_commit_that_only_stands_in_the_log_of_sqlite_shows(sqlite_db: str) ->
     source.close()
 
 
+@pytest.mark.parametrize("batches", [False, True])
+@pytest.mark.parametrize("dialect", DATABASES)
+@pytest.mark.parametrize("far", ["9999-12-31", "2204-05-06"])
+def test_a_row_that_is_ahead_of_the_clock_hides_no_change_from_a_look(
+    request: pytest.FixtureRequest, dialect: str, far: str, batches: bool
+) -> None:
+    url = request.getfixturevalue(dialect)
+    write, table = writer(url), contract("t", "id upd", cursor="upd")
+    write(
+        "CREATE TABLE t (id int PRIMARY KEY, upd timestamp)"
+        if dialect != "mariadb_db"
+        else "CREATE TABLE t (id int PRIMARY KEY, upd datetime)"
+    )
+    source = open_url(url, force_batches=batches)
+    write(f"INSERT INTO t VALUES (1, '2024-01-01 00:00:00'), (2, '{far} 00:00:00')")
+    before = source.probe(table)
+    assert source.probe(table) == before
+    write("UPDATE t SET upd = '2024-02-01 00:00:00' WHERE id = 1")
+    assert source.probe(table) != before
+    source.close()
+
+
 def test_an_empty_table_has_no_watermark(postgres_db: str, mariadb_db: str, sqlite_db: str) -> None:
     for url in (postgres_db, mariadb_db, sqlite_db):
         writer(url)("CREATE TABLE t (id int)")

@@ -1,0 +1,57 @@
+"""How far a table has been read: the highest cursor value among the rows of a load.
+
+What belongs here: the new watermark, and what is none. What does not: from where the next load reads (`plinth.ingest.plan`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from plinth.contracts.model import Table
+from plinth.engine import literal, quote
+from plinth.ingest.landing import Landing
+from plinth.lakehouse.schema import DeltaColumn
+from plinth.lakehouse.tables import TableVersion
+from plinth.sources.horizon import horizon, is_ahead
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def is_time(columns: Sequence[DeltaColumn], name: str | None) -> bool:
+    """Whether a column holds times, which can be ahead of the clock."""
+    return any(column.name == name and column.type in ("date", "timestamp", "timestamp_ntz") for column in columns)
+
+
+def ahead(cursor: str) -> str:
+    """SQL predicate for rows whose cursor, a time, is ahead of the clock: none of them is a watermark, so every load reads them."""
+    return f"{quote(cursor)} >= DATE {literal(horizon())}"
+
+
+def highest_seen(
+    con: duckdb.DuckDBPyConnection,
+    table: Table,
+    landing: Landing,
+    columns: tuple[DeltaColumn, ...],
+    base: TableVersion | None,
+) -> tuple[str | None, dict[str, int]]:
+    """The highest cursor value that was read, never lower than before; and how many rows are ahead of the clock, whose value is none."""
+    if table.cursor is None:
+        return None, {}
+    seen = [part.facts[table.cursor].maximum for part in landing.parts]
+    last, notes = base.state.watermark if base is not None else None, {}
+    if is_time(columns, table.cursor) and any(is_ahead(value) for value in (*seen, last)):
+        last = None if is_ahead(last) else last
+        later = ahead(table.cursor)
+        row = con.execute(
+            f"SELECT CAST(max({quote(table.cursor)}) FILTER (WHERE NOT {later}) AS VARCHAR), count(*) FILTER (WHERE {later}) FROM ({landing.sql})"
+        ).fetchone()
+        highest, count = row or (None, 0)
+        seen, notes = [highest], {f"{table.cursor}.ahead_of_clock": int(count)} if count else {}
+    known = [value for value in (*seen, last) if value is not None]
+    return max(known, key=_order) if known else None, notes
+
+
+def _order(value: str) -> tuple[int, str]:
+    return (int(value), "") if value.lstrip("-").isdigit() else (0, value)
