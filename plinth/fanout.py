@@ -119,7 +119,7 @@ def _cluster(address: str) -> Iterator[int]:
             expected="ray",
             found=error,
             where="platform.yaml, training.fan_out.backend",
-            remedy="pip install 'plinth[ray]', or name another backend",
+            remedy="install requirements/ray.lock into this environment, or name another backend",
         ) from None
     _probe(address)
     try:

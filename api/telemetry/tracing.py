@@ -88,7 +88,7 @@ def provider_of(exporter: str) -> TracerProvider:
             expected="opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http",
             found=error,
             where="platform.yaml, api.tracing",
-            remedy="pip install 'plinth[tracing]', or take api.tracing out",
+            remedy="install requirements/tracing.lock into this environment, or take api.tracing out",
         ) from None
     provider = TracerProvider(resource=Resource({SERVICE_NAME: "plinth-api"}).merge(OTELResourceDetector().detect()))
     provider.add_span_processor(BatchSpanProcessor(chosen))

@@ -16,7 +16,7 @@ from plinth.lakehouse.compare import Counts, count_difference, merge_difference,
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.files import read_files, rows_of
 from plinth.lakehouse.merge import Changes, Rewrite, merge
-from plinth.lakehouse.quarantine import HELD, key_as_text, quarantine_id
+from plinth.lakehouse.quarantine import DROPPED, HELD, key_as_text, quarantine_id
 from plinth.lakehouse.schema import DeltaColumn, restated
 from plinth.lakehouse.staging import discard, stage
 from plinth.lakehouse.state import State
@@ -164,7 +164,7 @@ def _deletes(con: duckdb.DuckDBPyConnection, target: Target, found: Read) -> str
     quarantined = target.lakehouse.find(quarantine_id(target.table), zone=target.table.zone)
     if quarantined is not None:
         text = key_as_text(target.table.key)
-        missing = f"SELECT * FROM ({missing}) WHERE {text} NOT IN (SELECT \"key\" FROM {rows_of(quarantined)} WHERE status = '{HELD}')"
+        missing = f"SELECT * FROM ({missing}) WHERE {text} NOT IN (SELECT \"key\" FROM {rows_of(quarantined)} WHERE status IN ('{HELD}', '{DROPPED}'))"
     row = con.execute(f"SELECT count(*) FROM ({missing})").fetchone()
     if row is not None and row[0] > 0:
         raise RowsBehind(int(row[0]))

@@ -135,11 +135,11 @@ def _marked(rows: str, table: Table, rules: list[Rule], key: tuple[str, ...], *,
     # read decides the same way.
     newest = f"{quote(table.cursor)} DESC NULLS LAST, " if table.cursor else ""
     names = ", ".join(quote(name) for name in key)
-    ranked = f"row_number() OVER (PARTITION BY {names} ORDER BY len(_broken), {newest}hash(rowtext)) AS _rank"
+    ranked = f"row_number() OVER (PARTITION BY {names} ORDER BY len(_broken), {newest}hash(_rowtext)) AS _rank"
     text = row_as_text([column.name for column in table.columns])
     return (
-        f"SELECT * EXCLUDE (_broken, _rank, rowtext), CASE WHEN _rank > 1 THEN list_append(_broken, '{KEY_RULE}') ELSE _broken END AS _rules "
-        f"FROM (SELECT *, {ranked} FROM (SELECT *, {text} AS rowtext FROM ({marked})))"
+        f"SELECT * EXCLUDE (_broken, _rank, _rowtext), CASE WHEN _rank > 1 THEN list_append(_broken, '{KEY_RULE}') ELSE _broken END AS _rules "
+        f"FROM (SELECT *, {ranked} FROM (SELECT *, {text} AS _rowtext FROM ({marked})))"
     )
 
 

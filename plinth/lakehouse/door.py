@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from plinth.errors import CommitConflict, ResidencyViolation, StorageFailure
 from plinth.lakehouse.schema import DeltaColumn, delta_schema, restated
-from plinth.lakehouse.staging import StagedFile
+from plinth.lakehouse.staging import StagedFile, refuse_unreadable_partitions
 from plinth.lakehouse.state import Feed, State
 from plinth.lakehouse.tables import WRITER, DataFile, Lakehouse, TableId, TableVersion
 from plinth.objects.faults import storage_fault
@@ -60,6 +60,7 @@ def commit(lakehouse: Lakehouse, table: TableId, write: Write, *, zone: str | No
 
     Raises:
         ResidencyViolation: a column's classification is not cleared for the zone; nothing was written.
+        ContractViolation: a partition's value is one that no reader can parse; nothing of this write is visible.
         CommitConflict: another writer committed since `write.base`; nothing of this write is visible.
         StorageFailure: a staged file is missing or cut short, or the log could not be written.
     """
@@ -69,6 +70,7 @@ def commit(lakehouse: Lakehouse, table: TableId, write: Write, *, zone: str | No
         return lakehouse.open(table, zone=zone)
     for file in (*write.add, *write.feed):
         _verify(file)
+    refuse_unreadable_partitions(write.add, write.columns)
     write = replace(write, state=_completed(write))
     with storage_faults(lakehouse.uri_of(table, zone)):
         if write.base is None:

@@ -17,7 +17,7 @@ from plinth.objects.stores import is_object
 if TYPE_CHECKING:
     import duckdb
 
-FILENAME = "plinth_file"
+FILENAME = "_plinth_file"
 _UNREADABLE_FEATURES = {"deletionVectors", "columnMapping"}
 _MAPPING = "delta.columnMapping.mode"
 
@@ -26,7 +26,7 @@ def read_files(files: Iterable[DataFile | str], columns: Sequence[DeltaColumn], 
     """SQL that yields the rows of some Parquet files under the given columns; a file that lacks a column gives nulls.
 
     Args:
-        with_filename: adds the column `plinth_file` with the file's address.
+        with_filename: adds the column `_plinth_file` with the file's address.
     """
     addresses = [file if isinstance(file, str) else file.uri for file in files]
     wanted = [(quote(column.name), column.duckdb_type) for column in columns]

@@ -17,6 +17,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ DICTIONARY_VALUES = 8_192
 _FILES_A_TABLE = 128
 _SMALLEST_FILE, _LARGEST_FILE = 2 * 2**20, 128 * 2**20
 _LONGEST_TEXT = 64
+_FOUR_DIGITS = re.compile(r"\d{4}-\d\d-\d\d(?!.*BC)")
 _EXACT_FLOAT_DIGITS = 15
 
 
@@ -201,6 +203,10 @@ def _staged(uri: str, row: Any, columns: Sequence[DeltaColumn], partition_by: Se
     facts = {column.name: _facts(statistics.get(quote(column.name), {})) for column in columns}
     path = filename[len(uri) :].lstrip("/")
     partition = {name: _partition_value(name, facts[name], count, uri) for name in partition_by}
+    for column in columns:
+        if column.type == "boolean" and partition.get(column.name) is not None:
+            # DuckDB's statistics have numbers there, which Delta's readers do not parse.
+            partition[column.name] = "true" if partition[column.name] in ("1", "true") else "false"
     return StagedFile(path, filename, size, count, partition, facts, _delta_stats(count, facts, columns, partition_by))
 
 
@@ -228,6 +234,25 @@ def _partition_value(name: str, facts: ColumnFacts, count: int, uri: str) -> str
             remedy="partition by another column, or add a rule that sends such rows to quarantine",
         )
     return facts.minimum
+
+
+def refuse_unreadable_partitions(files: Sequence[StagedFile], columns: Sequence[DeltaColumn]) -> None:
+    """Refuses times of partitions that Delta's readers cannot parse: after a commit with one nobody opens the table again (tried).
+
+    Raises:
+        ContractViolation: a partition is of a year before 1 or after 9999.
+    """
+    times = [column.name for column in columns if column.type in ("date", "timestamp", "timestamp_ntz")]
+    for file in files:
+        for name in times:
+            value = file.partition.get(name)
+            if value is not None and not _FOUR_DIGITS.match(value):
+                raise ContractViolation(
+                    f"the partition column {name} holds a time outside of the years 1 to 9999",
+                    expected="a year that Delta can write as the value of a partition",
+                    where=file.uri,
+                    remedy="partition by another column, or add a rule that sends such rows to quarantine",
+                )
 
 
 def _delta_stats(

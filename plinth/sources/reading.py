@@ -203,8 +203,8 @@ def select(readings: Sequence[Reading], base: str, raws: Sequence[str], *, stric
         return f"SELECT {listed}, CAST(NULL AS VARCHAR) AS {quote(REJECTS)} FROM ({base}) AS base"
     account = f"concat_ws(',', {', '.join(entries)})"
     return (
-        f"SELECT * EXCLUDE (plinth_account), CASE WHEN plinth_account <> '' THEN '{{' || plinth_account || '}}' END "
-        f"AS {quote(REJECTS)} FROM (SELECT {listed}, {account} AS plinth_account FROM ({base}) AS base)"
+        f"SELECT * EXCLUDE (_account), CASE WHEN _account <> '' THEN '{{' || _account || '}}' END "
+        f"AS {quote(REJECTS)} FROM (SELECT {listed}, {account} AS _account FROM ({base}) AS base)"
     )
 
 

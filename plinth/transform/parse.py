@@ -150,7 +150,14 @@ def _lineage(
 
 
 def _test(node: Mapping[str, Any], models: Mapping[str, Model], relations: Mapping[str, Any]) -> PreparedTest:
-    about = node.get("attached_node") or next(name for name in node["depends_on"]["nodes"] if name in models)
+    about = next((name for name in (node.get("attached_node"), *node["depends_on"]["nodes"]) if name in models), None)
+    if about is None:
+        raise ConfigurationError(
+            f"the dbt test {node['name']} is about no model",
+            expected="a test of a model",
+            where=node["original_file_path"],
+            remedy="take it out; what rows of a legacy table must hold is a rule of its contract, which becomes a check of the bronze table",
+        )
     column = f" of {node['column_name']}" if node.get("column_name") else ""
     kind = (node.get("test_metadata") or {}).get("name", node["name"])
     described = " ".join(str(node.get("description") or "").split())

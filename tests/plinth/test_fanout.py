@@ -116,7 +116,7 @@ def test_a_cluster_that_cannot_be_used_is_told_with_what_to_do(monkeypatch: pyte
         without.setitem(sys.modules, "ray", None)
         with pytest.raises(DriverMissing, match=r"plinth\[ray\]"):
             asked("127.0.0.1:1")
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'plinth[ray]'")
+    pytest.importorskip("ray", reason="Ray is not installed: install requirements/ray.lock")
     began = time.monotonic()
     with pytest.raises(ClusterUnavailable, match="see that the head runs"):
         asked("127.0.0.1:1")
@@ -127,7 +127,7 @@ def test_a_cluster_that_cannot_be_used_is_told_with_what_to_do(monkeypatch: pyte
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RayCluster]:
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'plinth[ray]'")
+    pytest.importorskip("ray", reason="Ray is not installed: install requirements/ray.lock")
     started = RayCluster()
     yield started
     started.close()

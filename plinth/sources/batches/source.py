@@ -164,7 +164,9 @@ def _driver_missing(dialect: str, module: str) -> DriverMissing:
         f"the driver for {dialect} is not installed",
         expected=f"the Python module {module}",
         found="no such module",
-        remedy=f"pip install 'plinth[{extra}]'" if extra else f"install the package that brings {module}",
+        remedy=f"install requirements/databases.lock, which has the extra {extra}, into this environment"
+        if extra
+        else f"install the package that brings {module}",
     )
 
 

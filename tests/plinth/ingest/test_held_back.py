@@ -11,7 +11,7 @@ import pytest
 
 from plinth.ingest import Outcome, bronze_id
 from plinth.ingest.held_back import HELD_BACK
-from plinth.ingest.replay import MendedRow, replay
+from plinth.ingest.replay import MendedRow, drop, replay
 from plinth.lakehouse.quarantine import held_rows, quarantine_id
 
 from .conftest import ORDERS, Shop
@@ -99,3 +99,11 @@ def test_without_a_comparison_of_keys_it_is_the_same(shop: Shop) -> None:
     ):
         shop.sql(statement)
         assert held_back(shop, shop.load()) == count
+
+
+def test_a_row_that_was_given_up_is_still_accounted_for(shop: Shop, load: Callable[[], Outcome]) -> None:
+    shop.sql(NEW_BROKEN)
+    load()
+    assert drop(ORDERS, shop.lakehouse) == 1
+    outcome = shop.load(quarantine_share=1.0, reconcile_every=timedelta(0))
+    assert held_back(shop, outcome) == 1 and "rows_behind_lookback" not in outcome.notes

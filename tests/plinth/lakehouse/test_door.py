@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from plinth.errors import CommitConflict, ResidencyViolation, StorageFailure, TableMissing
+from plinth.errors import CommitConflict, ContractViolation, ResidencyViolation, StorageFailure, TableMissing
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.schema import DeltaColumn, columns_of
 from plinth.lakehouse.staging import StagedFile, stage
@@ -236,6 +236,21 @@ def test_partition_values_with_blanks_slashes_percents_and_nulls_come_back(
     version = create(con, lakehouse, ORDERS, sql, ("country",))
     assert con.execute(f"({sql}) EXCEPT ALL FROM {version.scan}").fetchall() == []
     assert len(version.files) == 4
+
+
+def test_a_table_may_be_partitioned_by_flags_and_decimals(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse) -> None:
+    sql = "SELECT i AS id, [true, false, NULL][i % 3 + 1] AS flag, (i % 2 - 0.5)::DECIMAL(5, 2) AS half FROM range(6) t(i)"
+    version = create(con, lakehouse, ORDERS, sql, ("flag", "half"))
+    assert con.execute(f"({sql}) EXCEPT ALL FROM {version.scan}").fetchall() == [] and version.rows == 6
+
+
+@pytest.mark.parametrize("value", ["DATE '0044-01-01 (BC)'", "DATE '20240-01-01'", "TIMESTAMP '20240-01-01'"])
+def test_a_partition_that_no_reader_can_parse_is_refused_before_it_locks_everyone_out(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse, value: str
+) -> None:
+    with pytest.raises(ContractViolation, match="the partition column part holds a time outside"):
+        create(con, lakehouse, ORDERS, f"SELECT 1 AS id, {value} AS part", ("part",))
+    assert lakehouse.find(ORDERS) is None
 
 
 def test_a_write_that_may_happen_once_is_a_no_op_the_second_time(
