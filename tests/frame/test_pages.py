@@ -127,7 +127,15 @@ def test_a_model_page_has_its_figures_its_decision_and_its_plot(looked: Looked, 
     said = looked.shows(
         f"{dagster}/assets/models/recommender?view=overview", "recall_at_20", "plot_figures", "decision"
     )
-    for words in ("ndcg_at_20", "there was no champion", "champion_version", "data-science", "Scikit Learn"):
+    for words in (
+        "ndcg_at_20",
+        "there was no champion",
+        "champion_version",
+        "data-science",
+        "Scikit Learn",
+        "trained_because",
+        "it was never trained",
+    ):
         assert words in said, f"{words}\n{said}"
     looked.page.get_by_text("[Show Markdown]").first.click()
     picture = looked.page.locator("img[src^='data:image/png']").first
