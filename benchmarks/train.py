@@ -110,6 +110,7 @@ def _train_propensity(options: argparse.Namespace) -> None:
         at, first, file = TEST, FIRST, retail_file()
     house = retail_lakehouse(con, options.folder, file)
     examples = retail_examples(con, house, cutoffs_before(at - WINDOW, first, SPACING))
+    con.close()  # as in a round, which trains when what it reads has been read
     trained = train_propensity(examples, seed=_SEED, threads=options.threads)
     trained.save(options.folder / "model")
     print(f"trained and saved in {time.monotonic() - started:.1f} s from {examples.num_rows:,} rows", file=sys.stderr)
