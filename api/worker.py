@@ -44,6 +44,7 @@ class Worker:
 
     Attributes:
         shelf: the copy of the served version; None until the first is loaded.
+        verified_at: when a publish last found that the served version is still what its inputs say, UTC.
         stale_since: when the store answered last, by the monotonic clock; None while it does.
         trailing: headers that every answer carries now, besides its own.
     """
@@ -57,6 +58,7 @@ class Worker:
         self.counters = Counters(counters)
         self.log = RequestLog(log or sys.stdout, self.counters)
         self.shelf: Shelf | None = None
+        self.verified_at: datetime | None = None
         self.stale_since: float | None = None
         self.draining = False
         self.trailing: list[tuple[bytes, bytes]] = []
@@ -219,6 +221,9 @@ class Worker:
 
     def _follow(self, version: OnlineVersion | None) -> None:
         serves = self.shelf is not None and version is not None and self.shelf.version.id == version.id
+        if serves and version is not None:
+            # A publish that changes nothing confirms the version that is there.
+            self.verified_at = version.verified_at
         if version is None or serves or (self._loading is not None and not self._loading.done()):
             return
         self._loading = asyncio.create_task(self._load(version))
@@ -233,7 +238,7 @@ class Worker:
             return
         if shelf.model_refused:
             logger().error("the item model of the version cannot be used: events change no list")
-        self.shelf = shelf
+        self.shelf, self.verified_at = shelf, version.verified_at
         self._show_today()
         self.live.new_version()
         # What was just loaded stays for hours: no collection of garbage has to look through it again.

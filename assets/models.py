@@ -21,6 +21,7 @@ from assets.profiles import heavy_profile, profile_tags
 from plinth.features import FeatureViews, load_views
 from plinth.platform import Platform
 from plinth.training.code import code_of_target
+from plinth.training.tags import REASON
 from plinth.training.target import Target, tables_of
 from plinth.training.targets import TARGETS
 from plinth.training.work import SEED, Outcome, train
@@ -131,6 +132,8 @@ def round_metadata(target: Target, outcome: Outcome) -> dict[str, RawMetadataVal
     metadata |= {f"plot_{name}": image(name, png) for name, png in outcome.plots.items()}
     if outcome.decision is not None:
         metadata["promoted"] = outcome.decision.promoted
+    if version is not None and version.tags.get(REASON):
+        metadata["trained_because"] = version.tags[REASON]
     if outcome.champion is not None:
         metadata["champion_version"] = outcome.champion.version
     if version is not None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+_PROFILE = "memory"
+"""Of platform.yaml: what a model's training is given."""
 _SALES = """
 SELECT row_number() OVER () AS line_id, basket AS invoice_no, item AS item_code, 'goods' AS item_kind, 'sale' AS line_type, quantity::INTEGER AS quantity,
     price::DECIMAL(12, 4) AS unit_price, (quantity * price::DECIMAL(12, 4))::DECIMAL(18, 4) AS line_value, time AS invoiced_at, time AS known_at,
@@ -74,7 +76,7 @@ def retail_examples(con: duckdb.DuckDBPyConnection, house: Lakehouse, cutoffs: S
     """Every customer of each cut-off with his label and the features of the declared views, as a propensity's round has them."""
     con.execute("CREATE OR REPLACE TEMP VIEW plinth_known AS SELECT customer, time, time AS known FROM lines")
     rows, views = labels(con, "plinth_known", cutoffs), load_views(ROOT / "feature_views.yaml")
-    return training_set(house, views, rows, FEATURE_VIEWS, tables={}, profile=house.platform.profile())
+    return training_set(house, views, rows, FEATURE_VIEWS, tables={}, profile=house.platform.profile(_PROFILE))
 
 
 def file_of(data: Path | None) -> Path:

@@ -73,16 +73,51 @@ class Stores(Strict):
         return self
 
 
+class DriftLimits(Strict):
+    """From when on training again is worth it; how each figure is measured stands in `plinth.training`.
+
+    Attributes:
+        rows: with fewer new interactions nothing is judged by them: shares of a handful jump.
+        growth: new interactions, as a share of those that were trained on.
+        new_items: share of the new interactions with items that had never been sold.
+        new_customers: share of the customers since who had never bought.
+        psi: population stability index of the items' shares; 0 where none has changed, 0.1 is commonly called a shift, 0.25 a change.
+        feature_rows: with fewer customers on either side the features of a model are not compared.
+        feature_psi: population stability index from which on a feature counts as moved.
+        moved_features: share of a model's features that may have moved.
+        customers: with fewer customers who can be judged by what they did since, nothing that was published is judged.
+        kept: share of the recall at training that the published lists have to keep.
+        buyers: with fewer customers who bought, or who did not, published chances are not judged.
+        ranking_kept: share of what the ROC-AUC had above one half at training that published chances have to keep.
+        calibration: by how much the calibration error of published chances may lie above that at training.
+    """
+
+    rows: int = Field(default=1_000, ge=1)
+    growth: float = Field(default=0.10, gt=0)
+    new_items: float = Field(default=0.10, gt=0, le=1)
+    new_customers: float = Field(default=0.30, gt=0, le=1)
+    psi: float = Field(default=0.10, gt=0)
+    feature_rows: int = Field(default=500, ge=1)
+    feature_psi: float = Field(default=0.25, gt=0)
+    moved_features: float = Field(default=0.15, ge=0, le=1)
+    customers: int = Field(default=100, ge=1)
+    kept: float = Field(default=0.7, ge=0, le=1)
+    buyers: int = Field(default=50, ge=1)
+    ranking_kept: float = Field(default=0.8, ge=0, le=1)
+    calibration: float = Field(default=0.10, gt=0, le=1)
+
+
 class Training(Strict):
     """When the runs that refresh everything train, and what is kept of it.
 
     A model is trained again after `every_days` days of trade, and before that where data or quality drift; 1 trains with every day's purchases.
     The files of the newest `keep` versions of a model stay, and those of the champion, the one before it and the challenger in any case.
-    `fan_out` says how the independent parts of a training are spread.
+    `drift` says from when on something has drifted, and `fan_out` how the independent parts of a training are spread.
     """
 
     every_days: int = Field(default=7, ge=1)
     keep: int = Field(default=5, ge=1)
+    drift: DriftLimits = DriftLimits()
     fan_out: FanOut = FanOut()
 
 

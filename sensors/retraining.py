@@ -1,31 +1,25 @@
-"""When models are trained again: by the clock, because purchases have moved, or because the published lists hit less than they did.
+"""When models are trained again: by the clock, because what they learn from has moved, or because what was published is less good than it was.
 
-What belongs here: the ticks and the schedule. What does not: the figures and their limits (`plinth.training.drift`), and the round
-(`assets.models`). All of them are off until someone turns them on, and each names its reason in the run's tags. A round that was asked for without
+What belongs here: the ticks and the schedule. What does not: what is looked at (`plinth.training.watched`), and the round (`assets.models`). All of them are off until someone turns them on, and each names its reason in the run's tags. A round that was asked for without
 need costs a look: tables, code and seed of an earlier version train nothing.
 """
 
 # No `from __future__ import annotations` here: Dagster does not resolve the texts that it makes of a step's parameters.
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 import dagster as dg
 
 from assets.models import REASON_TAG, WHEN_DUE, WHEN_TAG, model_key
 from plinth.engine import connect
 from plinth.errors import PlinthError
-from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
-from plinth.registry import RegisteredVersion, Registry
-from plinth.training.contents import content_of
-from plinth.training.drift import Limits, moved_since
-from plinth.training.due import INTERACTIONS, LISTS, Watch, quality
-from plinth.training.recommender import RecommenderTarget
+from plinth.sections import DriftLimits
+from plinth.training.target import Target
 from plinth.training.targets import TARGETS
-from plinth.training.work import CONTENTS, UNTIL
+from plinth.training.watched import Sight, Verdict, Watch, data_sight, quality_sight
 from resources import LakehouseResource, RegistryResource
 
 ASKED_BY_TAG = "plinth/asked_by"
@@ -41,11 +35,11 @@ class Cursor:
     """What a sensor remembers.
 
     Attributes:
-        seen: what it looked at last; the same is not looked at twice.
+        seen: what it looked at last, by model; the same is not looked at twice.
         asked_at: when it last asked for a run (seconds since 1970).
     """
 
-    seen: str = ""
+    seen: Mapping[str, str] = field(default_factory=dict)
     asked_at: float = 0.0
 
     @classmethod
@@ -53,21 +47,14 @@ class Cursor:
         """The cursor of a text; one that is none (another release wrote it) begins anew, which costs one look."""
         try:
             values = json.loads(text or "{}")
-            return cls(str(values.get("seen", "")), float(values.get("asked_at", 0.0)))
+            seen = {str(model): str(token) for model, token in values.get("seen", {}).items()}
+            return cls(seen, float(values.get("asked_at", 0.0)))
         except (ValueError, TypeError, AttributeError):
             return cls()
 
     def as_text(self) -> str:
         """The cursor as JSON."""
         return json.dumps(asdict(self), sort_keys=True)
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What a look is to be taken at: `token` names it, `look` reads it and says why training again is worth it, or nothing."""
-
-    token: str
-    look: Callable[[], str]
 
 
 def retraining_schedule() -> dg.ScheduleDefinition:
@@ -83,32 +70,35 @@ def retraining_schedule() -> dg.ScheduleDefinition:
     )
 
 
-def retraining_sensors(platform: Platform, limits: Limits | None = None) -> Sequence[dg.SensorDefinition]:
+def retraining_sensors(platform: Platform, limits: DriftLimits | None = None) -> Sequence[dg.SensorDefinition]:
     """The sensors of data drift, of quality drift, and of a champion that was changed by hand."""
-    chosen = limits or Limits()
-
-    def data(lakehouse: Lakehouse, registry: Registry) -> Sight | str:
-        return _data_sight(platform, chosen, lakehouse, registry)
-
-    def quality(lakehouse: Lakehouse, registry: Registry) -> Sight | str:
-        return _quality_sight(platform, chosen, lakehouse, registry)
-
+    chosen = limits or platform.training.drift
     return [
         _champion_sensor(),
         _sensor(
+            platform,
+            chosen,
             "data_drift",
-            data,
-            "Asks for a training when purchases have moved away from those that the newest version learnt from.",
+            data_sight,
+            "Asks for a training when purchases, or the features that a model learns from, have moved away from those that its newest version saw.",
         ),
         _sensor(
+            platform,
+            chosen,
             "quality_drift",
-            quality,
-            "Asks for a training when the published recommendations hit less than they did at training.",
+            quality_sight,
+            "Asks for a training when the published recommendations hit less than at training, or the published chances come true less.",
         ),
     ]
 
 
-def _sensor(name: str, sight_of: Callable[[Lakehouse, Registry], Sight | str], description: str) -> dg.SensorDefinition:
+def _sensor(
+    platform: Platform,
+    limits: DriftLimits,
+    name: str,
+    sight_of: Callable[[Target, Watch], Sight | str],
+    description: str,
+) -> dg.SensorDefinition:
     @dg.sensor(
         name=name,
         target=_MODELS,
@@ -121,24 +111,65 @@ def _sensor(name: str, sight_of: Callable[[Lakehouse, Registry], Sight | str], d
     ) -> dg.SensorResult:
         cursor, now = Cursor.parse(context.cursor), time.time()
         try:
-            sight = sight_of(lakehouse.tables(), registry.models())
-            if isinstance(sight, str):
-                return _nothing(sight, cursor)
-            if sight.token == cursor.seen:
-                return _nothing("nothing new since the last look", cursor)
-            if now - cursor.asked_at < ASK_AGAIN:
-                # Not marked as seen: it is looked at when the pause is over.
-                return _nothing("a training was asked for within the last day", cursor)
-            reason = sight.look()
+            profile = platform.profile()
+            watch = Watch(lakehouse.tables(), registry.models(), profile, platform.training.every_days, limits)
+            sights = {target.name: sight_of(target, watch) for target in TARGETS}
         except PlinthError as error:
             # A tick that raises is tried again and again and fills the log; the reason stands on the sensor's page this way.
-            return _nothing(str(error), cursor)
-        if not reason:
-            return _nothing("no limit is passed", Cursor(sight.token, cursor.asked_at))
-        request = dg.RunRequest(run_key=f"{name}-{sight.token}", tags={ASKED_BY_TAG: name, REASON_TAG: reason})
-        return dg.SensorResult(run_requests=[request], cursor=Cursor(sight.token, now).as_text())
+            return dg.SensorResult(skip_reason=str(error), cursor=cursor.as_text())
+        fresh = {
+            model: sight
+            for model, sight in sights.items()
+            if isinstance(sight, Sight) and sight.token != cursor.seen.get(model)
+        }
+        said = {
+            model: sight if isinstance(sight, str) else "nothing new since the last look"
+            for model, sight in sights.items()
+        }
+        if fresh and now - cursor.asked_at < ASK_AGAIN:
+            # Not marked as seen: it is looked at when the pause is over.
+            return _nothing({**said, **dict.fromkeys(fresh, "a training was asked for within the last day")}, cursor)
+        verdicts = _looked(fresh, watch)
+        # What could not be looked at is looked at again.
+        looked = {model: fresh[model].token for model, found in verdicts.items() if isinstance(found, Verdict)}
+        seen = {**cursor.seen, **looked}
+        reasons = {
+            model: found.reason for model, found in verdicts.items() if isinstance(found, Verdict) and found.reason
+        }
+        if not reasons:
+            more = {model: found.said if isinstance(found, Verdict) else found for model, found in verdicts.items()}
+            return _nothing({**said, **more}, Cursor(seen, cursor.asked_at))
+        request = _request(name, reasons, {model: fresh[model] for model in reasons})
+        return dg.SensorResult(run_requests=[request], cursor=Cursor(seen, now).as_text())
 
     return drift
+
+
+def _looked(sights: Mapping[str, Sight], watch: Watch) -> dict[str, Verdict | str]:
+    """What each look came to, or why it could not be taken."""
+    if not sights:
+        return {}
+    platform, found = watch.lakehouse.platform, dict[str, Verdict | str]()
+    con = connect(watch.profile, extensions=("delta",), scratch=platform.path(platform.stores.scratch))
+    try:
+        for model, sight in sights.items():
+            try:
+                found[model] = sight.look(con)
+            except PlinthError as error:
+                found[model] = str(error)
+    finally:
+        con.close()
+    return found
+
+
+def _request(name: str, reasons: Mapping[str, str], sights: Mapping[str, Sight]) -> dg.RunRequest:
+    """The run that is asked for: of the models that drifted, or of all where purchases have moved as a whole."""
+    everything = not all(sight.own for sight in sights.values())
+    return dg.RunRequest(
+        run_key="-".join([name, *(sight.token for sight in sights.values())]),
+        asset_selection=None if everything else [model_key(model) for model in sights],
+        tags={ASKED_BY_TAG: name, REASON_TAG: "; ".join(reasons.values())},
+    )
 
 
 def _champion_sensor() -> dg.SensorDefinition:
@@ -188,53 +219,10 @@ def _told(instance: dg.DagsterInstance, model: str) -> tuple[str | None, float]:
     return (event.asset_materialization.tags or {}).get("dagster/data_version"), event.timestamp
 
 
-def _nothing(why: str, cursor: Cursor) -> dg.SensorResult:
-    return dg.SensorResult(skip_reason=why, cursor=cursor.as_text())
-
-
-def _data_sight(platform: Platform, limits: Limits, lakehouse: Lakehouse, registry: Registry) -> Sight | str:
-    target = RecommenderTarget()
-    newest = next(iter(registry.versions(target.name)), None)
-    interactions = lakehouse.find(INTERACTIONS)
-    until = _until(newest)
-    if newest is None or until is None or interactions is None:
-        return f"nothing was trained yet: materialise models/{target.name} first"
-    if _contents(newest).get(str(INTERACTIONS)) == content_of(interactions):
-        return f"version {newest.version} was trained on what {INTERACTIONS} holds"
-
-    def look() -> str:
-        con = connect(platform.profile(), extensions=("delta",), scratch=platform.path(platform.stores.scratch))
-        try:
-            return moved_since(con, interactions, until).reason(limits)
-        finally:
-            con.close()
-
-    return Sight(f"{content_of(interactions)}-after-{newest.version}", look)
-
-
-def _quality_sight(platform: Platform, limits: Limits, lakehouse: Lakehouse, registry: Registry) -> Sight | str:
-    target = RecommenderTarget()
-    champion = registry.champion(target.name)
-    interactions, lists = lakehouse.find(INTERACTIONS), lakehouse.find(LISTS)
-    if champion is None or interactions is None or lists is None:
-        return f"nothing was published yet: {LISTS} is made from the champion of models/{target.name}"
-    watch = Watch(lakehouse, registry, platform.profile(), platform.training.every_days, limits)
-
-    def look() -> str:
-        con = connect(platform.profile(), extensions=("delta",), scratch=platform.path(platform.stores.scratch))
-        try:
-            return quality(con, watch, interactions, lists, champion)
-        finally:
-            con.close()
-
-    return Sight(f"{content_of(interactions)}-{content_of(lists)}-of-{champion.version}", look)
-
-
-def _until(version: RegisteredVersion | None) -> datetime | None:
-    text = version.tags.get(UNTIL) if version is not None else None
-    return datetime.fromisoformat(text) if text else None
-
-
-def _contents(version: RegisteredVersion) -> dict[str, str]:
-    found: dict[str, str] = json.loads(version.tags.get(CONTENTS, "{}"))
-    return found
+def _nothing(said: Mapping[str, str], cursor: Cursor) -> dg.SensorResult:
+    # Most ticks say the same of several models.
+    models: dict[str, list[str]] = {}
+    for model, why in said.items():
+        models.setdefault(why, []).append(model)
+    words = "; ".join(f"{', '.join(names)}: {why}" for why, names in models.items())
+    return dg.SensorResult(skip_reason=words, cursor=cursor.as_text())

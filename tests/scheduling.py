@@ -17,9 +17,10 @@ SMALL = "tests/benchmarks/test_small.py"
 TOGETHER = {
     "tests/spark/": "tests/spark/",
     f"{SMALL}::test_the_quick_form_ends_with_its_figures_as_json[engines]": "tests/spark/",
+    "tests/frame/test_pages.py": "tests/frame/test_whole_way.py",
 }
 """What is handed out as one, by the beginning of its tests' names. Spark: its session takes 10 to 30 s to start and its JVM 1.3 GB, and two
-of them that fetch their jars into an empty cache at the same time read each other's halves."""
+of them that fetch their jars into an empty cache at the same time read each other's halves. Pages are looked at where the whole way has been gone, whose run takes 45 s."""
 
 APART = (SMALL,)
 """Files whose tests are handed out one by one: they share nothing, and each takes some of the longest."""

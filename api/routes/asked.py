@@ -11,8 +11,11 @@ from api.events.batch import ID_PATTERN
 from api.http.admit import admit
 from api.http.hot import matches
 from api.http.problems import (
+    HEADERS_TOO_LARGE,
+    INTERNAL,
     INVALID,
     MEDIA_TYPE,
+    METHOD_NOT_ALLOWED,
     NOT_AUTHENTICATED,
     NOTHING_PUBLISHED,
     RATE_LIMITED,
@@ -93,12 +96,20 @@ def problems(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
         entry["content"][MEDIA_TYPE]["examples"][kind.name] = {"summary": kind.title, "value": example}
         if kind.status in (429, 503):
             entry["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+        if kind is METHOD_NOT_ALLOWED:
+            entry["headers"] = {"Allow": {"description": "The methods that are taken.", "schema": {"type": "string"}}}
         if kind is NOT_AUTHENTICATED:
             entry["headers"] = {"WWW-Authenticate": {"description": "Bearer", "schema": {"type": "string"}}}
     return found
 
 
-WITH_KEY = problems(NOT_AUTHENTICATED, SCOPE_MISSING, INVALID, RATE_LIMITED, NOTHING_PUBLISHED, STORE_UNAVAILABLE)
+ANYWHERE = problems(METHOD_NOT_ALLOWED, HEADERS_TOO_LARGE, INTERNAL)
+"""What any route may answer."""
+
+WITH_KEY = {
+    **ANYWHERE,
+    **problems(NOT_AUTHENTICATED, SCOPE_MISSING, INVALID, RATE_LIMITED, NOTHING_PUBLISHED, STORE_UNAVAILABLE),
+}
 """What any route with a key may answer."""
 
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has this answer: its ETag was sent."}}

@@ -20,7 +20,12 @@ router = APIRouter(prefix="/v1/customers/{id}", tags=["customers"])
 
 Limit = Annotated[
     int | None,
-    Query(ge=1, le=1000, description=f"Rows; {ANSWER_LENGTH} by default, at most what was published and `api.rows`."),
+    Query(
+        ge=1,
+        le=1000,
+        description=f"Rows; {ANSWER_LENGTH} by default, at most what was published and `api.rows`.",
+        examples=[10],
+    ),
 ]
 InCountry = Annotated[
     str | None,

@@ -176,7 +176,8 @@ class Readiness(BaseModel):
     """Whether requests should come here, and what they get."""
 
     model_config = _example(
-        status="ready", version=12, label="", published_at="2026-07-29T04:30:00Z", age_seconds=5400.0, stale_seconds=None,
+        status="ready", version=12, label="", published_at="2026-07-29T04:30:00Z", age_seconds=5400.0,
+        verified_at="2026-07-29T05:30:00Z", verified_seconds=1800.0, stale_seconds=None,
         events=True, documents={"recommendations": 5852, "similar": 4619}, whole=["item", "recommendations", "similar"],
     )  # fmt: skip
 
@@ -187,6 +188,11 @@ class Readiness(BaseModel):
     label: str | None = None
     published_at: datetime | None = None
     age_seconds: float | None = Field(default=None, description="Since the served version was published.")
+    verified_at: datetime | None = Field(
+        default=None,
+        description="When a publish last found the served version to be what the tables say: later than `published_at` where nothing had changed.",
+    )
+    verified_seconds: float | None = Field(default=None, description="Since then.")
     stale_seconds: float | None = Field(default=None, description="Since when the store does not answer.")
     events: bool = Field(default=False, description="Whether events change lists: the version has an item model.")
     documents: dict[str, int] = Field(default={}, description="Documents in this worker's copy, by kind.")

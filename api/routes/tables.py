@@ -43,7 +43,7 @@ async def tables(
     worker: Asked,
     key: Annotated[Held, Security(reach, scopes=["catalogue:read"])],
     after: After = "",
-    limit: Annotated[int, Query(ge=1, le=1000, description="Tables a page; at most `api.rows`.")] = 20,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Tables a page; at most `api.rows`.", examples=[50])] = 20,
 ) -> Response:
     shelf = served(worker)
     rows = min(limit, worker.settings.rows)

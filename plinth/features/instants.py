@@ -5,20 +5,28 @@ What belongs here: one instant after the other, and the entity rows in portions.
 snapshots would have to be materialised for every week between.
 
 A view's values of one instant stand in the engine, which spills them to disk; only a portion of the entity rows with their features is in memory.
+
+Few rows keep one thread busy and leave the others waiting: one instant of 790,000 lines takes two threads 1.5 CPU seconds and one thread 1.2. There as many
+instants are computed side by side as the engine has threads, each by one of them; the values are the same, as no sum depends on the order of its rows.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from plinth.engine import quote
 from plinth.features.declare import FeatureViewError
 from plinth.features.guard import check_sql
-from plinth.features.query import sql_of
+from plinth.features.query import prepare, sql_of
 from plinth.features.rows import Inputs, explained, held_rows
+from plinth.profile import size_in_bytes
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,6 +36,10 @@ MOST_INSTANTS = 400
 """Each costs a pass over the rows. A row that has a time stamp of its own, as an event does, is for the snapshots."""
 PORTION = 100_000
 """Entity rows in memory at once; 150 features of so many are 120 MB."""
+SIDE_BY_SIDE = 4_000_000
+"""Rows of all sources together up to which instants are computed side by side: of more, each instant has work for all threads."""
+_BESIDE = 150
+"""Bytes for each of these rows that one more instant at a time takes (440 MB of 2.9 million); half of the engine's memory may go there."""
 ROW = "_row"
 _NEVER = datetime(1900, 1, 1)
 _ASKED, _AT = "plinth_asked_rows", "_at"
@@ -60,15 +72,94 @@ def portions_at(
     moments = _moments(entities, at)
     held = [_held(con, number, each, moments) for number, each in enumerate(wanted)]
     numbered = _numbered(wanted, entities, at)
-    for moment in (*moments, None):
-        asked = _of(numbered, moment)
-        if asked.num_rows == 0 and entities.num_rows > 0:
-            continue
-        for number, (each, relations) in enumerate(zip(wanted, held, strict=True)):
-            _compute(con, number, each, relations, moment)
-        # Of nobody there is one portion too: whoever asks counts on the columns.
-        for first in range(0, max(1, asked.num_rows), rows):
-            yield _joined(con, wanted, asked.slice(first, rows))
+    asked = [(moment, _of(numbered, moment)) for moment in (*moments, None)]
+    asked = [(moment, part) for moment, part in asked if part.num_rows or not entities.num_rows]
+    threads = _threads(con)
+    if len(asked) > 1 and threads > 1 and _fits_beside(con, _rows_held(con, held), threads):
+        yield from _side_by_side(con, wanted, held, asked, rows, threads)
+        return
+    for moment, part in asked:
+        yield from _portions(con, wanted, held, moment, part, rows)
+
+
+def _portions(
+    con: duckdb.DuckDBPyConnection,
+    wanted: Sequence[Wanted],
+    held: Sequence[Mapping[str, str]],
+    moment: datetime | None,
+    asked: pa.Table,
+    rows: int,
+) -> Iterator[pa.Table]:
+    """The portions of one instant."""
+    for number, (each, relations) in enumerate(zip(wanted, held, strict=True)):
+        _compute(con, number, each, relations, moment)
+    # Of nobody there is one portion too: whoever asks counts on the columns.
+    for first in range(0, max(1, asked.num_rows), rows):
+        yield _joined(con, wanted, asked.slice(first, rows))
+
+
+def _side_by_side(
+    con: duckdb.DuckDBPyConnection,
+    wanted: Sequence[Wanted],
+    held: Sequence[Mapping[str, str]],
+    asked: Sequence[tuple[datetime | None, pa.Table]],
+    rows: int,
+    threads: int,
+) -> Iterator[pa.Table]:
+    """The portions of several instants, in their order, of which no more lie ready than there are threads."""
+    cursors: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
+
+    def made(moment: datetime | None, part: pa.Table) -> list[pa.Table]:
+        cursor = cursors.get()
+        try:
+            return list(_portions(cursor, wanted, held, moment, part, rows))
+        finally:
+            cursors.put(cursor)
+
+    with _one_thread_each(con, threads), ThreadPoolExecutor(threads) as pool:
+        for _ in range(threads):
+            cursor = con.cursor()
+            prepare(cursor)
+            cursors.put(cursor)
+        waiting: deque[Future[list[pa.Table]]] = deque()
+        try:
+            for moment, part in asked:
+                waiting.append(pool.submit(made, moment, part))
+                if len(waiting) > threads:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@contextmanager
+def _one_thread_each(con: duckdb.DuckDBPyConnection, threads: int) -> Iterator[None]:
+    """The engine's own threads rest: each query is computed by the thread that asks."""
+    con.execute("SET threads = 1")
+    try:
+        yield
+    finally:
+        con.execute(f"SET threads = {threads}")
+
+
+def _threads(con: duckdb.DuckDBPyConnection) -> int:
+    found = con.execute("SELECT current_setting('threads')").fetchone()
+    return int(found[0]) if found else 1
+
+
+def _fits_beside(con: duckdb.DuckDBPyConnection, rows: int, threads: int) -> bool:
+    """Whether as many instants as there are threads have work and room beside each other."""
+    found = con.execute("SELECT current_setting('memory_limit')").fetchone()
+    memory = int(size_in_bytes(found[0])) if found else 0
+    return rows <= SIDE_BY_SIDE and (threads - 1) * rows * _BESIDE <= memory / 2
+
+
+def _rows_held(con: duckdb.DuckDBPyConnection, held: Sequence[Mapping[str, str]]) -> int:
+    counts = [f"SELECT count(*) AS n FROM {table}" for relations in held for table in relations.values()]
+    found = con.execute(f"SELECT sum(n) FROM ({' UNION ALL '.join(counts)})").fetchone() if counts else None
+    return int(found[0]) if found else 0
 
 
 def _moments(entities: pa.Table, at: str) -> list[datetime]:
@@ -94,7 +185,7 @@ def _held(
     if len(moments) < 2:
         return wanted.inputs.rows()
     with explained(wanted.inputs.view):
-        return held_rows(con, wanted.inputs, moments[0], moments[-1], prefix=f"held_{number}_")
+        return held_rows(con, wanted.inputs, moments[0], moments[-1], prefix=f"held_{number}_", shared=True)
 
 
 def _numbered(wanted: Sequence[Wanted], entities: pa.Table, at: str) -> pa.Table:

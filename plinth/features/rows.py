@@ -72,12 +72,19 @@ class Inputs:
 
 
 def held_rows(
-    con: duckdb.DuckDBPyConnection, inputs: Inputs, first: datetime, last: datetime, *, prefix: str = "held_"
+    con: duckdb.DuckDBPyConnection,
+    inputs: Inputs,
+    first: datetime,
+    last: datetime,
+    *,
+    prefix: str = "held_",
+    shared: bool = False,
 ) -> dict[str, str]:
     """Copies what counts at any instant from `first` to `last` into the connection, so that many instants read the files once.
 
     Args:
         prefix: of the tables' names; one of its own for each view whose rows are held at the same time.
+        shared: whether cursors of the connection are to see them too, which a temporary table keeps from them.
     """
     held = {}
     for name, rows in inputs.rows().items():
@@ -85,7 +92,7 @@ def held_rows(
         since = f" AND event_time >= {instant(first - window)}" if window is not None else ""
         end = instant(last)
         con.execute(
-            f"CREATE OR REPLACE TEMP TABLE {quote(prefix + name)} AS "
+            f"CREATE OR REPLACE {'' if shared else 'TEMP '}TABLE {quote(prefix + name)} AS "
             f"SELECT * FROM {rows} WHERE event_time < {end} AND known_time < {end}{since}"
         )
         held[name] = quote(prefix + name)

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 def maintain(
     layer: Annotated[str | None, typer.Option(help="Only this layer, e.g. bronze.")] = None,
     retention_hours: Annotated[
-        float, typer.Option(min=0, help="Versions younger than this stay readable; with 0 let no load run beside it.")
-    ] = 168,
+        float | None,
+        typer.Option(
+            min=0,
+            help="Versions younger than this stay readable, by default a week and of published chances 36 days; with 0 let no load run beside it.",
+        ),
+    ] = None,
     platform: PlatformFile = None,
     data: Data = None,
     sample: Itself = False,
@@ -33,6 +37,7 @@ def maintain(
     from plinth.lakehouse.maintenance import maintain as keep
     from plinth.lakehouse.maintenance import remove_abandoned_scratch, remove_abandoned_staging
     from plinth.lakehouse.tables import Lakehouse
+    from plinth.serving.tables import kept_hours
 
     lakehouse = Lakehouse(settings_of(platform, data, sample))
     con = connect(lakehouse.platform.profile())
@@ -42,7 +47,8 @@ def maintain(
     for each in layers:
         for table in lakehouse.tables(each):  # type: ignore[arg-type]
             try:
-                done = keep(con, lakehouse, lakehouse.open(table), retention_hours=retention_hours)
+                hours = kept_hours(table) if retention_hours is None else retention_hours
+                done = keep(con, lakehouse, lakehouse.open(table), retention_hours=hours)
                 grid.add_row(done.table, str(done.folded), str(done.folded_into), str(done.removed))
             except CommitConflict:
                 grid.add_row(str(table), "a load is running, left for the next time", "", "")

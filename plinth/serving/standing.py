@@ -21,7 +21,7 @@ from plinth.registry import RegisteredVersion, Registry
 from plinth.serving.champion import RECOMMENDER, input_name, input_text, open_recommender
 from plinth.training.contents import contents_of
 from plinth.training.moments import first_unseen
-from plinth.training.work import CONTENTS
+from plinth.training.tags import CONTENTS
 
 if TYPE_CHECKING:
     import duckdb

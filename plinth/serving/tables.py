@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from plinth.lakehouse.maintenance import RETENTION_HOURS
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.tables import TableId
 
@@ -111,3 +112,12 @@ SERVING_TABLES = (RECOMMENDATIONS, SIMILAR_ITEMS, POPULAR_ITEMS, PROMOTION_PLAN)
 """Those that `serving/online` publishes."""
 TABLES = (*SERVING_TABLES, PURCHASE_PROPENSITY)
 """All that there are; the propensity is for SQL, and no document is made of it."""
+
+
+_KEPT_HOURS = {PURCHASE_PROPENSITY.id: 36 * 24}
+"""Chances are judged when the four weeks are over that they are about, and a week later at the latest."""
+
+
+def kept_hours(table: TableId) -> int:
+    """For how long the files of a table's older versions are kept, where nobody asks for another time."""
+    return _KEPT_HOURS.get(table, RETENTION_HOURS)

@@ -1,7 +1,8 @@
 """When training again is worth it: how far purchases have moved since a version was trained, and how well its lists still hit.
 
-What belongs here: the figures, their limits, and the sentence that says which limit was passed. What does not: asking for a run
-(`sensors.retraining`). Each look is one aggregate query over a pinned version of gold/interactions; nothing is read where nothing changed.
+What belongs here: the figures of purchases and lists, and the sentence that says which limit was passed. What does not: the limits
+(`training.drift` in platform.yaml), the features of a model (`plinth.training.feature_drift`), published chances (`plinth.training.score_drift`), and
+asking for a run (`sensors.retraining`). Each look is one aggregate query over a pinned version of gold/interactions.
 
 The limits lie just above what four weeks of ordinary trade brought in each of 20 months of Online Retail II: at most 0.086 new items, 0.257 new
 customers, and a PSI of 0.071 (autumn's).
@@ -12,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from plinth.sections import DriftLimits
 
 if TYPE_CHECKING:
     import duckdb
@@ -70,31 +73,8 @@ SELECT count(*), avg(recall) FROM found
 
 
 @dataclass(frozen=True)
-class Limits:
-    """From when on training again is worth it.
-
-    Attributes:
-        rows: with fewer new interactions nothing is judged: shares of a handful jump.
-        growth: new interactions, as a share of those that were trained on.
-        new_items: share of the new interactions with items that had never been sold.
-        new_customers: share of the customers since who had never bought.
-        psi: population stability index of the items' shares; 0 where none has changed, 0.1 is commonly called a shift, 0.25 a change.
-        customers: with fewer customers who bought since, the lists are not judged.
-        kept: share of the recall at training that the lists have to keep.
-    """
-
-    rows: int = 1_000
-    growth: float = 0.10
-    new_items: float = 0.10
-    new_customers: float = 0.30
-    psi: float = 0.10
-    customers: int = 100
-    kept: float = 0.7
-
-
-@dataclass(frozen=True)
 class Moved:
-    """How far purchases have moved since a moment; see `Limits`."""
+    """How far purchases have moved since a moment; see `plinth.sections.DriftLimits`."""
 
     rows: int
     growth: float
@@ -102,7 +82,7 @@ class Moved:
     new_customers: float
     psi: float
 
-    def reason(self, limits: Limits) -> str:
+    def reason(self, limits: DriftLimits) -> str:
         """Which limits were passed, for people; empty where none was."""
         if self.rows < limits.rows:
             return ""
@@ -121,7 +101,7 @@ class Hits:
     customers: int
     recall: float
 
-    def reason(self, at_training: float, limits: Limits) -> str:
+    def reason(self, at_training: float, limits: DriftLimits) -> str:
         """Whether the lists lost too much, for people; empty where they did not."""
         if self.customers < limits.customers or self.recall >= limits.kept * at_training:
             return ""

@@ -10,40 +10,23 @@ takes up a month at once is not told by the wall clock that only a minute has pa
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from plinth.engine import connect
+from plinth.errors import StorageFailure
 from plinth.features import load_views
-from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
-from plinth.serving.judged import lists_to_judge
+from plinth.lakehouse.tables import Lakehouse
 from plinth.training.code import code_of_target
-from plinth.training.drift import Limits, hits_since, moved_since
 from plinth.training.moments import first_unseen
-from plinth.training.recommender import RecommenderTarget
+from plinth.training.tags import SEEN
+from plinth.training.watched import INTERACTIONS, Sight, Watch, data_sight, purchases_sight, quality_sight
 
 if TYPE_CHECKING:
     import duckdb
 
     from plinth.profile import Profile
-    from plinth.registry import RegisteredVersion, Registry
     from plinth.training.target import Target
-
-SEEN = "plinth.seen"
-"""Tag of a version: the first moment after the newest purchase that was there when it was trained, or found to be what training gives."""
-INTERACTIONS, LISTS = TableId("gold", "interactions"), TableId("serving", "recommendations")
-
-
-@dataclass(frozen=True)
-class Watch:
-    """What is looked at, and how often a model is trained anyhow: after so many days of trade."""
-
-    lakehouse: Lakehouse
-    registry: Registry
-    profile: Profile
-    every_days: int
-    limits: Limits = field(default_factory=Limits)
 
 
 def why_due(target: Target, watch: Watch) -> str:
@@ -57,9 +40,8 @@ def why_due(target: Target, watch: Watch) -> str:
         return "it was never trained"
     if newest.code != code_of_target(target, load_views(watch.lakehouse.platform)):
         return "its code or the declaration of its features changed"
-    interactions = watch.lakehouse.find(INTERACTIONS)
     seen, now = newest.tags.get(SEEN), seen_until(watch.lakehouse, watch.profile)
-    if not seen or not now or interactions is None:
+    if not seen or not now:
         return "it is not known which purchases it has seen"
     days = (datetime.fromisoformat(now) - datetime.fromisoformat(seen)).days
     if days >= watch.every_days:
@@ -68,32 +50,26 @@ def why_due(target: Target, watch: Watch) -> str:
         )
     if days <= 0:
         return ""
+    purchases = purchases_sight(watch, newest, datetime.fromisoformat(seen))
+    return _drifted([purchases, data_sight(target, watch), quality_sight(target, watch)], watch)
+
+
+def _drifted(sights: list[Sight | str], watch: Watch) -> str:
+    """What the first look that finds a drift says."""
+    looks = {sight.token: sight.look for sight in sights if isinstance(sight, Sight)}
 
     def look(con: duckdb.DuckDBPyConnection) -> str:
-        moved = moved_since(con, interactions, datetime.fromisoformat(seen)).reason(watch.limits)
-        if moved or target.name != RecommenderTarget().name:
-            return moved
-        champion, lists = watch.registry.champion(target.name), watch.lakehouse.find(LISTS)
-        return "" if champion is None or lists is None else quality(con, watch, interactions, lists, champion)
+        for each in looks.values():
+            try:
+                reason = each(con).reason
+            except StorageFailure:
+                # What was published weeks ago is gone after an erasure, which removes all files of older versions: then its quality cannot be told.
+                continue
+            if reason:
+                return reason
+        return ""
 
     return _looked(watch.lakehouse, watch.profile, look)
-
-
-def quality(
-    con: duckdb.DuckDBPyConnection,
-    watch: Watch,
-    interactions: TableVersion,
-    lists: TableVersion,
-    champion: RegisteredVersion,
-) -> str:
-    """Whether the published lists hit too little, for people; empty where they do not, or where that cannot be told yet."""
-    target = RecommenderTarget()
-    # What was bought before the lists were made stands in them by no merit of theirs.
-    judged = lists_to_judge(watch.lakehouse, lists)
-    if judged is None or target.metric not in champion.metrics:
-        return ""
-    hits = hits_since(con, judged.lists, interactions, judged.until, target.k, target.settings.window_days)
-    return hits.reason(champion.metrics[target.metric], watch.limits)
 
 
 def seen_until(lakehouse: Lakehouse, profile: Profile) -> str:

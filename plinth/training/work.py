@@ -21,11 +21,12 @@ from plinth.registry import Decision, RegisteredVersion, Registry
 from plinth.registry.version import CODE
 from plinth.training.code import code_of_target
 from plinth.training.contents import contents_of
-from plinth.training.due import SEEN, Watch, seen_until, why_due
+from plinth.training.due import seen_until, why_due
 from plinth.training.plots import history
+from plinth.training.tags import CONTENTS, REASON, RUN, SEEN, UNTIL
 from plinth.training.target import Desk, NotTrainable, Target, Task, Trained, tables_of
+from plinth.training.watched import Watch
 
-UNTIL, REASON, RUN, CONTENTS = "plinth.until", "plinth.reason", "plinth.run", "plinth.contents"
 SEED = 20
 
 
@@ -89,7 +90,7 @@ def train(
         return work.outcome(known, reason=f"nothing changed since version {known.version} was trained")
     if known is None and only_if_due:
         settings = lakehouse.platform.training
-        due = why_due(target, Watch(lakehouse, registry, profile, settings.every_days))
+        due = why_due(target, Watch(lakehouse, registry, profile, settings.every_days, settings.drift))
         if not due:
             tell(f"{target.name}: not due")
             newest = next(iter(registry.versions(target.name)), None)

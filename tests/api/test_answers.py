@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -228,3 +229,17 @@ def wait_for_version(served: Served, version: int) -> None:
         if served.client.get("/health/ready").json()["version"] == version:
             return
     raise AssertionError(f"version {version} was not served")
+
+
+def test_readiness_says_how_old_the_version_is_and_when_it_was_last_confirmed(served: Served, store_url: str) -> None:
+    first = served.client.get("/health/ready").json()
+    assert first["version"] == 1 and first["verified_at"] == first["published_at"]
+    assert 0 <= first["verified_seconds"] <= first["age_seconds"] + 0.1
+    publish(store_url)  # the same documents: the version that is there is confirmed
+    limit = time.monotonic() + 30
+    while (said := served.client.get("/health/ready").json())["verified_at"] == first["verified_at"]:
+        assert time.monotonic() < limit, "the worker did not see that its version was confirmed"
+        time.sleep(0.02)
+    assert (said["version"], said["published_at"]) == (1, first["published_at"])
+    assert said["verified_at"] > said["published_at"]
+    assert "plinth_api_served_verified_seconds" in served.client.get("/metrics").text

@@ -10,10 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
-from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -24,6 +21,7 @@ from api.app import Application
 from api.keys.table import KeyTable
 from api.telemetry.counters import ROUTES
 from plinth.api_settings import Api
+from tests.api.attempts import attempts
 from tests.api.conftest import Served, bearer, make_key
 from tests.api.published import publish
 
@@ -47,6 +45,11 @@ def test_every_operation_is_described_with_its_scope_and_its_errors(document: di
     for path, _, operation in found:
         assert operation["summary"]
         assert operation["tags"]
+        assert {"405", "431", "500"} <= operation["responses"].keys(), "any request may be answered so"
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("example") or parameter["schema"].get("examples") or parameter.get("examples"), (
+                parameter
+            )
         if not path.startswith("/v1/"):
             assert "security" not in operation
             continue
@@ -101,25 +104,9 @@ def test_schemathesis_finds_no_fault_of_the_server_and_nothing_that_the_document
     for result in schema.get_all_operations():
         operation = result.ok()
 
-        answered[operation.label] = _try(operation, checks, head)
+        answered[operation.label] = attempts(
+            operation, 40, lambda case: case.call_and_validate(checks=checks, headers=head).status_code
+        )
     assert len(answered) == 11
     for label, statuses in answered.items():
         assert 200 in statuses, f"{label} was never answered: {statuses}"
-
-
-def _try(operation: Any, checks: list[Any], head: dict[str, str]) -> set[int]:
-    """Sends what the document allows and what it does not, now to anybody, now to somebody who is known."""
-    statuses: set[int] = set()
-    known = {"id": "10001" if "items" in operation.path else "1", "layer": "gold", "name": "interactions"}
-    positive = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
-    negative = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
-
-    @settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(case=st.one_of(positive, negative), somebody=st.booleans())
-    def attempt(case: Any, somebody: bool) -> None:
-        if somebody:
-            case.path_parameters = {name: known[name] for name in case.path_parameters or {}}
-        statuses.add(case.call_and_validate(checks=checks, headers=head).status_code)
-
-    attempt()
-    return statuses

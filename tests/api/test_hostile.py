@@ -38,7 +38,7 @@ def check(served: Served, response: Any) -> None:
 def test_no_text_in_a_path_or_a_query_does_harm(served: Served, text: str) -> None:
     coded = quote(text.encode("utf-8", "surrogatepass"), safe="")
     for path in (
-        f"/v1/customers/{coded}/recommendations", f"/v1/customers/{coded}/promotions", f"/v1/items/{coded}/similar",
+        f"/v1/customers/{coded}/recommendations", f"/v1/customers/{coded}/promotions", f"/v1/customers/{coded}/features", f"/v1/items/{coded}/similar",
         f"/v1/tables/{coded}/{coded}", f"/v1/tables?after={coded}", f"/v1/tables?limit={coded}",
         f"/v1/customers/new/recommendations?country={coded}", f"/{coded}", f"/v1/customers/1/{coded}",
     ):  # fmt: skip
@@ -56,6 +56,12 @@ def test_no_text_in_a_body_does_harm(served: Served, text: str) -> None:
         check(served, response)
     for field in ("session", "country"):
         sent = json.dumps({field: "?"}).replace('"?"', coded)
+        check(
+            served,
+            served.client.post("/v1/recommendations", content=sent, headers={"Content-Type": "application/json"}),
+        )
+    for items in (["?"], ["10001", "?"], "?"):
+        sent = json.dumps({"items": items}).replace('"?"', coded)
         check(
             served,
             served.client.post("/v1/recommendations", content=sent, headers={"Content-Type": "application/json"}),

@@ -114,6 +114,7 @@ def test_rounds_report_figures_plots_and_the_decision(tmp_path: Path, instance: 
     assert isinstance(told[SMALL.metric], float) and 0 < told[SMALL.metric] < 1
     assert told["digest"] == told["champion_digest"] == data_version(first)
     assert [record.data["table"] for record in told["inputs"].records] == [str(table) for table in SMALL.inputs]
+    assert told["trained_because"] == "a test"
     assert_image(told["plot_figures"])
     order = list(told)
     assert order[:3] == ["decision", SMALL.metric, "plot_figures"], "what a person looks for comes first"

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.api.process import ApiProcess
-from tests.frame.shop import PROJECT
+from tests.frame.sample_site import SampleSite
 
 pytestmark = pytest.mark.slow
 
@@ -19,35 +15,13 @@ MODELS = {"recommender", "propensity"}
 """What is learnt of so few customers; an uplift wants more contacts."""
 
 
-def _plinth(folder: Path, *arguments: str) -> str:
-    environment = {"PLINTH_PLATFORM": str(folder / "overlay.yaml"), "DAGSTER_HOME": str(folder / "instance")}
-    done = subprocess.run(
-        [sys.executable, "-m", "plinth.cli", *arguments],
-        cwd=PROJECT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_from_a_legacy_system_to_a_list_that_an_event_changes(tmp_path: Path) -> None:
-    legacy, online = f"sqlite:///{tmp_path / 'erp.sqlite'}", f"sqlite:///{tmp_path / 'online.db'}"
-    (tmp_path / "overlay.yaml").write_text(
-        f"zones:\n  on_prem: {{root: {tmp_path}/on_prem}}\n  cloud: {{root: {tmp_path}/cloud}}\n"
-        f"stores: {{report: {tmp_path}/report.json, scratch: {tmp_path}/scratch, registry: {tmp_path}/registry, online: '{online}'}}\n"
-        f"sources:\n  erp: {{url: '{legacy}'}}\n"
-    )
-    _plinth(tmp_path, "sample", "--to", legacy, "--customers", "300", "--days", "400")
-    _plinth(tmp_path, "run")
-    report = json.loads((tmp_path / "report.json").read_text())
+def test_from_a_legacy_system_to_a_list_that_an_event_changes(sample_site: SampleSite, tmp_path: Path) -> None:
+    report = sample_site.report
     assert {model["model"] for model in report["models"]} == MODELS
     customer = report["online"]["customers"][0]
 
     (tmp_path / "api").mkdir()
-    server = ApiProcess(tmp_path / "api", online)
+    server = ApiProcess(tmp_path / "api", sample_site.online)
     server.start()
     try:
         with server.client() as client:

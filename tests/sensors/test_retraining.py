@@ -16,11 +16,12 @@ from assets.models import model_assets, model_key
 from plinth.engine import connect
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.tables import TableId
+from plinth.sections import DriftLimits
 from plinth.serving.judged import lists_to_judge
 from plinth.training.contents import contents_of
-from plinth.training.drift import Limits, Moved, hits_since
+from plinth.training.drift import Moved, hits_since
+from plinth.training.tags import CONTENTS, UNTIL
 from plinth.training.targets import TARGETS
-from plinth.training.work import CONTENTS, UNTIL
 from resources import platform_resources
 from sensors import retraining
 from sensors.retraining import retraining_schedule, retraining_sensors
@@ -30,7 +31,7 @@ from tests.plinth.training.shop import FIRST, SMALL, Shop, shop_in
 pytestmark = pytest.mark.slow
 
 __all__ = ["empty_store"]  # a fixture, looked up by its name
-LIMITS = Limits(rows=100, customers=20)
+LIMITS = DriftLimits(rows=100, customers=20)
 
 
 class World:
@@ -60,7 +61,7 @@ class World:
         state = replace(made.state, watermark=_day(days), inputs={"models/recommender": model})
         commit(self.shop.lakehouse, table, Write(made, made.columns, state))
 
-    def tick(self, name: str, limits: Limits = LIMITS) -> dg.SensorResult:
+    def tick(self, name: str, limits: DriftLimits = LIMITS) -> dg.SensorResult:
         """One evaluation of a sensor."""
         sensor = next(each for each in retraining_sensors(self.shop.platform, limits) if each.name == name)
         resources = platform_resources(self.shop.platform)
@@ -113,14 +114,14 @@ def test_each_kind_of_drift_asks_once_with_its_reason(world: World, rows: str, l
     world.shop.trade(240, extra=rows)
     (reason,) = world.asked("data_drift")
     assert reason.startswith("data drift: ") and limit in reason
-    assert world.skipped("data_drift") == "nothing new since the last look"
+    assert "recommender: nothing new since the last look" in world.skipped("data_drift")
 
 
 def test_more_of_the_same_is_growth_and_not_drift(world: World) -> None:
     world.trained(240)
     world.shop.trade(261)
-    assert world.skipped("data_drift") == "no limit is passed"
-    assert world.skipped("data_drift") == "nothing new since the last look"
+    assert "recommender: no limit is passed" in world.skipped("data_drift")
+    assert "recommender: nothing new since the last look" in world.skipped("data_drift")
     world.shop.trade(285)
     (reason,) = world.asked("data_drift")
     assert "growth" in reason and "psi" not in reason and "new items" not in reason
@@ -150,7 +151,7 @@ def test_lists_that_still_hit_ask_for_nothing(world: World) -> None:
     world.trained(240)
     world.published(LISTS.format(shift=0))
     world.shop.trade(268)
-    assert world.skipped("quality_drift") == "no limit is passed"
+    assert "recommender: no limit is passed" in world.skipped("quality_drift")
 
 
 def test_lists_that_miss_ask_once_with_both_figures(world: World) -> None:
@@ -159,7 +160,7 @@ def test_lists_that_miss_ask_once_with_both_figures(world: World) -> None:
     world.shop.trade(268)
     (reason,) = world.asked("quality_drift")
     assert "quality drift: the published lists hit 0.000" in reason and "0.7 x 0.500" in reason
-    assert world.skipped("quality_drift") == "nothing new since the last look"
+    assert "recommender: nothing new since the last look" in world.skipped("quality_drift")
 
 
 def test_what_is_bought_in_more_days_than_at_training_is_no_drift(world: World) -> None:
@@ -188,7 +189,7 @@ def test_lists_are_judged_from_their_own_moment_on_not_from_their_model_s(world:
     # Bought before they were made, though after the model was: that they do not have it is no fault of theirs.
     world.published(LISTS.format(shift=300), days=268)
     world.shop.trade(268)
-    assert world.skipped("quality_drift") == "no limit is passed"
+    assert "recommender: no limit is passed" in world.skipped("quality_drift")
     world.shop.trade(296)
     assert len(world.asked("quality_drift")) == 1
 
@@ -205,14 +206,14 @@ def test_lists_that_are_made_anew_every_night_are_judged_by_the_oldest_that_is_k
     assert judged is not None and judged.until.isoformat() == _day(241), "the first of this model"
     assert len(world.asked("quality_drift")) == 1
     later = lists_to_judge(world.shop.lakehouse, lists, datetime.now(UTC) + timedelta(days=30))
-    assert later is not None and later.lists.version == lists.version, "older files may be gone by then"
+    assert later is not None and later.table.version == lists.version, "older files may be gone by then"
 
 
 def test_a_handful_of_customers_says_nothing_of_the_lists(world: World) -> None:
     world.trained(240)
     world.published(LISTS.format(shift=300).replace("1120", "1010"))
     world.shop.trade(268)
-    assert world.skipped("quality_drift") == "no limit is passed"
+    assert "recommender: no limit is passed" in world.skipped("quality_drift")
 
 
 def test_a_request_is_one_that_dagster_takes(world: World) -> None:
@@ -265,7 +266,9 @@ def test_a_registry_that_does_not_answer_skips_the_tick(world: World, monkeypatc
         assert "cannot do what was asked" in world.skipped(name)
 
 
-@pytest.mark.parametrize("text", ["", "x", "[]", '{"asked_at": "never"}', "null"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "[]", '{"asked_at": "never"}', '{"seen": "a-after-1", "asked_at": 5}', "null"]
+)
 def test_a_cursor_of_another_release_begins_anew(text: str) -> None:
     assert retraining.Cursor.parse(text) == retraining.Cursor()
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from plinth.engine import connect
 from plinth.errors import TableMissing
-from plinth.features import FeatureViewError, snapshot, training_set
+from plinth.features import FeatureViewError, instants, snapshot, training_set
 from plinth.features.instants import MOST_INSTANTS
 from plinth.features.query import prepare
 from plinth.features.training import portions_of
@@ -93,6 +95,32 @@ def test_portions_hold_so_many_rows_and_together_all_of_them(trade: FeatureShop)
     assert max(part.num_rows for part in parts) == 7
     together = pa.concat_tables(parts).sort_by([("at", "ascending"), ("who", "ascending")])
     assert together.equals(computed(trade, asked).sort_by([("at", "ascending"), ("who", "ascending")]))
+
+
+def test_instants_side_by_side_give_what_one_after_the_other_gives(
+    trade: FeatureShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = entities(*[(n % 4, T - (n % 11) * WEEK - 250 * DAY) for n in range(90)], (1, None))
+
+    def found(threads: int) -> list[pa.Table]:
+        profile = trade.lakehouse.platform.profile().model_copy(update={"threads": threads})
+        return list(portions_of(trade.lakehouse, trade.views, asked, ["buyer"], tables={}, rows=5, profile=profile))
+
+    used: list[int] = []
+
+    def told(con: duckdb.DuckDBPyConnection, threads: int) -> AbstractContextManager[None]:
+        used.append(threads)
+        return one_thread_each(con, threads)
+
+    one_thread_each = instants._one_thread_each
+    monkeypatch.setattr(instants, "_one_thread_each", told)
+    one_after_the_other = found(1)
+    assert used == []
+    for threads in (2, 3):
+        assert found(threads) == one_after_the_other, "the same portions in the same order"
+    assert used == [2, 3]
+    monkeypatch.setattr(instants, "SIDE_BY_SIDE", 10)
+    assert found(2) == one_after_the_other and used == [2, 3], "of many rows each instant takes all threads"
 
 
 def test_nobody_asked_about_is_a_table_with_the_columns(trade: FeatureShop) -> None:

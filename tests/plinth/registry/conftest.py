@@ -50,7 +50,12 @@ def save(tmp_path: Path) -> Save:
 
 
 def register(
-    registry: Registry, folder: Path, value: float = 0.5, snapshot: str = "june", **more: object
+    registry: Registry,
+    folder: Path,
+    value: float = 0.5,
+    snapshot: str = "june",
+    model: str = "recommender",
+    **more: object,
 ) -> RegisteredVersion:
     """A version with one figure, measured on a snapshot."""
     given: dict[str, object] = {
@@ -64,4 +69,4 @@ def register(
         "origin": f"from {folder.name}",
         "evaluated_on": snapshot,
     }
-    return registry.log("recommender", **{**given, **more})  # type: ignore[arg-type]
+    return registry.log(model, **{**given, **more})  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ from plinth.serving.tables import (
 )
 from plinth.serving.write import Served
 from plinth.training.contents import contents_of
-from plinth.training.work import CONTENTS
+from plinth.training.tags import CONTENTS
 from tests.plinth.serving.shop import AT, CUSTOMERS, ITEMS, Shop, events, items, make_shop, people
 
 pytestmark = pytest.mark.slow

@@ -13,20 +13,22 @@ from plinth.features import load_views
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.tables import TableId
 from plinth.registry import RegisteredVersion
+from plinth.sections import DriftLimits
 from plinth.training import work
 from plinth.training.code import code_of_target
-from plinth.training.drift import Limits
-from plinth.training.due import SEEN, Watch, seen_until, why_due
+from plinth.training.due import seen_until, why_due
 from plinth.training.propensity import PropensityTarget
+from plinth.training.tags import SEEN, UNTIL
 from plinth.training.target import Target
-from plinth.training.work import UNTIL, train
+from plinth.training.watched import Watch
+from plinth.training.work import train
 from tests.plinth.registry.conftest import empty_store
 from tests.plinth.training.shop import FIRST, SMALL, Shop, shop_in
 
 pytestmark = pytest.mark.slow
 
 __all__ = ["empty_store"]  # a fixture, looked up by its name
-LIMITS = Limits(rows=100, customers=20)
+LIMITS = DriftLimits(rows=100, customers=20)
 NEW_ITEM = """SELECT 1000 + i, 900, 'B' || i, DATE '2023-08-30' + to_hours(i::INTEGER % 20), 9000000 + i, 0, 'NEW' FROM range(400) t(i)"""
 LISTS = """SELECT c AS customer_no, r AS rank, 'none' AS item_code FROM range(1000, 1120) t(c), range(1, 21) u(r)"""
 
@@ -40,7 +42,7 @@ def shop(tmp_path: Path, empty_store: Path) -> Shop:
     return made
 
 
-def due(shop: Shop, target: Target = SMALL, limits: Limits = LIMITS) -> str:
+def due(shop: Shop, target: Target = SMALL, limits: DriftLimits = LIMITS) -> str:
     return why_due(target, Watch(shop.lakehouse, shop.registry, shop.platform.profile(), 7, limits))
 
 

@@ -16,11 +16,13 @@ from plinth.lakehouse.tables import TableId, TableVersion
 from plinth.promote import Propensity
 from plinth.recommend import Recommender
 from plinth.registry import ModelTampered
-from plinth.training.due import Watch, why_due
+from plinth.training.due import why_due
 from plinth.training.propensity import PropensityTarget
+from plinth.training.tags import CONTENTS, REASON, UNTIL
 from plinth.training.target import Desk, Target, tables_of
 from plinth.training.uplift import UpliftTarget
-from plinth.training.work import CONTENTS, REASON, UNTIL, Outcome, train
+from plinth.training.watched import Watch
+from plinth.training.work import Outcome, train
 from tests.plinth.training.shop import SMALL, Shop, shop_in
 
 pytestmark = pytest.mark.slow
