@@ -5,7 +5,8 @@ default one: all legacy tables loaded into an empty bronze, silver and gold buil
 view; each step a process of its own, as in a run of Dagster. Not in it: trainings and what is served. The sizes are 10, 30 and 100 % of `--lines` (10 million),
 and `--hundred` adds 100 million, for which it wants 60 GB of disk. Figures: `time_slope` and `memory_slope`, the slopes of straight lines by least squares
 through log10 of the seconds and of the highest memory of any step over log10 of the lines (1: in proportion; 0: not at all), `cpu_slope`, and
-seconds and peak of the largest size. Which step and which model holds how much at each size is printed; the plot's path is too.
+seconds and peak of the largest size. As long as everything fits, memory grows with the lines; it is bounded where the profile's limit binds: so `last_memory_slope`
+is the slope from the last size but one to the largest, and `peak_vs_profile` the highest memory of all sizes over that of the profile. MB are 1,000,000 bytes. Which step and which model holds how much at each size is printed; the plot's path is too.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measure import Run, python, run
+from benchmarks.measure import ROOT, Run, python, run
 from benchmarks.report import Bar, finish, print_runs
 from benchmarks.scale_plot import Line, fit, plot
+from plinth.platform import load_platform
 
-BARS = {"memory_slope": Bar("<=", 0.1)}
+BARS = {"memory_slope": Bar("<=", 0.1), "peak_vs_profile": Bar("<=", 1.0)}
 WORKER = "benchmarks.scale_worker"
 STEPS = ("bronze", "models", "features")
 SHARES = (0.1, 0.3, 1.0)
@@ -70,11 +72,18 @@ def main() -> int:
         "time_slope": time.slope,
         "cpu_slope": cpu.slope,
         "memory_slope": memory.slope,
+        "last_memory_slope": fit(lines[-2:], [whole.peak_mb for whole in wholes[-2:]]).slope,
+        "peak_vs_profile": max(whole.peak_mb for whole in wholes) * 1e6 / _memory_of(options.profile),
         "largest_seconds": wholes[-1].wall,
         "largest_peak_mb": wholes[-1].peak_mb,
     }
     notes = {"lines": lines, "profile": options.profile, "steps": STEPS, "plot": str(options.plot)}
     return finish("scale", figures, {} if options.small else BARS, notes)
+
+
+def _memory_of(profile: str) -> int:
+    """The bytes of a profile of the project."""
+    return load_platform(ROOT / "platform.yaml").profile(profile).memory
 
 
 def _by_step(refreshes: Sequence[Refresh]) -> dict[str, list[Run]]:
@@ -99,8 +108,8 @@ def _refresh(lines: int, profile: str) -> Refresh:
             noted = folder / f"{step}.json"
             found = json.loads(noted.read_text()) if noted.exists() else {}
             peaks |= found
-            # A mark that is set back within the process is not in what the kernel says of it at its end.
-            measured = Run(measured.wall, measured.cpu, max(measured.peak_mb, *found.values(), 0.0))
+            # A mark that is set back within the process is not in what the kernel says of it at its end, in MiB.
+            measured = Run(measured.wall, measured.cpu, max(measured.peak_mb * 2**20 / 1e6, *found.values(), 0.0))
             steps[step] = measured
             print(f" {measured.wall:.1f} s, {measured.cpu:.1f} CPU s, {measured.peak_mb:.0f} MB", file=sys.stderr)
     finally:

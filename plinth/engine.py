@@ -18,8 +18,17 @@ from plinth.scratch import spill_folder
 if TYPE_CHECKING:
     import duckdb
 
-# Python, the Arrow buffers of a reader and the Parquet writer's row groups live outside DuckDB's own limit.
-_DUCKDB_SHARE = 0.75
+OUTSIDE = 320 * 2**20
+"""Bytes that a step's process holds before DuckDB computes: Python with Dagster, Arrow and delta-rs 173 MiB, with dbt and its project 243 (measured), and what DuckDB never counts."""
+# Of what is left, a fifth is for what DuckDB does not count: the allocator's holes, readers' and writers' buffers. At 10 million lines a process stood
+# 83 to 270 MB beyond its own 120 to 255 and the limit of 805, and 126 to 216 beyond a limit of 500.
+_DUCKDB_SHARE = 0.8
+# Too small a profile is for tests and looks, and holds no such bound; DuckDB has something to work with.
+_LEAST_SHARE, _LEAST = 0.25, 48 * 2**20
+# The allocator hands back what is freed after so much of it, where its own defaults are 128 and 512 MB: 60 MB less for the view `buyer` in 1 GiB at
+# 10 million lines, for no more CPU seconds.
+ALLOCATOR = {"allocator_flush_threshold": "16MB", "allocator_bulk_deallocation_flush_threshold": "32MB"}
+"""Settings of DuckDB that keep what it holds near what it counts; `dbt_project/profiles.yml` has them too."""
 _LOCKS = dict.fromkeys(("httpfs", "aws", "azure"), "requirements/objects.lock")
 # Beside Spark's JVM, which has the larger part of the profile, DuckDB only tests what Spark has made.
 _BESIDE_SPARK = 0.2
@@ -31,7 +40,11 @@ _NAMES_ONLY = re.compile(r"\b(Binder|Catalog|Parser) Error\b")
 
 
 def connect(
-    profile: Profile, *, extensions: Iterable[str] = (), scratch: str | Path | None = None
+    profile: Profile,
+    *,
+    extensions: Iterable[str] = (),
+    scratch: str | Path | None = None,
+    memory: int | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Opens an in-memory DuckDB with the profile's memory and threads, UTC, and the given extensions loaded.
 
@@ -39,23 +52,26 @@ def connect(
         profile: memory (bytes) and threads that the connection may use; what does not fit spills to `scratch`.
         extensions: names as DuckDB knows them (`delta`, `postgres_scanner`, `mysql_scanner`, `sqlite_scanner`).
         scratch: folder below which it spills, in a folder of its own; the system's temporary folder by default.
+        memory: bytes for DuckDB alone, where it is a guest in a process that another profile is for.
     """
     import duckdb
 
     con = duckdb.connect(
         config={
-            "memory_limit": duckdb_memory(profile),
+            "memory_limit": duckdb_memory(profile) if memory is None else f"{memory}B",
             "threads": profile.threads,
             "temp_directory": str(spill_folder(scratch)),
             "preserve_insertion_order": True,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
+            **ALLOCATOR,
             # DuckDB checks a signature over the whole file at each LOAD: 0.1 CPU seconds for a scanner, 0.2 for delta, in every process. The
             # files come from wheels whose hashes the installer has held against requirements.lock.
             "allow_unsigned_extensions": True,
         }
     )
-    con.execute("SET TimeZone = 'UTC'")
+    # A progress bar of a query of more than two seconds would stand in what a command prints.
+    con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     for name in extensions:
         load_extension(con, name)
     reach_stores(con)
@@ -83,9 +99,20 @@ def reach_stores(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def duckdb_memory(profile: Profile) -> str:
-    """The share of a profile's memory that DuckDB may use, as DuckDB's own setting."""
-    share = _BESIDE_SPARK if profile.engine == "spark" else _DUCKDB_SHARE
-    return f"{int(profile.memory * share)}B"
+    """What `duckdb_bytes` gives, as DuckDB's own setting."""
+    return f"{duckdb_bytes(profile)}B"
+
+
+def duckdb_bytes(profile: Profile) -> int:
+    """The part of a profile's memory that DuckDB may use, in bytes, so that the whole process keeps within the profile.
+
+    Four fifths of what a step's process leaves (`OUTSIDE`): 563 MiB of 1 GiB, 3,021 of 4 GiB. Below 465 MiB of memory it is a quarter, and such a profile
+    may be passed. Beside Spark it is a fifth of the profile.
+    """
+    if profile.engine == "spark":
+        return int(profile.memory * _BESIDE_SPARK)
+    left = int((profile.memory - OUTSIDE) * _DUCKDB_SHARE)
+    return max(left, int(profile.memory * _LEAST_SHARE), _LEAST)
 
 
 def load_extension(con: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from plinth.explain import known
 from plinth.profile import Profile, Toleration, checked_labels
 
+_LEAST_POD = 512 * 2**20
 _NAME = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
 
 
@@ -83,13 +84,19 @@ def check_pods(execution: Execution, profiles: Mapping[str, Profile]) -> None:
     """Holds that pods can be made of the profiles, where pods are asked for.
 
     Raises:
-        ValueError: a profile that is named is not there, or spot pods would not know where to stand.
+        ValueError: a profile that is named is not there or has too little memory for a process, or spot pods would not know where to stand.
     """
     if execution.executor != "kubernetes":
         return
     kubernetes = execution.kubernetes
     for name in kubernetes.in_run:
         known(name, profiles, "execution.kubernetes.in_run", "a profile")
+    for name, profile in profiles.items():
+        if profile.memory < _LEAST_POD:
+            raise ValueError(
+                f"profiles.{name}.memory: at least {_LEAST_POD // 2**20}MiB is expected of a pod, whose process takes half of that before it computes; "
+                f"found {profile.memory // 2**20}MiB"
+            )
     spot = [name for name, profile in profiles.items() if profile.spot]
     if spot and not (kubernetes.spot.node_selector or kubernetes.spot.tolerations):
         raise ValueError(

@@ -86,7 +86,7 @@ class Profile(BaseModel):
 
     Attributes:
         cpu: processors; on Kubernetes what the pod requests and may not exceed.
-        memory: bytes once loaded. DuckDB gets three quarters of it.
+        memory: bytes once loaded. DuckDB gets four fifths of what a process needs not for itself (`plinth.engine.duckdb_memory`).
         threads: of DuckDB and of training; by default as many as whole processors.
         scratch: bytes of disk that work may spill to; on Kubernetes the pod's ephemeral storage. None sets no bound.
         engine: what computes in it.

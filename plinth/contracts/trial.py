@@ -18,13 +18,13 @@ from plinth.profile import Profile
 if TYPE_CHECKING:
     import duckdb
 
-_SMALL = Profile(cpu=1, memory="128MiB")  # type: ignore[arg-type]
+_SMALL, _SMALL_MEMORY = Profile(cpu=1, memory="128MiB"), 96 * 2**20  # type: ignore[arg-type]
 _TRIAL = "trial"
 
 
 def faulty_rules(contract: Contract) -> tuple[str, ...]:
     """One line for each rule that DuckDB refuses, with its reason; empty where all can run."""
-    con = connect(_SMALL)
+    con = connect(_SMALL, memory=_SMALL_MEMORY)
     try:
         return tuple(fault for table in contract.tables for fault in _faults(con, table))
     finally:

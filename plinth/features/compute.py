@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-_ONLINE = Profile(cpu=1, memory=512 * 2**20, threads=1)
+_ONLINE, _ONLINE_MEMORY = Profile(cpu=1, memory=512 * 2**20, threads=1), 384 * 2**20
 
 
 def snapshot(lakehouse: Lakehouse, view: FeatureView, at: datetime, *, entity: Entity | None = None) -> pa.Table:
@@ -56,7 +56,7 @@ def values_of(view: FeatureView, events: Mapping[str, pa.Table], at: datetime, e
     Raises:
         FeatureViewError: a source's rows or columns are missing, or `entity` names no key column.
     """
-    con = connect(_ONLINE)
+    con = connect(_ONLINE, memory=_ONLINE_MEMORY)
     try:
         prepare(con)
         with explained(view):

@@ -7,6 +7,7 @@ expressions together. What does not: where rows come from (`rows`) and what is d
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,23 @@ if TYPE_CHECKING:
 Entity = Mapping[str, int | str]
 """Values of some or all of a view's entity columns."""
 
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a view's entities: those whose `key` has this hash as a value of the DuckDB type `kind`; `number` of `of`, counted from 0."""
+
+    key: str
+    kind: str
+    number: int
+    of: int
+
+    def condition(self, alias: str = "") -> str:
+        """DuckDB's SQL over rows that have the key. Sources may have it in several types, whose hashes differ."""
+        return f"hash(CAST({alias}{quote(self.key)} AS {self.kind})) % {self.of} = {self.number}"
+
+
 _DAY = 86_400_000_000.0
+_AT_SHARE = "(total - 1) * CAST(share AS DOUBLE)"
 _FUNCTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
     # A decimal, not a double: sums of decimals do not depend on the order of the rows, so a snapshot of all entities by many threads and
     # the online value of one entity are equal to the last digit. 19 digits and not 18, as DuckDB keeps a product of two short decimals in 18.
@@ -32,6 +49,13 @@ _FUNCTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
         "sqrt(greatest(CAST(sum(CAST(x AS DECIMAL(19, 9)) * CAST(x AS DECIMAL(19, 9))) AS DOUBLE) "
         "- pow(CAST(sum(CAST(x AS DECIMAL(19, 9))) AS DOUBLE), 2) / count(x), 0) / nullif(greatest(count(x) - 1, 0), 0))",
     ),
+    # DuckDB keeps all values of a median or quantile in memory outside of its limit, and cannot spill them: of 5 million doubles 108 MiB, of which it
+    # counts 2. The window that gives each value its place spills. The same doubles in the same order as DuckDB's, so that the bits are the same.
+    "quantile_at": (
+        ("x", "share", "place", "total"),
+        f"max(CAST(x AS DOUBLE)) FILTER (place = 1 + CAST(floor({_AT_SHARE}) AS BIGINT)) * (1 - (max({_AT_SHARE}) - floor(max({_AT_SHARE})))) "
+        f"+ max(CAST(x AS DOUBLE)) FILTER (place = 1 + CAST(ceil({_AT_SHARE}) AS BIGINT)) * (max({_AT_SHARE}) - floor(max({_AT_SHARE})))",
+    ),
 }
 
 
@@ -39,7 +63,8 @@ def prepare(con: duckdb.DuckDBPyConnection) -> None:
     """Gives a connection the functions that declarations may use.
 
     `decay(age, days)` is the weight e^(-age/days) with 12 exact places, `exact(x)` a number with 9, whose sum and mean no order of the rows changes,
-    and `spread(x)` the sample's standard deviation of such numbers, null of fewer than two.
+    and `spread(x)` the sample's standard deviation of such numbers, null of fewer than two. `quantile_at(x, share, place, total)` is
+    `quantile_cont(x, share)` of rows that carry the place of their `x` in the group, counted from 1 with nulls last, and how many have one.
     """
     for name, (parameters, body) in _FUNCTIONS.items():
         con.execute(f"CREATE OR REPLACE TEMP MACRO {name}({', '.join(parameters)}) AS {body}")
@@ -84,18 +109,28 @@ def source_rows(source: FeatureSource, relation: str) -> str:
     )
 
 
-def sql_of(view: FeatureView, rows: Mapping[str, str], at: datetime, *, entity: Entity | None = None) -> str:
+def sql_of(
+    view: FeatureView,
+    rows: Mapping[str, str],
+    at: datetime,
+    *,
+    entity: Entity | None = None,
+    part: Part | None = None,
+) -> str:
     """SQL that yields a view's features as of an instant, one row for each entity with any row before it.
 
     Args:
         rows: for each source, SQL that can stand behind FROM and yields what `source_rows` does.
         entity: only this entity, or all that share the given key columns.
+        part: only these entities.
 
     Raises:
         FeatureViewError: `entity` names no key column of the view.
     """
     wanted = _narrowed(view, entity)
-    parts = [f"{quote(name)} AS ({_counting(source, rows[name], at, wanted)})" for name, source in view.sources.items()]
+    parts = [
+        f"{quote(name)} AS ({_counting(source, rows[name], at, wanted, part)})" for name, source in view.sources.items()
+    ]
     parts += [f"{quote(name)} AS ({_dated(sql, at)})" for name, sql in view.queries.items()]
     groups = _groups(view)
     parts += [f"{name} AS ({_dated(_group(view, group), at)})" for name, group in groups.items()]
@@ -112,6 +147,7 @@ def sql_of(view: FeatureView, rows: Mapping[str, str], at: datetime, *, entity: 
     condition = " AND ".join(
         [f"e.{quote(key)} IS NOT NULL" for key in view.keys]
         + [f"e.{quote(key)} = {value}" for key, value in wanted.items()]
+        + ([part.condition("e.")] if part is not None else [])
     )
     return (
         f"WITH {', '.join(parts)} "
@@ -159,13 +195,14 @@ def _narrowed(view: FeatureView, entity: Entity | None) -> dict[str, str]:
     }
 
 
-def _counting(source: FeatureSource, relation: str, at: datetime, wanted: Mapping[str, str]) -> str:
+def _counting(source: FeatureSource, relation: str, at: datetime, wanted: Mapping[str, str], part: Part | None) -> str:
     """The rows of a source that count at an instant, with their age in days."""
     now = instant(at)
     conditions = [f"event_time < {now}", f"known_time < {now}"]
     if source.window is not None:
         conditions.append(f"event_time >= {instant(at - source.window)}")
     conditions += [f"{quote(key)} = {value}" for key, value in wanted.items() if key in source.scope]
+    conditions += [part.condition()] if part is not None and part.key in source.scope else []
     return f"SELECT *, (epoch_us({now}) - epoch_us(event_time)) / {_DAY} AS age FROM {relation} WHERE {' AND '.join(conditions)}"
 
 

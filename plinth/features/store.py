@@ -18,13 +18,14 @@ from plinth.features.by_spark import stage_by_spark
 from plinth.features.declare import SNAPSHOT, FeatureView, FeatureViewError, FeatureViews
 from plinth.features.due import as_date, due_snapshots, in_order, instant_of, mondays_of, reach_of
 from plinth.features.guard import check_sql, classified, columns_read, lineage_of
-from plinth.features.query import columns_of, sql_of
+from plinth.features.parts import parts_of, stage_parts
+from plinth.features.query import Part, columns_of, sql_of
 from plinth.features.rows import Inputs, explained, held_rows, session
 from plinth.lakehouse.changes import difference
 from plinth.lakehouse.door import Write, authorise, commit
 from plinth.lakehouse.files import is_damage, read_files
 from plinth.lakehouse.schema import DeltaColumn
-from plinth.lakehouse.staging import StagedFile, discard, stage
+from plinth.lakehouse.staging import StagedFile, discard
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import DataFile, Lakehouse, TableVersion
 from plinth.spark.engine import SparkEngine
@@ -176,7 +177,12 @@ def _make(
             mondays, touched = in_order((*mondays, *there)), there
         tell(f"{len(mondays)} snapshots to make of {view.table}, {len(there)} there: {due.reason}")
         by = engine if profile.engine == "spark" else None
-        made = _compute(con, lakehouse, inputs, columns, mondays, held, by, tell)
+        parts = parts_of(inputs, profile)
+        if by is None and len(parts) > 1:
+            tell(
+                f"{view.table} is computed in {len(parts)} parts, by what its rows may take and the memory of the profile"
+            )
+        made = _compute(con, lakehouse, inputs, columns, mondays, held, by, parts, tell)
     # Only when every snapshot follows from these inputs may the table say so; else the next refresh looks from the older ones again.
     complete = held is None or set(touched) <= set(mondays)
     said: dict[str, Any] = {"inputs": inputs.contents, "code": view.fingerprint} if complete else {}
@@ -203,6 +209,7 @@ def _compute(
     mondays: Sequence[date],
     held: TableVersion | None,
     spark: SparkEngine | None,
+    parts: Sequence[Part | None],
     tell: Callable[[str], None],
 ) -> list[_Made]:
     days, made = in_order(mondays), []
@@ -213,8 +220,8 @@ def _compute(
         if spark is not None:
             staged = stage_by_spark(spark, con, lakehouse, inputs, instant_of(day), columns, _PARTITION)
         else:
-            uri = lakehouse.uri_of(inputs.view.table)
-            staged = stage(con, sql_of(inputs.view, rows, instant_of(day)), uri, columns, _PARTITION)
+            queries = [sql_of(inputs.view, rows, instant_of(day), part=part) for part in parts]
+            staged = stage_parts(con, queries, lakehouse.uri_of(inputs.view.table), columns, _PARTITION)
         made.append(_against(con, day, staged, columns, held))
         tell(f"snapshot {day} of {inputs.view.table}, {number} of {len(days)}: {made[-1].rows} rows")
     return made

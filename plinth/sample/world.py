@@ -26,7 +26,7 @@ _PROBE = 2000  # customers whose expected orders tell how many lines a customer 
 @contextmanager
 def opened(seed: int) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB with the draws of a seed; closed at the end."""
-    con = connect(Profile(cpu=2, memory=MEMORY, threads=2))
+    con = connect(Profile(cpu=2, memory=MEMORY, threads=2), memory=MEMORY * 3 // 4)
     try:
         con.execute("SET enable_progress_bar = false")
         draws.install(con, seed)

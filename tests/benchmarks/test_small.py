@@ -37,7 +37,15 @@ FIGURES = {
         "coverage",
         "popularity_bias",
     },
-    "scale": {"time_slope", "cpu_slope", "memory_slope", "largest_seconds", "largest_peak_mb"},
+    "scale": {
+        "time_slope",
+        "cpu_slope",
+        "memory_slope",
+        "last_memory_slope",
+        "peak_vs_profile",
+        "largest_seconds",
+        "largest_peak_mb",
+    },
     "serve": {"requests_per_second", "vs_hello", "vs_hello_hot", "p99_vs_p50"},
     "spike": {"errors", "p99_ms", "p99_ms_2_workers", "simulated_pods", "simulated_least_pods"},
     "train": {"seconds", "peak_mb", "recommender_seconds", "propensity_seconds", "propensity_peak_mb"},
@@ -50,7 +58,7 @@ FIGURES = {
     },
 }
 
-MAY_BE_NEGATIVE = {"time_slope", "cpu_slope", "memory_slope"}
+MAY_BE_NEGATIVE = {"time_slope", "cpu_slope", "memory_slope", "last_memory_slope"}
 """Of the two small sizes: what they hardly differ in is noise."""
 MAY_BE_ZERO = {"errors", "contention", "crosstalk", "simulated_wait_seconds", "simulated_late_share"}
 

@@ -102,3 +102,14 @@ def test_spot_pods_need_to_be_told_where_spot_nodes_are(tmp_path: Path) -> None:
         loaded(tmp_path, {}, execution={"kubernetes": {"imagee": "x"}})
     with pytest.raises(ConfigurationError, match=r"execution\.kubernetes\.in_run: a profile is expected"):
         loaded(tmp_path, {}, execution={"executor": "kubernetes", "kubernetes": {"in_run": ["tiny"]}})
+
+
+def test_a_pod_too_small_for_a_process_is_refused_and_on_one_machine_it_is_a_setting_as_any_other(
+    tmp_path: Path,
+) -> None:
+    tiny = {"tiny": {"cpu": 1, "memory": "256MiB"}}
+    assert loaded(tmp_path, tiny).profile("tiny").memory == 256 * 2**20
+    with pytest.raises(
+        ConfigurationError, match=r"profiles\.tiny\.memory: at least 512MiB is expected of a pod.*found 256MiB"
+    ):
+        loaded(tmp_path, tiny, execution={"executor": "kubernetes"})

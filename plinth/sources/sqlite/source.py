@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from plinth.sources.snapshot import Snapshot
 
 ATTACHED = "plinth_sqlite"
-_LOOK = Profile(cpu=1, memory=128 * 2**20)
+_LOOK, _LOOK_MEMORY = Profile(cpu=1, memory=128 * 2**20), 96 * 2**20
 _HEADER = 100
 
 
@@ -113,7 +113,7 @@ class SQLiteSource(Source):
         """A DuckDB with the file attached; it is kept, since loading the extension takes 0.2 s, but the file is let go."""
         with self._one_look:
             if self._looks is None:
-                self._looks = connect(_LOOK)
+                self._looks = connect(_LOOK, memory=_LOOK_MEMORY)
             self.attach(self._looks)
             try:
                 with faults.translated(self.address):

@@ -12,6 +12,7 @@ import pytest
 
 from plinth.engine import connect, literal
 from plinth.features import FeatureViews, events_of, load_views, snapshot, training_set, values_of
+from plinth.features.query import Part, sql_of
 from plinth.features.rows import Inputs, session
 from plinth.features.skew import measure_skew
 from plinth.features.store import materialise, refresh
@@ -139,3 +140,20 @@ def test_a_refresh_after_the_last_day_ends_with_the_last_monday_that_the_data_re
     )
     done = refresh(retail, short, "customer")
     assert done.there[-1] == date(2011, 12, 5)
+
+
+def test_a_view_in_parts_of_its_customers_is_the_whole_to_the_last_digit(
+    retail: Lakehouse, views: FeatureViews
+) -> None:
+    for name in ("customer", "customer_item"):
+        view = views.view(name)
+        rows, whole = Inputs.open(retail, view).rows(), snapshot(retail, view, AT)
+        shown = ", ".join(whole.column_names)
+        with session(retail) as con:
+            found = pa.concat_tables(
+                con.execute(
+                    f"SELECT {shown} FROM ({sql_of(view, rows, AT, part=Part('customer_no', 'INTEGER', place, 3))})"
+                ).to_arrow_table()
+                for place in range(3)
+            )
+        assert found.sort_by([(key, "ascending") for key in view.keys]).equals(whole.combine_chunks()), name
