@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from plinth.engine import connect, quote
 from plinth.features.declare import AS_OF, KNOWN_AT, FeatureView
-from plinth.features.query import Entity, instant, prepare, sql_of
+from plinth.features.query import Entity, instant, prepare, sql_of, window_start
 from plinth.features.rows import Inputs, explained, given_rows, session
 from plinth.lakehouse.tables import Lakehouse
 from plinth.profile import Profile
@@ -97,7 +97,7 @@ def read_events(con: duckdb.DuckDBPyConnection, inputs: Inputs, at: datetime, en
         wanted = [key for key in inputs.view.sources[name].scope if key in entity]
         # Where the rows of others count, as in what goes together, these are all rows of the window: older ones would only be carried about.
         window = inputs.view.sources[name].window
-        since = f" AND event_time >= {instant(at - window)}" if window is not None else ""
+        since = f" AND event_time >= {instant(window_start(at, window))}" if window is not None else ""
         condition = f"event_time < {instant(at)}{since}" + "".join(f" AND {quote(key)} = ?" for key in wanted)
         values = [entity[key] for key in wanted]
         events[name] = con.execute(f"SELECT * FROM {rows} WHERE {condition}", values).to_arrow_table()

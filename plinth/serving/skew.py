@@ -18,7 +18,7 @@ from plinth.engine import quote
 from plinth.features.bound import OnlineRows
 from plinth.features.compute import read_events, rows_of_entity
 from plinth.features.declare import FeatureView
-from plinth.features.query import instant
+from plinth.features.query import instant, window_start
 from plinth.features.rows import Inputs, session
 from plinth.features.skew import Difference
 from plinth.lakehouse.tables import Lakehouse
@@ -120,7 +120,7 @@ def _some(
 ) -> list[int | str]:
     known = " UNION ALL ".join(
         f"SELECT {quote(key)} AS key FROM {rows} WHERE event_time < {instant(at)} AND known_time < {instant(at)}"
-        + (f" AND event_time >= {instant(at - source.window)}" if source.window is not None else "")
+        + (f" AND event_time >= {instant(window_start(at, source.window))}" if source.window is not None else "")
         for source, rows in ((inputs.view.sources[name], rows) for name, rows in inputs.rows().items())
         if key in source.columns
     )
