@@ -35,8 +35,8 @@ COUNTERS_VARIABLE = "PLINTH_API_COUNTERS"
 WORKERS_VARIABLE = "PLINTH_API_WORKERS"
 """How many workers one server has; `plinth serve` says it, whose option may be another than the setting."""
 
-_DESCRIPTION = """What the platform has published, by key: recommendations, offers and features of customers, similar items, and the
-catalogue of tables; and the events by which lists change at once.
+_DESCRIPTION = """What the platform has published, by key: recommendations, offers and features of customers, similar items and features of
+items, and the catalogue of tables; and the events by which lists change at once.
 
 Every request but those of `operation` needs a key (`Authorization: Bearer plinth_…`), whose scopes say what it opens. Errors are problem
 details (RFC 9457). Answers have ETags: send one back in `If-None-Match`, and what has not changed costs 304 and no body. Every GET takes HEAD as well."""

@@ -22,7 +22,7 @@ from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
 from plinth.serving.catalogue import OWNER
 from plinth.serving.consents import withhold_offers
-from plinth.serving.features import customer_views
+from plinth.serving.features import online_views
 from plinth.serving.lists import Setting, make_popular_items, make_recommendations, make_similar_items
 from plinth.serving.plan import CUSTOMERS, make_promotion_plan, plan_code
 from plinth.serving.plan import INPUTS as PLAN_INPUTS
@@ -213,7 +213,7 @@ def _withheld(platform: Platform) -> dg.AssetsDefinition:
 
 
 def _online(platform: Platform) -> dg.AssetsDefinition:
-    views = customer_views(Lakehouse(platform)).values()
+    views = online_views(Lakehouse(platform)).values()
     features = [dg.AssetKey([view.table.layer, view.table.name]) for view in views]
     # The online values follow from these; the snapshots stand before them, so that a view whose checks fail is not served.
     read = [dg.AssetKey([table.layer, table.name]) for table in dict.fromkeys(t for view in views for t in view.tables)]
@@ -226,7 +226,7 @@ def _online(platform: Platform) -> dg.AssetsDefinition:
             *features,
             *read,
         ],
-        description="What the API reads: the lists, items, offers, features as of the newest data, the catalogue and the session's model as one version of the "
+        description="What the API reads: the lists, items, offers, features of customers and items as of the newest data, the catalogue and the session's model as one version of the "
         "online store, which appears at once. `plinth online rollback` goes back to the version before.",
         group_name=GROUP,
         owners=[OWNER],

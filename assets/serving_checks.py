@@ -4,7 +4,7 @@ What belongs here: specs and results. What does not: the rules (`plinth.serving.
 """
 
 # No `from __future__ import annotations` here: Dagster does not resolve the texts that it makes of a step's parameters.
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
@@ -16,16 +16,16 @@ from plinth.lakehouse.tables import Lakehouse
 from plinth.platform import Platform
 from plinth.serving.champion import UPLIFT
 from plinth.serving.examine import Broken, broken_lists, broken_propensities, without_consent
-from plinth.serving.features import customer_views
+from plinth.serving.features import online_views
 from plinth.serving.lists import Setting
 from plinth.serving.plan import served_policy
 from plinth.serving.policy import BY_UPLIFT
 from plinth.serving.sample import compare
-from plinth.serving.skew import measure_served_skew
+from plinth.serving.skew import ServedSkew, measure_served_skew
 from plinth.serving.tables import PROMOTION_PLAN, PURCHASE_PROPENSITY, ServingTable
 from resources import LakehouseResource, OnlineStoreResource, RegistryResource
 
-LISTS, CONSENT, EQUAL, SKEW = "lists_are_whole", "no_consent_no_contact", "documents_equal_tables", "skew"
+LISTS, CONSENT, EQUAL = "lists_are_whole", "no_consent_no_contact", "documents_equal_tables"
 BY_CHAMPION, PROBABILITIES = "planned_by_a_champion", "probabilities_hold"
 
 
@@ -164,37 +164,51 @@ def _equal(platform: Platform) -> dg.AssetChecksDefinition:
     return look
 
 
-def _skew(platform: Platform) -> Sequence[dg.AssetChecksDefinition]:
-    """The comparison of the features that are served; none where no view is about customers."""
-    if not customer_views(Lakehouse(platform)):
-        return []
+def skew_check(view: str) -> str:
+    """The name of the check that compares what is served of a view."""
+    return f"skew_{view}"
 
-    @dg.asset_check(
-        name=SKEW,
-        asset=ONLINE,
-        description="The features that are served of some customers, read back from the store, have the values that are computed offline as of "
-        "the same moment, one customer by one, to the last digit.",
-        op_tags=profile_tags(platform, heavy_profile(platform)),
-    )
+
+def _skew(platform: Platform) -> Sequence[dg.AssetChecksDefinition]:
+    """The comparison of the features that are served, a check for each view in one step; none where no view is served."""
+    views = online_views(Lakehouse(platform))
+    if not views:
+        return []
+    specs = [
+        dg.AssetCheckSpec(
+            skew_check(name),
+            asset=ONLINE,
+            description=f"What is served of the view {name}, read back from the store for some of its entities, has the values that are computed "
+            "offline as of the same moment, one entity by one, to the last digit.",
+        )
+        for name in views
+    ]
+
+    # One step for all of them: each step is a process, which takes longer to start than the comparison.
+    @dg.multi_asset_check(specs=specs, name="served_skew", op_tags=profile_tags(platform, heavy_profile(platform)))
     def look(
         context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource, online: OnlineStoreResource
-    ) -> dg.AssetCheckResult:
+    ) -> Iterator[dg.AssetCheckResult]:
         with dagster_faults(context), online.store() as store:
             found = measure_served_skew(lakehouse.tables(), store)
-        said = (
-            found.why
-            or f"{found.values} values of {found.customers} customers compared, {len(found.differences)} differ"
-        )
-        return dg.AssetCheckResult(
-            passed=not found.differences,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=said,
-            metadata={
-                "as_of": str(found.at or ""),
-                "customers": found.customers,
-                "values": found.values,
-                **difference_metadata(found.differences),
-            },
-        )
+        for name in views:
+            yield _skew_result(name, found.get(name, ServedSkew(why="it is declared no more")))
 
     return [look]
+
+
+def _skew_result(view: str, found: ServedSkew) -> dg.AssetCheckResult:
+    said = found.why or f"{found.values} values of {found.entities} entities compared, {len(found.differences)} differ"
+    return dg.AssetCheckResult(
+        check_name=skew_check(view),
+        asset_key=ONLINE,
+        passed=not found.differences,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=said,
+        metadata={
+            "as_of": str(found.at or ""),
+            "entities": found.entities,
+            "values": found.values,
+            **difference_metadata(found.differences),
+        },
+    )

@@ -17,8 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.features import feast_python
-from benchmarks.measure import ROOT
+from benchmarks.features import feast_peer, feast_python
 from benchmarks.report import Bar, finish
 from benchmarks.serve_site import Load, Site, make_site, running_api, running_hello, wrk
 
@@ -129,7 +128,7 @@ def _feast(folder: Path, seconds: float) -> float | None:
     interpreter = feast_python()
     if interpreter is None:
         return None
-    command = [str(interpreter), str(ROOT / "benchmarks" / "feast_peer.py"), "serve", str(folder), str(seconds)]
+    command = [*feast_peer(interpreter), "serve", str(folder), str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout.strip().splitlines()[-1])
 

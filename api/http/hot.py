@@ -44,7 +44,9 @@ _BY_ENDS = {
     ),
     (b"customers", b"promotions"): _lane("promotions", "promotions:read", "/v1/customers/{id}/promotions"),
     (b"customers", b"features"): _lane("features", "features:read", "/v1/customers/{id}/features"),
+    (b"customers", b"items"): _lane("customer_items", "features:read", "/v1/customers/{id}/items"),
     (b"items", b"similar"): _lane("similar", "recommendations:read", "/v1/items/{id}/similar"),
+    (b"items", b"features"): _lane("item_features", "features:read", "/v1/items/{id}/features"),
 }
 _TABLES = _lane("table", "catalogue:read", "/v1/tables/{layer}/{name}")
 

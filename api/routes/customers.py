@@ -1,4 +1,4 @@
-"""What is asked about a customer: recommendations, promotions, features."""
+"""What is asked about a customer: recommendations, promotions, features, and how he stands to his items."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from api.events.batch import COUNTRY_PATTERN
 from api.http.problems import NOT_FOUND, Problem
 from api.keys.ring import Held
 from api.routes.asked import NOT_MODIFIED, WITH_KEY, Asked, CustomerId, body, problems, reach, respond, served
-from api.routes.models import Features, Promotions, Recommendations
+from api.routes.models import CustomerItems, Features, Promotions, Recommendations
 from api.served.lists import body_of, first_rows, popular
 from api.served.shelf import Ready, Shelf
 from api.worker import Worker
@@ -101,6 +101,21 @@ async def features(
     key: Annotated[Held, Security(reach, scopes=["features:read"])],
 ) -> Response:
     return respond(request, worker, await document(worker, "features", id))
+
+
+@router.get(
+    "/items",
+    summary="How a customer stands to the items that he buys",
+    description="Feature values of the customer with an item, of the items that come first by the declared feature of each view.",
+    responses={**body(CustomerItems, "Rows by view."), **NOT_MODIFIED, **WITH_KEY, **problems(NOT_FOUND)},
+)
+async def items(
+    request: Request,
+    worker: Asked,
+    id: CustomerId,
+    key: Annotated[Held, Security(reach, scopes=["features:read"])],
+) -> Response:
+    return respond(request, worker, await document(worker, "customer_items", id))
 
 
 async def document(worker: Worker, kind: str, key: str) -> Ready:

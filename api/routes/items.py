@@ -10,7 +10,7 @@ from api.http.problems import NOT_FOUND
 from api.keys.ring import Held
 from api.routes.asked import NOT_MODIFIED, WITH_KEY, Asked, ItemId, body, problems, reach, respond, served
 from api.routes.customers import Limit, document
-from api.routes.models import SimilarItems
+from api.routes.models import ItemFeatures, SimilarItems
 from api.served.lists import first_rows
 
 router = APIRouter(prefix="/v1/items/{id}", tags=["items"])
@@ -32,3 +32,17 @@ async def similar(
     if limit is not None:
         ready = served(worker).wrap(first_rows(ready.body, min(limit, worker.settings.rows)))
     return respond(request, worker, ready)
+
+
+@router.get(
+    "/features",
+    summary="An item's feature values",
+    responses={**body(ItemFeatures, "Values by view."), **NOT_MODIFIED, **WITH_KEY, **problems(NOT_FOUND)},
+)
+async def features(
+    request: Request,
+    worker: Asked,
+    id: ItemId,
+    key: Annotated[Held, Security(reach, scopes=["features:read"])],
+) -> Response:
+    return respond(request, worker, await document(worker, "item_features", id))

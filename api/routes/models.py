@@ -14,6 +14,8 @@ from api.events.batch import Country, Identity
 
 _ROW = {"item": "85123A", "score": 0.61, "reason": "bought before", "description": "WHITE HANGING HEART T-LIGHT HOLDER"}
 
+_MOMENT = "The moment, in the trade's local time: everything that was known before it counts."
+
 
 def _example(**values: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [values]})
@@ -95,8 +97,47 @@ class Features(BaseModel):
     )
 
     customer: str
-    as_of: str = Field(description="The moment, in the trade's local time: everything that was known before it counts.")
+    as_of: str = Field(description=_MOMENT)
     features: dict[str, Any] = Field(description="By view, then by feature.")
+
+
+class ItemFeatures(BaseModel):
+    """An item's feature values as of the newest data: the moment is that of the customers' values."""
+
+    model_config = _example(
+        as_of="2026-07-29T17:04:31",
+        features={"item": {"orders_30d": 41, "orders_30d_year_ago": 38, "price": 2.95, "bought_with_28d": 212}},
+        item="85123A",
+    )
+
+    item: str
+    as_of: str = Field(description=_MOMENT)
+    features: dict[str, Any] = Field(description="By view, then by feature.")
+
+
+class CustomerItem(BaseModel):
+    """How a customer stands to one item."""
+
+    item: str
+    values: dict[str, Any] = Field(description="By feature.")
+
+
+class CustomerItems(BaseModel):
+    """How a customer stands to the items that he buys: the first ones by the feature that each view names."""
+
+    model_config = _example(
+        as_of="2026-07-29T17:04:31",
+        customer="12347",
+        features={
+            "customer_item": [{"item": "85123A", "values": {"orders": 4, "orders_decay_90": 1.7, "order_share": 0.4}}]
+        },
+    )
+
+    customer: str
+    as_of: str = Field(description=_MOMENT)
+    features: dict[str, list[CustomerItem] | None] = Field(
+        description="By view: rows, the one with the greatest value first."
+    )
 
 
 class TableDescription(BaseModel):

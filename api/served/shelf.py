@@ -22,7 +22,10 @@ from plinth.recommend.errors import ModelRefused
 from plinth.recommend.session import ItemModel
 from plinth.serving.lengths import LIST_KIND, REST_KIND
 
-KINDS = ("model", "popular", "item", "table", LIST_KIND, "similar", "promotions", "features", REST_KIND)
+KINDS = (
+    *("model", "popular", "item", "table", LIST_KIND, "similar", "promotions", "features", "item_features"),
+    *(REST_KIND, "customer_items"),
+)
 """What is loaded first: without the first three no list is made, and the others are asked for in this order."""
 
 ENTRY_BYTES = 200

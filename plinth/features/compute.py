@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from plinth.engine import connect, quote
 from plinth.features.declare import AS_OF, KNOWN_AT, FeatureView
-from plinth.features.query import Entity, instant, prepare, sql_of
+from plinth.features.query import Entity, instant, prepare, sql_of, window_start
 from plinth.features.rows import Inputs, explained, given_rows, session
 from plinth.lakehouse.tables import Lakehouse
 from plinth.profile import Profile
@@ -56,15 +56,28 @@ def values_of(view: FeatureView, events: Mapping[str, pa.Table], at: datetime, e
     Raises:
         FeatureViewError: a source's rows or columns are missing, or `entity` names no key column.
     """
+    found = rows_of_entity(view, events, at, entity)
+    return {name: found[0][name] for name in view.features} if found else None
+
+
+def rows_of_entity(
+    view: FeatureView, events: Mapping[str, pa.Table], at: datetime, entity: Entity
+) -> list[dict[str, Any]]:
+    """The same of all that share some key columns, such as every item of a customer: keys and features, in the order of the keys.
+
+    Raises:
+        FeatureViewError: as `values_of`.
+    """
     con = connect(_ONLINE, memory=_ONLINE_MEMORY)
     try:
         prepare(con)
         with explained(view):
             sql = sql_of(view, given_rows(con, view, events), at, entity=entity)
-            found = con.execute(sql).to_arrow_table().to_pylist()
+            found = con.execute(f"SELECT {_shown(view)} FROM ({sql}) ORDER BY ALL").to_arrow_table()
     finally:
         con.close()
-    return {name: found[0][name] for name in view.features} if found else None
+    rows: list[dict[str, Any]] = found.to_pylist()
+    return rows
 
 
 def events_of(lakehouse: Lakehouse, view: FeatureView, at: datetime, entity: Entity) -> dict[str, pa.Table]:
@@ -82,7 +95,10 @@ def read_events(con: duckdb.DuckDBPyConnection, inputs: Inputs, at: datetime, en
     events = {}
     for name, rows in inputs.rows().items():
         wanted = [key for key in inputs.view.sources[name].scope if key in entity]
-        condition = f"event_time < {instant(at)}" + "".join(f" AND {quote(key)} = ?" for key in wanted)
+        # Where the rows of others count, as in what goes together, these are all rows of the window: older ones would only be carried about.
+        window = inputs.view.sources[name].window
+        since = f" AND event_time >= {instant(window_start(at, window))}" if window is not None else ""
+        condition = f"event_time < {instant(at)}{since}" + "".join(f" AND {quote(key)} = ?" for key in wanted)
         values = [entity[key] for key in wanted]
         events[name] = con.execute(f"SELECT * FROM {rows} WHERE {condition}", values).to_arrow_table()
     return events

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from plinth.contracts.naming import NAME, RESERVED, near
 from plinth.errors import PlinthError
+from plinth.features.bound import OnlineRows
 from plinth.features.document import explain, read_mapping
 from plinth.lakehouse.tables import TableId
 from plinth.platform import Platform
@@ -128,7 +129,8 @@ class FeatureView(_Strict):
         sources: the rows, by the names that the SQL uses.
         queries: further rows, derived from the sources and from queries before them; `$as_of` is the instant.
         refresh_weeks: how many of the newest weekly snapshots a refresh makes; older ones are made by a backfill.
-        online: whether the documents that the API serves hold its values; not those that only models ask for.
+        online: whether the documents that the API serves hold its values; not those that only models ask for. Of a view of pairs how many
+            rows of each they hold; without that bound none.
         profile: of `platform.yaml`, in which its snapshots are computed, and whose engine computes them; the default one where it is left out.
     """
 
@@ -141,7 +143,7 @@ class FeatureView(_Strict):
     queries: dict[str, str] = {}
     features: dict[str, Feature] = Field(min_length=1)
     refresh_weeks: int = Field(default=26, ge=1, le=2600)
-    online: bool = True
+    online: bool | OnlineRows = True
     profile: str | None = None
 
     @model_validator(mode="after")
@@ -163,6 +165,9 @@ class FeatureView(_Strict):
             _source_fits(name, source, self.entity)
         if all(source.ahead for source in self.sources.values()):
             raise ValueError("sources: one that is not ahead is expected, to tell how far the data reach")
+        if not isinstance(self.online, bool):
+            numbers = [name for name, feature in self.features.items() if feature.type in ("double", "long", "integer")]
+            self.online.check(keys=len(self.entity), numbers=numbers)
         for name, feature in self.features.items():
             if feature.rows not in rows:
                 raise ValueError(

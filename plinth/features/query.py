@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from plinth.engine import literal, quote
@@ -183,6 +183,11 @@ def instant(at: datetime) -> str:
     return f"TIMESTAMP '{at.isoformat(sep=' ')}'"
 
 
+def window_start(at: datetime, window: timedelta) -> datetime:
+    """Where a window that ends at an instant begins; the first moment of the calendar where that lies before it."""
+    return at - window if at - datetime.min >= window else datetime.min
+
+
 def _narrowed(view: FeatureView, entity: Entity | None) -> dict[str, str]:
     wanted = dict(entity or {})
     for key in wanted:
@@ -200,7 +205,7 @@ def _counting(source: FeatureSource, relation: str, at: datetime, wanted: Mappin
     now = instant(at)
     conditions = [f"event_time < {now}", f"known_time < {now}"]
     if source.window is not None:
-        conditions.append(f"event_time >= {instant(at - source.window)}")
+        conditions.append(f"event_time >= {instant(window_start(at, source.window))}")
     conditions += [f"{quote(key)} = {value}" for key, value in wanted.items() if key in source.scope]
     conditions += [part.condition()] if part is not None and part.key in source.scope else []
     return f"SELECT *, (epoch_us({now}) - epoch_us(event_time)) / {_DAY} AS age FROM {relation} WHERE {' AND '.join(conditions)}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from plinth.engine import connect, quote
 from plinth.errors import TableMissing
 from plinth.features.declare import FILE, FeatureView, FeatureViewError
-from plinth.features.query import instant, prepare, source_rows
+from plinth.features.query import instant, prepare, source_rows, window_start
 from plinth.lakehouse.files import rows_of
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.profile import Profile
@@ -89,7 +89,7 @@ def held_rows(
     held = {}
     for name, rows in inputs.rows().items():
         window = inputs.view.sources[name].window
-        since = f" AND event_time >= {instant(first - window)}" if window is not None else ""
+        since = f" AND event_time >= {instant(window_start(first, window))}" if window is not None else ""
         end = instant(last)
         con.execute(
             f"CREATE OR REPLACE {'' if shared else 'TEMP '}TABLE {quote(prefix + name)} AS "

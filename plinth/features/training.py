@@ -61,7 +61,7 @@ def training_set(
     with session(lakehouse, profile) as con:
         for name, names in chosen.items():
             view = views.view(name)
-            _fits(view, entities, at)
+            _fits(view, entities, at, names)
             version = lakehouse.open(view.table, version=(versions or {}).get(name))
             named = {feature: f"{name}__{feature}" for feature in names}
             rows = FeatureRows(rows_of(version), view.keys, named, one_a_time=True, in_time=known_in_time(version))
@@ -89,7 +89,7 @@ def portions_of(
     """
     wanted = []
     for name, names in _chosen(views, features).items():
-        _fits(views.view(name), entities, at)
+        _fits(views.view(name), entities, at, names)
         named = {feature: f"{name}__{feature}" for feature in names}
         wanted.append(Wanted(Inputs.open(lakehouse, views.view(name), tables), named))
     with session(lakehouse, profile) as con:
@@ -112,9 +112,11 @@ def _computed(
     import numpy as np
     import pyarrow as pa
 
-    numbered = entities.append_column(ROW, pa.array(np.arange(entities.num_rows)))
+    # The rows may have a column of any name: one more is named longer than all of them.
+    number = ROW + "_" * max(map(len, entities.column_names))
+    numbered = entities.append_column(number, pa.array(np.arange(entities.num_rows)))
     asked = portions_of(lakehouse, views, numbered, features, at=at, tables=tables, profile=profile)
-    return pa.concat_tables(asked).sort_by(ROW).drop_columns([ROW])
+    return pa.concat_tables(asked).sort_by(number).drop_columns([number])
 
 
 def known_in_time(version: TableVersion) -> bool:
@@ -141,7 +143,8 @@ def _chosen(views: FeatureViews, features: Sequence[str]) -> dict[str, list[str]
     return chosen
 
 
-def _fits(view: FeatureView, entities: pa.Table, at: str) -> None:
+def _fits(view: FeatureView, entities: pa.Table, at: str, features: Sequence[str]) -> None:
+    """Refuses entity rows that could only be matched by a guess."""
     import pyarrow as pa
 
     missing = [name for name in (*view.keys, at) if name not in entities.column_names]
@@ -151,6 +154,14 @@ def _fits(view: FeatureView, entities: pa.Table, at: str) -> None:
             expected=", ".join((*view.keys, at)),
             found=", ".join(entities.column_names),
         )
+    taken = [name for name in (f"{view.name}__{feature}" for feature in features) if name in entities.column_names]
+    if taken:
+        raise FeatureViewError(
+            f"the entity rows have a column {taken[0]} already, where the feature would stand",
+            expected="no column of that name",
+            found=", ".join(taken),
+            remedy="leave it out of the rows, or give it another name",
+        )
     kind = entities.schema.field(at).type
     if not pa.types.is_timestamp(kind) or kind.tz is not None:
         raise FeatureViewError(
@@ -158,3 +169,24 @@ def _fits(view: FeatureView, entities: pa.Table, at: str) -> None:
             expected="a time stamp without a zone",
             found=kind,
         )
+    for key, entry in view.entity.items():
+        kind = entities.schema.field(key).type
+        if not _key_fits(kind, text=entry.type == "string"):
+            raise FeatureViewError(
+                f"the column {key} of the entity rows has another type than in the feature view {view.name}",
+                expected=entry.type,
+                found=kind,
+                remedy="cast it: 7 and 007 are one number and two texts",
+            )
+
+
+def _key_fits(kind: pa.DataType, *, text: bool) -> bool:
+    """Whether values of a type can be keys; those of a column of nulls are of any type."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_null(kind):
+        return True
+    texts = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return bool(texts if text else pa.types.is_integer(kind))

@@ -1,38 +1,50 @@
-"""The customers' features as they are served: the online values, of everything that silver holds, for everyone who is known.
+"""Features as they are served: which views, in which documents, and the instant that their values are as of.
 
-What belongs here: which views a customer's document holds, the instant that they are as of, and the SQL of the documents. What does not: what
-a view computes (`plinth.features`), and whether what is served equals it (`skew`). Weekly snapshots are for training: they end with a Monday,
-and whoever bought first since then is in none of them.
+What belongs here: the views whose values the documents hold, each over its tables at one version, and that instant. What does not: what a view
+computes (`plinth.features`), the documents (`feature_documents`), and whether what is served equals the offline values (`skew`). Weekly snapshots
+are for training: they end with a Monday, and whoever bought first since then is in none of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from plinth.engine import literal, quote
+from plinth.features.bound import OnlineRows
 from plinth.features.declare import FeatureView, load_views
-from plinth.features.guard import check_sql, classified, columns_read, lineage_of
-from plinth.features.query import columns_of, prepare, sql_of
-from plinth.features.rows import Inputs, end_of, explained
-from plinth.lakehouse.door import authorise
+from plinth.features.rows import Inputs, end_of
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
-from plinth.online import Document
-from plinth.serving.documents import ONLINE, Kind, documents_of
 
 if TYPE_CHECKING:
     import duckdb
 
-ENTITY = ("customer_no",)
-"""Of the views whose features a customer's document holds, unless they say that they are not online."""
-FEATURES = "features"
+
+@dataclass(frozen=True)
+class Form:
+    """How the values of views about one kind of entity are served.
+
+    Attributes:
+        kind: of the documents.
+        entity: key columns of the views; a document is of one value of the first, and holds rows of the others.
+        names: what the key columns are called in a document.
+    """
+
+    kind: str
+    entity: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+OF_CUSTOMERS = Form("features", ("customer_no",), ("customer",))
+OF_ITEMS = Form("item_features", ("item_code",), ("item",))
+OF_PAIRS = Form("customer_items", ("customer_no", "item_code"), ("customer", "item"))
+FORMS = (OF_CUSTOMERS, OF_ITEMS, OF_PAIRS)
 
 
 @dataclass(frozen=True)
 class OnlineFeatures:
-    """The views that customers' documents are made from, by name, each over its tables at one version."""
+    """The views that documents are made from, by name, each over its tables at one version."""
 
     views: Mapping[str, Inputs]
 
@@ -44,23 +56,32 @@ class OnlineFeatures:
     @property
     def declared(self) -> dict[str, str]:
         """What each view says, so that another declaration makes another version."""
-        return {str(inputs.view.table): f"declared {inputs.view.fingerprint}" for inputs in self.views.values()}
+        return {str(inputs.view.table): _said(inputs.view) for inputs in self.views.values()}
+
+    def of(self, form: Form) -> dict[str, Inputs]:
+        """The views whose values stand in documents of this form."""
+        return {name: inputs for name, inputs in self.views.items() if inputs.view.keys == form.entity}
 
 
-def customer_views(lakehouse: Lakehouse) -> dict[str, FeatureView]:
-    """The declared views whose entity is the customer and that are online."""
+def online_views(lakehouse: Lakehouse) -> dict[str, FeatureView]:
+    """The declared views whose values are served: online, of an entity that there is a form for, and bounded where they are of pairs."""
     views = load_views(lakehouse.platform).views
-    return {name: view for name, view in views.items() if view.keys == ENTITY and view.online}
+    entities = {form.entity for form in FORMS}
+    return {
+        name: view
+        for name, view in views.items()
+        if view.keys in entities and (isinstance(view.online, OnlineRows) or (view.online and len(view.keys) == 1))
+    }
 
 
 def find_features(lakehouse: Lakehouse, read: Mapping[TableId, TableVersion]) -> OnlineFeatures:
-    """The views of customers whose tables have been made.
+    """The views that are served and whose tables have been made.
 
     Args:
         read: versions of tables that are read already; others are read at their newest.
     """
     there = {}
-    for name, view in customer_views(lakehouse).items():
+    for name, view in online_views(lakehouse).items():
         found = {table: read.get(table) or lakehouse.find(table) for table in view.tables}
         versions = {table: version for table, version in found.items() if version is not None}
         if len(versions) == len(found):
@@ -71,7 +92,8 @@ def find_features(lakehouse: Lakehouse, read: Mapping[TableId, TableVersion]) ->
 def instant_of(con: duckdb.DuckDBPyConnection, features: OnlineFeatures) -> datetime | None:
     """The first full second at which everything that the tables hold has happened and become known; None where there is no row.
 
-    Rows from the future by the clock of the wall have wrong dates: they move it nowhere and do not count.
+    It is one for all views, so what is served of a customer and of an item belongs together. Rows from the future by the clock of the wall
+    have wrong dates: they move it nowhere and do not count.
     """
     until = end_of(datetime.now(UTC).date())
     spans = [inputs.newest(con, until) for inputs in features.views.values()]
@@ -79,59 +101,7 @@ def instant_of(con: duckdb.DuckDBPyConnection, features: OnlineFeatures) -> date
     return None if newest is None else (newest + timedelta(seconds=1)).replace(microsecond=0)
 
 
-def feature_documents(
-    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse, features: OnlineFeatures
-) -> Iterator[Document]:
-    """A document for each customer of whom any view knows anything, in the order of the keys.
-
-    Raises:
-        ResidencyViolation: a feature may not be where the serving layer is.
-        FeatureViewError: a view reads what it may not, or its SQL cannot be run.
-    """
-    prepare(con)
-    at = instant_of(con, features)
-    if at is None:
-        return
-    relations = {}
-    for name, inputs in features.views.items():
-        check_sql(inputs.view)
-        read = columns_read(inputs, lakehouse.platform)
-        columns = classified(columns_of(inputs.view), lineage_of(inputs.view, read), read)
-        authorise(lakehouse, ONLINE, columns)
-        relations[name] = f"({sql_of(inputs.view, inputs.rows(), at)})"
-        with explained(inputs.view):
-            con.execute(f"EXPLAIN {relations[name][1:-1]}")
-    kind = features_kind({name: inputs.view for name, inputs in features.views.items()}, relations, at)
-    yield from documents_of(con, kind)
-
-
-def features_kind(views: Mapping[str, FeatureView], relations: Mapping[str, str], at: datetime) -> Kind:
-    """The documents of customers' features as of an instant, view by view.
-
-    Args:
-        relations: for each view, SQL that can stand behind FROM and yields `customer_no` and its features.
-    """
-    names = sorted(views)
-    parts = [
-        f"{literal(name)}: CASE WHEN {quote(name)}.customer_no IS NULL THEN NULL ELSE {_struct(views[name])} END"
-        for name in names
-    ]
-    first, *others = names
-    joins = "".join(f" FULL JOIN {relations[name]} {quote(name)} USING (customer_no)" for name in others)
-    said = literal(at.isoformat())
-    sql = (
-        f"SELECT customer_no::VARCHAR AS key, to_json({{'as_of': {said}, 'customer': customer_no::VARCHAR, "
-        f"'features': {{{', '.join(parts)}}}}}) AS body FROM {relations[first]} {quote(first)}{joins} ORDER BY key"
-    )
-    return Kind(FEATURES, sql, {})
-
-
-def _struct(view: FeatureView) -> str:
-    fields = []
-    for name in sorted(view.features):
-        value = f"{quote(view.name)}.{quote(name)}"
-        if view.features[name].type == "double":
-            # JSON has no word for them, and DuckDB writes one that no reader takes.
-            value = f"CASE WHEN isfinite({value}) THEN {value} END"
-        fields.append(f"{literal(name)}: {value}")
-    return f"{{{', '.join(fields)}}}"
+def _said(view: FeatureView) -> str:
+    bound = view.online
+    most = f", {bound.most} by {bound.order}" if isinstance(bound, OnlineRows) else ""
+    return f"declared {view.fingerprint}{most}"

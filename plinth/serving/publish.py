@@ -19,7 +19,8 @@ from plinth.serving.catalogue import catalogue_documents, compact
 from plinth.serving.champion import RECOMMENDER, input_name, input_text, named_version
 from plinth.serving.consents import withhold_offers
 from plinth.serving.documents import KINDS, RECOMMENDATIONS, Kind, documents_of, open_kind
-from plinth.serving.features import OnlineFeatures, feature_documents, find_features
+from plinth.serving.feature_documents import feature_documents
+from plinth.serving.features import OnlineFeatures, find_features
 from plinth.serving.lists import Setting
 from plinth.serving.standing import Standing, open_standing, standing_of
 

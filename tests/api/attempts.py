@@ -22,7 +22,7 @@ def attempts(operation: Any, examples: int, send: Callable[[Any], int]) -> set[i
         send: sends a case, holds the answer to the document, and gives its status.
     """
     statuses: set[int] = set()
-    known = {"id": "10001" if "items" in operation.path else "1", "layer": "gold", "name": "interactions"}
+    known = {"id": "10001" if operation.path.startswith("/v1/items") else "1", "layer": "gold", "name": "interactions"}
     positive = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
     negative = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
 

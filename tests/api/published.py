@@ -36,8 +36,13 @@ def documents(mark: str = "first") -> Iterator[Document]:
         yield document("promotions", customer, {"customer": customer, "offers": [{"promotion": "P-1", "name": mark}]})
         values = {"customer_rfm": {"orders": 3, "last": None}}
         yield document("features", customer, {"customer": customer, "as_of": "2026-07-27", "features": values})
+        pairs = [{"item": item, "values": {"orders": 2, "last": None}} for item in ITEMS[:2]]
+        stands = {"customer_item": pairs, "other": None}
+        yield document("customer_items", customer, {"customer": customer, "as_of": "2026-07-27", "features": stands})
     for place, item in enumerate(ITEMS):
         yield document("item", item, {"item": item, "description": f"ITEM {item}", "price": 2.5})
+        values = {"item": {"orders_30d": place, "price": None}}
+        yield document("item_features", item, {"item": item, "as_of": "2026-07-27", "features": values})
         others = [row(other, 0.5, mark) for other in ITEMS[place + 1 :]]
         yield document("similar", item, {"item": item, "items": others})
     for country in ("", "France"):

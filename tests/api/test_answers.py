@@ -19,7 +19,9 @@ BY_KEY = {
     "/v1/customers/1/recommendations": ("recommendations", "1"),
     "/v1/customers/1/promotions": ("promotions", "1"),
     "/v1/customers/1/features": ("features", "1"),
+    "/v1/customers/1/items": ("customer_items", "1"),
     "/v1/items/10001/similar": ("similar", "10001"),
+    "/v1/items/10001/features": ("item_features", "10001"),
     "/v1/tables/gold/interactions": ("table", "gold/interactions"),
 }
 
@@ -162,7 +164,9 @@ def test_what_is_not_published_is_not_found(served: Served) -> None:
     for path in (
         "/v1/customers/9/promotions",
         "/v1/customers/9/features",
+        "/v1/customers/9/items",
         "/v1/items/none/similar",
+        "/v1/items/none/features",
         "/v1/tables/gold/none",
     ):
         problem(served.client.get(path), 404, "not-found")

@@ -22,7 +22,10 @@ from plinth.api_settings import Api
 from tests.api.conftest import make_key
 
 LIST = "/v1/customers/1/recommendations"
-PLAIN = (LIST, "/v1/customers/1/promotions", "/v1/customers/2/features", "/v1/items/10001/similar", "/v1/tables/gold/interactions")  # fmt: skip
+PLAIN = (
+    LIST, "/v1/customers/1/promotions", "/v1/customers/2/features", "/v1/customers/2/items", "/v1/items/10001/similar",
+    "/v1/items/10002/features", "/v1/tables/gold/interactions",
+)  # fmt: skip
 LAST = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 CHANGING = re.compile(rb"(x-request-id: |urn:plinth:request:)[0-9a-f]+-[0-9a-f]+|date: [^\r]+")
 

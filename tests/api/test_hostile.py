@@ -39,6 +39,7 @@ def test_no_text_in_a_path_or_a_query_does_harm(served: Served, text: str) -> No
     coded = quote(text.encode("utf-8", "surrogatepass"), safe="")
     for path in (
         f"/v1/customers/{coded}/recommendations", f"/v1/customers/{coded}/promotions", f"/v1/customers/{coded}/features", f"/v1/items/{coded}/similar",
+        f"/v1/customers/{coded}/items", f"/v1/items/{coded}/features",
         f"/v1/tables/{coded}/{coded}", f"/v1/tables?after={coded}", f"/v1/tables?limit={coded}",
         f"/v1/customers/new/recommendations?country={coded}", f"/{coded}", f"/v1/customers/1/{coded}",
     ):  # fmt: skip

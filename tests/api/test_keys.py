@@ -27,6 +27,8 @@ NEEDS = {
     "/v1/customers/1/recommendations?limit=1": "recommendations:read",
     "/v1/customers/1/promotions": "promotions:read",
     "/v1/customers/1/features": "features:read",
+    "/v1/customers/1/items": "features:read",
+    "/v1/items/10001/features": "features:read",
     "/v1/items/10001/similar": "recommendations:read",
     "/v1/tables": "catalogue:read",
     "/v1/tables/gold/interactions": "catalogue:read",

@@ -22,7 +22,8 @@ from tests.servers import PostgresServer
 EVENT = {"events": [{"id": "a1", "customer": "1", "item": "10003", "kind": "view"}]}
 BY_KEY = (
     "/v1/customers/1/recommendations", "/v1/customers/1/recommendations?limit=1", "/v1/customers/1/promotions",
-    "/v1/customers/1/features", "/v1/items/10001/similar", "/v1/tables", "/v1/tables/gold/interactions",
+    "/v1/customers/1/features", "/v1/customers/1/items", "/v1/items/10001/similar", "/v1/items/10001/features", "/v1/tables",
+    "/v1/tables/gold/interactions",
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from assets.events import EVENTS, KEPT_DAYS, event_assets
 from assets.serving import ONLINE, WITHHELD, serving_assets, serving_key
-from assets.serving_checks import BY_CHAMPION, CONSENT, EQUAL, LISTS, PROBABILITIES, SKEW, serving_checks
+from assets.serving_checks import BY_CHAMPION, CONSENT, EQUAL, LISTS, PROBABILITIES, serving_checks
 from plinth.lakehouse.tables import TableId
 from plinth.online import Document
 from plinth.online.model import to_microseconds
@@ -30,7 +30,7 @@ from plinth.serving.tables import (
 from resources import platform_resources
 from tests.plinth.online.appending import event
 from tests.plinth.serving.shop import CUSTOMERS, ITEMS, Shop, copy_of, make_shop, people, trained_shop
-from tests.plinth.serving.test_features import DECLARED, NOW, ROWS, sell
+from tests.plinth.serving.test_features import DECLARED, NOW, OF_ITEMS, OF_PAIRS, ROWS, sell
 from tests.plinth.serving.test_plan import campaigns, learn
 
 pytestmark = pytest.mark.slow
@@ -119,14 +119,16 @@ def test_the_features_that_are_served_are_held_against_the_offline_ones(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     shop = make_shop(tmp_path / "shop")
-    (shop.folder / "feature_views.yaml").write_text(DECLARED)
+    (shop.folder / "feature_views.yaml").write_text(DECLARED + OF_ITEMS + OF_PAIRS)
     sell(shop, ROWS)
     result = run(shop, instance, ONLINE)
     assert result.success
     assert metadata(result, ONLINE)["documents/features"] == 3
-    (found,) = [each for each in result.get_asset_check_evaluations() if each.check_name == SKEW]
-    assert found.passed and found.description == "15 values of 3 customers compared, 0 differ"
-    assert found.metadata["as_of"].value == str(NOW)
+    found = {each.check_name: each for each in result.get_asset_check_evaluations() if each.asset_key == ONLINE}
+    assert {"skew_customer", "skew_item", "skew_pair"} <= found.keys(), "a check for each view"
+    assert {found[name].passed for name in ("skew_customer", "skew_item", "skew_pair")} == {True}
+    assert found["skew_customer"].description == "15 values of 3 entities compared, 0 differ"
+    assert found["skew_item"].metadata["as_of"].value == str(NOW)
     node = definitions(shop).get_repository_def().asset_graph.get(ONLINE)
     # Its rows ask for a publication, and its snapshots' checks hold one back.
     assert {dg.AssetKey(["silver", "sales"]), dg.AssetKey(["features", "customer"])} <= node.parent_keys

@@ -16,7 +16,14 @@ ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
     "ingest": {"wall_vs_copy", "cpu_vs_dlt", "peak_mb", "mariadb_wall_vs_dump", "sqlite_wall_vs_dump"},
     "engines": {"equal", "spark_wall_vs_duckdb", "spark_cpu_vs_duckdb", "duckdb_peak_mb", "spark_peak_mb"},
-    "features": {"cpu_vs_duckdb", "equal", "peak_mb"},
+    "features": {
+        "cpu_vs_duckdb",
+        "long_cpu_vs_duckdb",
+        "weekly_cpu_vs_duckdb",
+        "equal",
+        "duckdb_wrong_rows",
+        "peak_mb",
+    },
     "incremental": {"cpu_vs_full", "scattered_cpu_vs_full", "peak_mb", "recent_cpu_vs_dlt", "scattered_cpu_vs_dlt"},
     "noop": {"load_seconds", "noop_seconds", "load_vs_dagster"},
     "propensity": {"roc_auc", "pr_auc", "brier", "ece", "lift_at_10", "qini_vs_truth", "plan_interval_coverage"},

@@ -28,7 +28,12 @@ def test_from_a_legacy_system_to_a_list_that_an_event_changes(sample_site: Sampl
             path = f"/v1/customers/{customer}/recommendations"
             before = [row["item"] for row in client.get(path).json()["items"]]
             assert len(before) == 20
-            assert client.get(f"/v1/customers/{customer}/features").status_code == 200
+            for about in (
+                f"customers/{customer}/features",
+                f"customers/{customer}/items",
+                f"items/{before[0]}/features",
+            ):
+                assert client.get(f"/v1/{about}").status_code == 200
             similar = client.get(f"/v1/items/{before[0]}/similar").json()["items"]
             seen = [row["item"] for row in similar if row["item"] not in before][:3]
             assert seen, "goods that go with the first of the list and are not in it"

@@ -25,6 +25,12 @@ def refusal(shop: FeatureShop, change: Callable[[dict[str, Any]], object]) -> st
     return str(caught.value)
 
 
+def pairs(view: dict[str, Any], **online: object) -> None:
+    """Makes the view one of pairs, served within a bound."""
+    view["entity"]["item"] = {"type": "string", "description": "Item."}
+    view["online"] = online
+
+
 def test_the_retailers_own_views_are_valid_and_read_only_their_sources() -> None:
     views = load_views(ROOT / "feature_views.yaml")
     assert set(views.views) == {"customer", "item", "customer_item", "buyer"}
@@ -62,6 +68,10 @@ def test_an_unknown_key_is_named_with_the_allowed_ones_and_the_probable_one(shop
         (lambda view: view["features"]["spent"].pop("description"), "features.spent.description", "required"),
         (lambda view: view.update(queries={"sales": "SELECT 1"}), "queries.sales", "already"),
         (lambda view: view.update(refresh_weeks=0), "refresh_weeks", "1"),
+        (lambda view: view.update(online={"most": 5, "order": "spent"}), "online", "has one row"),
+        (lambda view: pairs(view, most=5, order="spend"), "online.order", "did you mean 'spent'?"),
+        (lambda view: pairs(view, most=0, order="spent"), "most", "greater than or equal to 1"),
+        (lambda view: pairs(view, most=5, by="spent"), "by", "order"),
         (lambda view: view["sources"]["sales"].update(ahead=True), "sources", "how far the data reach"),
     ],
 )

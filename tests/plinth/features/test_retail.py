@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +23,8 @@ from plinth.lakehouse.schema import columns_of
 from plinth.lakehouse.staging import stage
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId
-from plinth.serving.features import OnlineFeatures, feature_documents
+from plinth.serving.feature_documents import feature_documents
+from plinth.serving.features import OnlineFeatures
 from tests.plinth.features.shop import ROOT, make_shop
 
 pytestmark = pytest.mark.slow
@@ -115,21 +118,41 @@ def test_snapshots_are_the_instants_and_hold_no_skew_within_the_profiles_memory(
             assert joined[f"{name}__{feature}"].equals(whole[feature]), (name, feature)
 
 
-def test_whoever_bought_first_since_the_last_monday_is_served_too(retail: Lakehouse, views: FeatureViews) -> None:
-    view = views.view("customer")
-    features = OnlineFeatures({"customer": Inputs.open(retail, view)})
+def test_whoever_bought_first_since_the_last_monday_is_served_too_and_every_form_says_what_its_view_says(
+    retail: Lakehouse, views: FeatureViews
+) -> None:
+    features = OnlineFeatures(
+        {name: Inputs.open(retail, views.view(name)) for name in ("customer", "item", "customer_item")}
+    )
+    served: dict[str, dict[str, dict[str, Any]]] = {}
     with session(retail) as con:
-        served = {document.key: json.loads(document.body) for document in feature_documents(con, retail, features)}
+        for document in feature_documents(con, retail, features):
+            served.setdefault(document.kind, {})[document.key] = json.loads(document.body)
     moment = "2011-12-09T12:50:01"
-    assert {document["as_of"] for document in served.values()} == {moment}
-    whole = {row["customer_no"]: row for row in snapshot(retail, view, datetime.fromisoformat(moment)).to_pylist()}
-    assert served.keys() == set(map(str, whole))
-    monday = snapshot(retail, view, datetime(2011, 12, 5)).to_pylist()
-    new = {key for key, row in whole.items() if row["orders"]} - {row["customer_no"] for row in monday if row["orders"]}
-    assert len(new) > 10
-    for customer in new:
-        values = {name: whole[customer][name] for name in view.features}
-        assert served[str(customer)]["features"]["customer"] == values
+    assert {document["as_of"] for found in served.values() for document in found.values()} == {moment}
+    held = {
+        name: snapshot(retail, views.view(name), datetime.fromisoformat(moment)).to_pylist() for name in features.views
+    }
+    for name, kind, key in (("customer", "features", "customer_no"), ("item", "item_features", "item_code")):
+        assert served[kind].keys() == {str(row[key]) for row in held[name]}
+        for row in held[name]:
+            values = {feature: row[feature] for feature in views.view(name).features}
+            assert served[kind][str(row[key])]["features"][name] == values
+    pairs = {(row["customer_no"], row["item_code"]): row for row in held["customer_item"]}
+    said = 0
+    for customer, document in served["customer_items"].items():
+        rows = document["features"]["customer_item"]
+        said += len(rows)
+        for row in rows:
+            whole = pairs[int(customer), row["item"]]
+            assert row["values"] == {feature: whole[feature] for feature in views.view("customer_item").features}
+    counts = Counter(customer for customer, _ in pairs)
+    assert said == sum(min(number, 20) for number in counts.values()) and len(pairs) > 5 * said / 2
+    monday = snapshot(retail, views.view("customer"), datetime(2011, 12, 5)).to_pylist()
+    new = {row["customer_no"] for row in held["customer"] if row["orders"]} - {
+        row["customer_no"] for row in monday if row["orders"]
+    }
+    assert len(new) > 10 and {str(customer) for customer in new} <= served["customer_items"].keys()
 
 
 def test_a_refresh_after_the_last_day_ends_with_the_last_monday_that_the_data_reach(

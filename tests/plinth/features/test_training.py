@@ -125,6 +125,21 @@ def test_equal_rows_that_are_asked_for_each_come_back_in_their_place(
     assert joined(con, rows, asked, one_a_time=one_a_time) == wanted
 
 
+def test_two_rows_of_one_moment_where_none_should_be_neither_double_nor_move_a_question(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    rows: list[Row] = [
+        (1, T, T, 3.0),
+        (1, T, T, 7.0),
+        (2, T, T + 9 * DAY, 1.0),
+        (2, T - DAY, T, 4.0),
+        (2, T - DAY, T, 2.0),
+    ]
+    asked = entities((2, T + DAY), (1, T + DAY), (3, T), (1, T + DAY), (2, T + 9 * DAY))
+    found = joined(con, rows, asked, one_a_time=True)
+    assert found == joined(con, rows, asked, one_a_time=False) == [4.0, 7.0, None, 7.0, 1.0]
+
+
 @both
 def test_no_rows_and_no_entities_give_nulls_and_nothing(con: duckdb.DuckDBPyConnection, one_a_time: bool) -> None:
     assert joined(con, [], entities((1, T)), one_a_time=one_a_time) == [None]

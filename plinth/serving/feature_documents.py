@@ -1,0 +1,106 @@
+"""Feature values as documents: of each customer and each item the online values, and of a customer how he stands to his items.
+
+What belongs here: the SQL of the documents, and holding their columns to the clearance of the serving layer. What does not: which views and
+which instant (`features`). All entities are computed at once, by the SQL that snapshots are made by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from plinth.engine import literal, quote
+from plinth.features.bound import OnlineRows
+from plinth.features.declare import FeatureView
+from plinth.features.guard import check_sql, classified, columns_read, lineage_of
+from plinth.features.query import columns_of, prepare, sql_of
+from plinth.features.rows import Inputs, explained
+from plinth.lakehouse.door import authorise
+from plinth.lakehouse.tables import Lakehouse
+from plinth.online import Document
+from plinth.serving.documents import ONLINE, Kind, documents_of
+from plinth.serving.features import FORMS, Form, OnlineFeatures, instant_of
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def feature_documents(
+    con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse, features: OnlineFeatures
+) -> Iterator[Document]:
+    """A document for each customer and each item of whom any view knows anything, form by form, in the order of the keys.
+
+    Raises:
+        ResidencyViolation: a feature may not be where the serving layer is.
+        FeatureViewError: a view reads what it may not, or its SQL cannot be run.
+    """
+    prepare(con)
+    at = instant_of(con, features)
+    if at is None:
+        return
+    # All are looked at before the first document: a publication that may not be stops before it has begun.
+    relations = {name: _allowed(con, lakehouse, inputs, at) for name, inputs in features.views.items()}
+    for form in FORMS:
+        views = {name: inputs.view for name, inputs in features.of(form).items()}
+        if views:
+            yield from documents_of(con, kind_of(form, views, relations, at))
+
+
+def kind_of(form: Form, views: Mapping[str, FeatureView], relations: Mapping[str, str], at: datetime) -> Kind:
+    """The documents of a form as of an instant, view by view.
+
+    Args:
+        relations: for each view, SQL that can stand behind FROM and yields its keys and features.
+    """
+    names = sorted(views)
+    first, *others = names
+    joins = "".join(
+        f" FULL JOIN ({_values(form, views[name], relations[name])}) {quote(name)} USING (_id)" for name in others
+    )
+    values = ", ".join(f"{literal(name)}: {quote(name)}._value" for name in names)
+    said = {"as_of": literal(at.isoformat()), form.names[0]: "_id::VARCHAR", "features": f"{{{values}}}"}
+    body = ", ".join(f"{literal(name)}: {said[name]}" for name in sorted(said))
+    sql = (
+        f"SELECT _id::VARCHAR AS key, to_json({{{body}}}) AS body "
+        f"FROM ({_values(form, views[first], relations[first])}) {quote(first)}{joins} ORDER BY key"
+    )
+    return Kind(form.kind, sql, {})
+
+
+def _allowed(con: duckdb.DuckDBPyConnection, lakehouse: Lakehouse, inputs: Inputs, at: datetime) -> str:
+    """The rows of a view as of an instant as SQL, once it is known that they may be served and can be computed."""
+    check_sql(inputs.view)
+    read = columns_read(inputs, lakehouse.platform)
+    columns = classified(columns_of(inputs.view), lineage_of(inputs.view, read), read)
+    authorise(lakehouse, ONLINE, columns)
+    sql = sql_of(inputs.view, inputs.rows(), at)
+    with explained(inputs.view):
+        con.execute(f"EXPLAIN {sql}")
+    return f"({sql})"
+
+
+def _values(form: Form, view: FeatureView, relation: str) -> str:
+    """SQL that yields for each `_id` the values of a view as `_value`: of one row, or of the first rows of a pair's."""
+    key, *others = form.entity
+    if not isinstance(view.online, OnlineRows):
+        return f"SELECT {quote(key)} AS _id, {_struct(view)} AS _value FROM {relation}"
+    rest = ", ".join(quote(other) for other in others)
+    place = f"row_number() OVER (PARTITION BY {quote(key)} ORDER BY {quote(view.online.order)} DESC NULLS LAST, {rest})"
+    named = zip(form.names[1:], others, strict=True)
+    row = ", ".join(f"{literal(name)}: {quote(other)}::VARCHAR" for name, other in named)
+    return (
+        f"SELECT {quote(key)} AS _id, list({{{row}, 'values': {_struct(view)}}} ORDER BY _place) AS _value "
+        f"FROM (SELECT *, {place} AS _place FROM {relation} QUALIFY _place <= {view.online.most}) GROUP BY {quote(key)}"
+    )
+
+
+def _struct(view: FeatureView) -> str:
+    fields = []
+    for name in sorted(view.features):
+        value = quote(name)
+        if view.features[name].type == "double":
+            # JSON has no word for them, and DuckDB writes one that no reader takes.
+            value = f"CASE WHEN isfinite({value}) THEN {value} END"
+        fields.append(f"{literal(name)}: {value}")
+    return f"{{{', '.join(fields)}}}"
