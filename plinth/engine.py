@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from plinth.errors import ConfigurationError
 from plinth.objects.stores import known_stores
-from plinth.profile import Profile
+from plinth.profile import Profile, size_in_bytes
 from plinth.scratch import spill_folder
 
 if TYPE_CHECKING:
@@ -113,6 +113,12 @@ def duckdb_bytes(profile: Profile) -> int:
         return int(profile.memory * _BESIDE_SPARK)
     left = int((profile.memory - OUTSIDE) * _DUCKDB_SHARE)
     return max(left, int(profile.memory * _LEAST_SHARE), _LEAST)
+
+
+def memory_of(con: duckdb.DuckDBPyConnection) -> int:
+    """Bytes that a connection may use."""
+    found = con.execute("SELECT current_setting('memory_limit')").fetchone()
+    return int(size_in_bytes(found[0])) if found else 0
 
 
 def load_extension(con: duckdb.DuckDBPyConnection, name: str) -> None:

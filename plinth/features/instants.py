@@ -21,12 +21,11 @@ from datetime import datetime
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from plinth.engine import quote
+from plinth.engine import memory_of, quote
 from plinth.features.declare import FeatureViewError
 from plinth.features.guard import check_sql
 from plinth.features.query import prepare, sql_of
 from plinth.features.rows import Inputs, explained, held_rows
-from plinth.profile import size_in_bytes
 
 if TYPE_CHECKING:
     import duckdb
@@ -151,9 +150,7 @@ def _threads(con: duckdb.DuckDBPyConnection) -> int:
 
 def _fits_beside(con: duckdb.DuckDBPyConnection, rows: int, threads: int) -> bool:
     """Whether as many instants as there are threads have work and room beside each other."""
-    found = con.execute("SELECT current_setting('memory_limit')").fetchone()
-    memory = int(size_in_bytes(found[0])) if found else 0
-    return rows <= SIDE_BY_SIDE and (threads - 1) * rows * _BESIDE <= memory / 2
+    return rows <= SIDE_BY_SIDE and (threads - 1) * rows * _BESIDE <= memory_of(con) / 2
 
 
 def _rows_held(con: duckdb.DuckDBPyConnection, held: Sequence[Mapping[str, str]]) -> int:

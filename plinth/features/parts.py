@@ -13,13 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from plinth.engine import duckdb_bytes
 from plinth.features.declare import OWN_COLUMNS, FeatureView
 from plinth.features.query import Part
 from plinth.features.rows import Inputs
 from plinth.lakehouse.schema import DeltaColumn, duckdb_type
 from plinth.lakehouse.staging import StagedFile, discard, stage
-from plinth.profile import Profile
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,13 +26,13 @@ VALUE_BYTES = 32
 """Of a value of a source's rows in all that a query makes of them: at 1 million lines `customer_item`, which reads 8 values of each, held 281 MB."""
 
 
-def parts_of(inputs: Inputs, profile: Profile) -> tuple[Part | None, ...]:
+def parts_of(inputs: Inputs, memory: int) -> tuple[Part | None, ...]:
     """The parts of a view's entities: together all of them, each in one; None for the whole.
 
-    Their number is what the rows are estimated to take over what DuckDB gets of the profile.
+    Their number is what the rows are estimated to take over the bytes of `memory` that DuckDB has.
     """
     key = part_key(inputs.view)
-    number = -(-estimated_bytes(inputs) // duckdb_bytes(profile)) if key is not None else 1
+    number = -(-estimated_bytes(inputs) // memory) if key is not None else 1
     if key is None or number < 2:
         return (None,)
     kind = duckdb_type(inputs.view.entity[key].type)

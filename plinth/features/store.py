@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+from plinth.engine import duckdb_bytes
 from plinth.features.by_spark import stage_by_spark
 from plinth.features.declare import SNAPSHOT, FeatureView, FeatureViewError, FeatureViews
 from plinth.features.due import as_date, due_snapshots, in_order, instant_of, mondays_of, reach_of
@@ -177,7 +178,7 @@ def _make(
             mondays, touched = in_order((*mondays, *there)), there
         tell(f"{len(mondays)} snapshots to make of {view.table}, {len(there)} there: {due.reason}")
         by = engine if profile.engine == "spark" else None
-        parts = parts_of(inputs, profile)
+        parts = parts_of(inputs, duckdb_bytes(profile))
         if by is None and len(parts) > 1:
             tell(
                 f"{view.table} is computed in {len(parts)} parts, by what its rows may take and the memory of the profile"

@@ -172,7 +172,7 @@ def test_traces_without_their_library_are_refused_with_the_extra_to_install(
 ) -> None:
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-        with pytest.raises(DriverMissing, match=r"plinth\[tracing\]"):
+        with pytest.raises(DriverMissing, match=r"requirements/tracing\.lock"):
             provider_of("otlp")
     application = Application(f"sqlite:///{tmp_path / 'o.db'}", Api(tracing="console"), counters=tmp_path / "c")
     assert isinstance(application.asgi, Traced)

@@ -110,7 +110,8 @@ def test_another_declaration_is_asked_anew(shop: Shop) -> None:
     text = file.read_text(encoding="utf-8")
     file.write_text(
         text.replace(
-            'gap_median: {from: spaced, expression: "median(gap)"', 'gap_median: {from: spaced, expression: "max(gap)"'
+            'gap_median: {from: spaced, expression: "quantile_at(gap, 0.5, gap_place, gap_count)"',
+            'gap_median: {from: spaced, expression: "max(gap)"',
         )
     )
     assert text != file.read_text(encoding="utf-8")
