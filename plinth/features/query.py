@@ -53,8 +53,8 @@ _FUNCTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
     # counts 2. The window that gives each value its place spills. The same doubles in the same order as DuckDB's, so that the bits are the same.
     "quantile_at": (
         ("x", "share", "place", "total"),
-        f"max(CAST(x AS DOUBLE)) FILTER (place = 1 + CAST(floor({_AT_SHARE}) AS BIGINT)) * (1 - (max({_AT_SHARE}) - floor(max({_AT_SHARE})))) "
-        f"+ max(CAST(x AS DOUBLE)) FILTER (place = 1 + CAST(ceil({_AT_SHARE}) AS BIGINT)) * (max({_AT_SHARE}) - floor(max({_AT_SHARE})))",
+        f"(max(CAST(x AS DOUBLE)) FILTER (place = 1 + CAST(floor({_AT_SHARE}) AS BIGINT)) * (1 - (max({_AT_SHARE}) - floor(max({_AT_SHARE})))) "
+        f"+ max(CAST(x AS DOUBLE)) FILTER (place = 1 + CAST(ceil({_AT_SHARE}) AS BIGINT)) * (max({_AT_SHARE}) - floor(max({_AT_SHARE}))))",
     ),
 }
 

@@ -6,8 +6,6 @@ that comes out as it is already is left alone: its files stay, and nothing downs
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.staging import StagedFile, discard
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import DataFile, Lakehouse, TableVersion
+from plinth.resident import peak_bytes
 from plinth.spark.engine import SparkEngine
 from plinth.spark.session import open_session
 
@@ -197,7 +196,7 @@ def _make(
         reason=due.reason,
         lineage=lineage,
         seconds=round(time.monotonic() - began, 3),
-        peak_memory=_peak_memory(),
+        peak_memory=peak_bytes(),
         engine=profile.engine,
     )
 
@@ -287,7 +286,3 @@ def _publish(
 
 def _shape(columns: Sequence[DeltaColumn]) -> list[tuple[str, str]]:
     return sorted((column.name, column.type) for column in columns)
-
-
-def _peak_memory() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -6,7 +6,6 @@ publishes rows and watermark together. Killed anywhere, the table is as it was, 
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from plinth.ingest.read import LANDED, Opener, Read, Reshaped, Target, read, scr
 from plinth.ingest.verify import BROKEN, Verdict, judge
 from plinth.lakehouse.quarantine import REFUSED, forget_refused, hold, mended_rows
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
+from plinth.resident import peak_bytes
 
 if TYPE_CHECKING:
     import duckdb
@@ -112,8 +112,7 @@ def ingest(
             outcome = load.run(plan)
     finally:
         con.close()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return replace(outcome, drift=drift, seconds=round(time.monotonic() - started, 3), peak_memory=peak)
+    return replace(outcome, drift=drift, seconds=round(time.monotonic() - started, 3), peak_memory=peak_bytes())
 
 
 def landed_columns(base: TableVersion | None) -> tuple[Column, ...]:

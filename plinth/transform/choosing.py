@@ -7,18 +7,16 @@ rules (`plinth.transform.choice`).
 from __future__ import annotations
 
 import importlib.util
-import resource
-import sys
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from plinth.lakehouse.state import Measured
 from plinth.platform import Platform
 from plinth.profile import AUTO, Profile, prices
+from plinth.resident import resident_bytes
 from plinth.transform.choice import Choice, Size, Sizes, choose, in_order
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 KEPT = 5
 """Measurements that a table carries on: enough for a median that one slow run does not move."""
 _LOOK_SECONDS = 0.05
-_STATUS = Path("/proc/self/status")
 
 
 def asked(platform: Platform, profile: str | None) -> str:
@@ -153,14 +150,4 @@ class Meter:
 
     def _held_mb(self) -> float:
         found = self._con.execute("SELECT coalesce(sum(temporary_storage_bytes), 0) FROM duckdb_memory()").fetchone()
-        return _resident_mb() + float((found or (0,))[0]) / 2**20
-
-
-def _resident_mb() -> float:
-    """MiB of this process now; where the system does not say (macOS), the highest that it ever had."""
-    if _STATUS.exists():
-        for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return highest / 2**20 if sys.platform == "darwin" else highest / 1024
+        return resident_bytes() / 2**20 + float((found or (0,))[0]) / 2**20

@@ -33,16 +33,17 @@ print(con.execute("SELECT sum(r), count(DISTINCT text) FROM sorted").fetchone())
 
 # What every step has loaded before it computes, a table too large for the memory, and states that DuckDB counts only in part.
 STEP = """
-import resource, sys
+import sys
 import dagster, definitions, deltalake, pyarrow.parquet
 import plinth.features.store
 from plinth.engine import connect
 from plinth.profile import Profile
+from plinth.resident import peak_bytes
 con = connect(Profile(cpu=2, memory=int(sys.argv[1])), scratch=sys.argv[2])
 rows = "SELECT i, hash(i) % 2500000 AS k, hash(i + 7) % 100000 AS v FROM range(5000000) r(i)"
 con.execute(f"CREATE TABLE kept AS SELECT k, max(v) AS most, min(i) AS first, sum(v) AS whole FROM ({rows}) GROUP BY k")
 con.execute(f"COPY (SELECT i, v FROM ({rows}) ORDER BY v, i) TO '{sys.argv[2]}/sorted.parquet' (FORMAT parquet)")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak_bytes())
 """
 
 

@@ -114,7 +114,7 @@ def test_a_cluster_that_cannot_be_used_is_told_with_what_to_do(monkeypatch: pyte
         asked(variable="THE_HEAD")
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "ray", None)
-        with pytest.raises(DriverMissing, match=r"plinth\[ray\]"):
+        with pytest.raises(DriverMissing, match=r"requirements/ray\.lock"):
             asked("127.0.0.1:1")
     pytest.importorskip("ray", reason="Ray is not installed: install requirements/ray.lock")
     began = time.monotonic()
