@@ -5,7 +5,6 @@ What belongs here: opening a connection with its limits and extensions. Nothing 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,11 +31,6 @@ ALLOCATOR = {"allocator_flush_threshold": "16MB", "allocator_bulk_deallocation_f
 _LOCKS = dict.fromkeys(("httpfs", "aws", "azure"), "requirements/objects.lock")
 # Beside Spark's JVM, which has the larger part of the profile, DuckDB only tests what Spark has made.
 _BESIDE_SPARK = 0.2
-
-# From the first quote to the last: a name may have an apostrophe in it, and the first line of a value may not be its last.
-_VALUES = r"'.*'|'.*$|(?<![A-Za-z(])-?\d[\d.,:-]*\d|\d{5,}"
-_NAMES_ONLY = re.compile(r"\b(Binder|Catalog|Parser) Error\b")
-"""Errors of the query itself: what stands in double quotes there are names, in all others it may be a value too."""
 
 
 def connect(
@@ -146,12 +140,6 @@ def load_extension(con: duckdb.DuckDBPyConnection, name: str) -> None:
             remedy=f"install {_LOCKS.get(name, 'requirements.lock')} into this environment",
         )
     con.execute(f"LOAD {literal(str(file))}")
-
-
-def without_values(text: str) -> str:
-    """One line of what DuckDB says, with all that may be a row's value left out: a run's history is cleared for less than its tables are."""
-    doubled = r'"[^"]*@[^"]*"' if _NAMES_ONLY.search(text) else r'".*"|".*$'
-    return re.sub(f"{_VALUES}|{doubled}", "…", text)
 
 
 def quote(name: str) -> str:

@@ -1,7 +1,8 @@
 """When models are trained again: by the clock, because what they learn from has moved, or because what was published is less good than it was.
 
-What belongs here: the ticks and the schedule. What does not: what is looked at (`plinth.training.watched`), and the round (`assets.models`). All of them are off until someone turns them on, and each names its reason in the run's tags. A round that was asked for without
-need costs a look: tables, code and seed of an earlier version train nothing.
+What belongs here: the ticks and the schedule. What does not: what is looked at (`plinth.training.watched`), and the round (`assets.models`). All of
+them are off until someone turns them on, and each names its reason in the run's tags. A round that was asked for without need costs a look: tables,
+code and seed of an earlier version train nothing.
 """
 
 # No `from __future__ import annotations` here: Dagster does not resolve the texts that it makes of a step's parameters.

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from plinth.checks.derive import Check, Kind, keeps_deleted
 from plinth.contracts.model import Drift, Reference, Table
-from plinth.engine import quote, without_values
+from plinth.engine import quote
 from plinth.lakehouse.tables import TableVersion
+from plinth.masked import without_values
 
 if TYPE_CHECKING:
     import duckdb

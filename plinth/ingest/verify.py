@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from plinth.contracts.model import Rule, Severity, Table
-from plinth.engine import literal, quote, without_values
+from plinth.engine import literal, quote
 from plinth.errors import ContractError, ContractViolation
 from plinth.lakehouse.quarantine import key_as_text, row_as_text
+from plinth.masked import without_values
 
 if TYPE_CHECKING:
     import duckdb

@@ -95,6 +95,7 @@ def _computed(con: duckdb.DuckDBPyConnection, inputs: Inputs, at: datetime) -> s
     for number, part in enumerate(parts_of(inputs, memory_of(con))):
         rows = sql_of(view, inputs.rows(), at, part=part)
         if isinstance(view.online, OnlineRows):
+            # Already here, as somebody may stand to thousands; and once more in the documents, as a part may be of the other key.
             rows = f"SELECT * FROM ({rows}) QUALIFY {_place(view, view.online)} <= {view.online.most}"
         con.execute(f"{f'INSERT INTO {table}' if number else f'CREATE OR REPLACE TEMP TABLE {table} AS'} {rows}")
     return table

@@ -11,13 +11,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from plinth.engine import without_values
 from plinth.errors import PlinthError
 from plinth.lakehouse.door import Write, commit
 from plinth.lakehouse.spark_door import SparkWrite, replace_by_spark
 from plinth.lakehouse.staged_apart import remove_folder
 from plinth.lakehouse.staging import discard
 from plinth.lakehouse.tables import TableVersion
+from plinth.masked import without_values
 from plinth.transform.pending import Held, Pending
 from plinth.transform.session import Session
 from plinth.transform.work import Decision, Mode, ModelOutcome, Status, Work
