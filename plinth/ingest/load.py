@@ -85,12 +85,16 @@ def ingest(
         ResidencyViolation: the zone is not cleared for a column.
     """
     started = time.monotonic()
-    found = source.describe_table(table)
     base = lakehouse.find(bronze_id(table), zone=table.zone)
-    amended, drift = settle_drift(table, found, landed_columns(base))
     profile = lakehouse.platform.profile(table.profile or lakehouse.platform.source(table.source).profile)
-    con = connect(profile, scratch=lakehouse.platform.path(lakehouse.platform.stores.scratch))
+    # One thread for looks and small reads, see `read`; it is given the others where there is work for them.
+    con = connect(
+        profile.model_copy(update={"threads": 1}), scratch=lakehouse.platform.path(lakehouse.platform.stores.scratch)
+    )
     try:
+        with source.asking(con) as look:
+            found = source.describe_table(table, look)
+        amended, drift = settle_drift(table, found, landed_columns(base))
         probe = source.probe_before(amended)
         with scratch_folder(lakehouse) as scratch:
             amended = as_wide_as_held(_absent_as_held(amended, base), found, base, source.dialect)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 # Two threads of DuckDB that share few rows wait for each other by spinning: 100,000 changed rows of 10 million cost 1.1 to 1.4 CPU seconds
-# with two threads and 0.85 with one, in as much time.
+# with two threads and 0.85 with one, in as much time. A connection so starts with one thread (`ingest`).
 _ROWS_FOR_ONE_THREAD = 1_000_000
 # Changes that lie all over a table have every file of it written anew (1.9 s of 5 million rows by one thread, 1.5 by two, on a busy machine):
 # in a table that large the spinning is nothing beside the files.

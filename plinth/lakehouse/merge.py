@@ -109,7 +109,11 @@ def _merged(
     removed = tuple(file for group in groups for file in group)
     feed: tuple[StagedFile, ...] = ()
     if changes.feed and worth_writing(base, columns, inserted + updated + deleted):
-        rows = f"SELECT * FROM {changes.known}" if changes.known else _differing(base, columns, changes, touched)
+        rows = (
+            f"SELECT * FROM {changes.known}"
+            if changes.known
+            else _differing(base, columns, changes, touched, inserted=inserted > 0)
+        )
         feed = stage_feed(con, rows, base.uri, columns)
     return Rewrite(tuple(add), removed, inserted, updated, deleted, feed)
 
@@ -168,7 +172,9 @@ def _locate(
     return total - updated, updated, deleted, touched
 
 
-def _differing(base: TableVersion, columns: Sequence[DeltaColumn], changes: Changes, touched: set[str]) -> str:
+def _differing(
+    base: TableVersion, columns: Sequence[DeltaColumn], changes: Changes, touched: set[str], *, inserted: bool
+) -> str:
     """SQL for the rows that a merge takes out of the files and puts in, with `_change`; as often as they stand in the files."""
     names, gone = _names(changes.key), f"SELECT {_names(changes.key)} FROM plinth_matched"
     values = _names([column.name for column in columns])
@@ -179,10 +185,13 @@ def _differing(base: TableVersion, columns: Sequence[DeltaColumn], changes: Chan
     old = read_files([file for file in base.files if file.uri in touched], columns)
     updates = f"SELECT u.* FROM {quote(changes.upserts)} u JOIN plinth_matched m ON {_equal('u', 'm', changes.key)}"
     inserts = f"SELECT u.* FROM {quote(changes.upserts)} u ANTI JOIN plinth_matched m USING ({names})"
-    return (
-        f"SELECT {values}, 'delete' AS {CHANGE} FROM ({old}) SEMI JOIN ({gone}) USING ({names}) "
-        f"UNION ALL SELECT {values}, 'insert' FROM ({updates}) {kept} UNION ALL SELECT {values}, 'insert' FROM ({inserts})"
-    )
+    parts = [
+        f"SELECT {values}, 'delete' AS {CHANGE} FROM ({old}) SEMI JOIN ({gone}) USING ({names})",
+        f"SELECT {values}, 'insert' FROM ({updates}) {kept}",
+    ]
+    # A join that finds nothing costs a hash table of all keys all the same.
+    parts += [f"SELECT {values}, 'insert' FROM ({inserts})"] if inserted else []
+    return " UNION ALL ".join(parts)
 
 
 def _rewritten_rows(files: Sequence[DataFile], columns: Sequence[DeltaColumn], changes: Changes) -> str:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from plinth.engine import literal, load_extension, quote
+from plinth.engine import literal, quote
 from plinth.sources import faults, transaction
 from plinth.sources.catalogue import SourceTable
 from plinth.sources.horizon import horizon, is_ahead
 from plinth.sources.postgres import catalogue
+from plinth.sources.postgres.attached import ATTACHED, attached, query, remote
 from plinth.sources.postgres.source import PostgresSource, table_name
 from plinth.sources.postgres.types import Doubtful, send, send_patiently
 from plinth.sources.reading import Reading, cursor_of, plan, relation_of, through_bytes
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     from plinth.contracts.model import Table
 
-_ATTACHED = "plinth_postgres"
-_SECRET = "plinth_postgres_secret"
 SESSION = {"timezone": "UTC", "datestyle": "ISO", "intervalstyle": "iso_8601", "extra_float_digits": "1", "jit": "off", "statement_timeout": "0",
             "idle_in_transaction_session_timeout": "0"}  # fmt: skip
 """What every session that reads is set to, so that texts of times, intervals and floats are the same whatever the server's defaults."""
@@ -45,41 +44,10 @@ def open_snapshot(
     Args:
         make: gives the snapshot; one that DuckDB reads by default.
     """
-    load_extension(con, "postgres_scanner")
-    _attach(source, con)
-    try:
-        with faults.translated(source.address), transaction.reading(con):
-            snapshot = (make or PostgresSnapshot)(source, con)
-            snapshot.begin()
-            yield snapshot
-    finally:
-        con.execute(f"DETACH DATABASE IF EXISTS {_ATTACHED}")
-        con.execute(f"DROP SECRET IF EXISTS {_SECRET}")
-
-
-def _attach(source: PostgresSource, con: duckdb.DuckDBPyConnection) -> None:
-    import duckdb
-
-    parameters = source.parameters()
-    known = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "DATABASE"}
-    secret = ", ".join(f"{known[name]} {literal(str(value))}" for name, value in parameters.items() if name in known)
-    rest = " ".join(f"{name}={_conninfo(str(value))}" for name, value in parameters.items() if name not in known)
-    # Limits that the server sets for the user would cut a long read; these lift them on the scan's own connections.
-    con.execute("SET pg_statement_timeout_millis = 0")
-    con.execute("SET pg_idle_in_transaction_timeout_millis = 0")
-    try:
-        con.execute(f"CREATE OR REPLACE TEMPORARY SECRET {_SECRET} (TYPE postgres, {secret})")
-        con.execute(f"ATTACH {literal(rest)} AS {_ATTACHED} (TYPE postgres, SECRET {_SECRET}, READ_ONLY)")
-    except duckdb.Error as error:
-        con.execute(f"DROP SECRET IF EXISTS {_SECRET}")
-        text = str(error)
-        if faults.is_refused(text) or "does not exist" in text:
-            raise faults.refused(source.address, text) from None
-        raise faults.unavailable(source.address, text) from None
-
-
-def _conninfo(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    with attached(source, con), faults.translated(source.address), transaction.reading(con):
+        snapshot = (make or PostgresSnapshot)(source, con)
+        snapshot.begin()
+        yield snapshot
 
 
 class PostgresSnapshot(Snapshot):
@@ -115,14 +83,14 @@ class PostgresSnapshot(Snapshot):
         sent = [reading for reading in readings if reading.remote is not None]
         if scannable and not where and all(each.plain for each in sent):
             raws = [quote(table.column(each.column.name).physical_name) for each in readings]
-            base = f"SELECT * FROM {_ATTACHED}.{table_name(found)}"
+            base = f"SELECT * FROM {ATTACHED}.{table_name(found)}"
             return relation_of(readings, base, raws, strict=strict)
         raws = [f"c{index}" for index in range(len(readings))]
         listed = [
             f"{each.remote} AS {raw}" for each, raw in zip(readings, raws, strict=True) if each.remote is not None
         ]
         query = f"SELECT {', '.join(listed) or '1 AS nothing'} FROM {table_name(found)}{where}"
-        return relation_of(readings, _remote(query), raws, strict=strict)
+        return relation_of(readings, remote(query), raws, strict=strict)
 
     def _readings(
         self, table: Table, found: SourceTable, where: str, columns: tuple[str, ...] | None, *, strict: bool
@@ -166,9 +134,10 @@ class PostgresSnapshot(Snapshot):
     def _describe(self, table: Table) -> tuple[SourceTable, bool]:
         """The table, and whether a scan may read it."""
         if table.name not in self._found:
-            found = self._source.describe_table(table)
-            with self._source.connection() as con:
-                self._found[table.name] = (found, catalogue.scannable(con, found.schema, found.name))
+            found = self._source.describe_table(
+                table, lambda schema, name: catalogue.describe(self._query, schema, name)
+            )
+            self._found[table.name] = (found, catalogue.scannable(self._query, found.schema, found.name))
         return self._found[table.name]
 
     def _where(self, table: Table, found: SourceTable, since: Watermark | None) -> str:
@@ -203,7 +172,7 @@ class PostgresSnapshot(Snapshot):
         return tuple(instead.get(each.column.name, each) for each in readings)
 
     def _query(self, sql: str) -> list[Any]:
-        return self._con.execute(_remote(sql)).fetchall()
+        return query(self._con, sql)
 
 
 def _as_bytes(reading: Reading) -> Reading:
@@ -211,7 +180,3 @@ def _as_bytes(reading: Reading) -> Reading:
     if reading.remote is None or reading.raw not in ("VARCHAR", "ENUM"):
         return reading
     return through_bytes(reading, f"convert_to({reading.remote}::text, 'SQL_ASCII')", "BLOB")
-
-
-def _remote(sql: str) -> str:
-    return f"SELECT * FROM postgres_query({literal(_ATTACHED)}, {literal(sql)})"

@@ -14,7 +14,7 @@ from plinth.sources.catalogue import SourceTable
 from plinth.sources.horizon import horizon, is_ahead
 from plinth.sources.postgres import catalogue
 from plinth.sources.postgres.counters import counters
-from plinth.sources.source import Probe, Source
+from plinth.sources.source import Look, Probe, Source
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,11 +36,16 @@ class PostgresSource(Source):
 
     def tables(self, schema: str | None = None, name: str | None = None) -> Sequence[SourceTable]:
         with self.connection() as con:
-            return catalogue.describe(con, schema, name)
+            return catalogue.describe(lambda sql: con.execute(sql).fetchall(), schema, name)
 
     def names(self) -> Sequence[tuple[str | None, str]]:
         with self.connection() as con:
-            return catalogue.names(con)
+            return catalogue.names(lambda sql: con.execute(sql).fetchall())
+
+    def asking(self, con: duckdb.DuckDBPyConnection) -> AbstractContextManager[Look]:
+        from plinth.sources.postgres.attached import asking
+
+        return asking(self, con)
 
     def probe(self, table: Table) -> Probe:
         """With a cursor: the count (an index-only scan where vacuum has been) and the highest value by its index. Without: the server's

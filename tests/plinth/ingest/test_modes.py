@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -16,6 +19,7 @@ from plinth.ingest import bronze_id, unchanged
 from plinth.ingest.landing import in_table
 from plinth.lakehouse.staging import stage
 from plinth.sources import open_url
+from tests.plinth.sources.writers import writer
 
 from .conftest import ORDERS, Shop
 
@@ -245,6 +249,23 @@ def test_a_classification_that_was_raised_or_lowered_is_stored_by_the_next_load_
         assert {c.name: c.classification for c in held.columns}["customer"] == level
         assert not outcome.changed and outcome.content == first.content, "what follows from the rows is not made anew"
         assert shop.load(mode=mode, columns=columns).version == held.version, "it is said once"
+
+
+@pytest.mark.slow
+def test_a_load_from_postgres_starts_no_driver_beside_the_scanner(tmp_path: Path, postgres_db: str) -> None:
+    writer(postgres_db)(
+        'CREATE TABLE "ORDERS" ("ORDID" int PRIMARY KEY, "CUST" varchar(20), "AMT" numeric(10,2), "UPDTS" timestamp)',
+        "INSERT INTO \"ORDERS\" VALUES (1, 'ann', 10.1, '2024-01-01')",
+    )
+    script = (
+        "import sys; from pathlib import Path; from tests.plinth.ingest.conftest import ORDERS, make_platform; "
+        "from plinth.ingest import ingest; from plinth.lakehouse.tables import Lakehouse; from plinth.sources import open_url; "
+        "lakehouse = Lakehouse(make_platform(Path(sys.argv[1]), 'sqlite:///none')); "
+        "print(ingest(ORDERS, open_url(sys.argv[2]), lakehouse).rows, sorted({'psycopg', 'psycopg2', 'sqlalchemy'} & set(sys.modules)))"
+    )
+    for _ in ("all rows", "an increment"):
+        command = [sys.executable, "-c", script, str(tmp_path), postgres_db]
+        assert subprocess.check_output(command, text=True) == "1 []\n"
 
 
 def test_a_cursor_that_is_no_time_and_no_number_cannot_look_back(shop: Shop) -> None:

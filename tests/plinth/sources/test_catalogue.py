@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from plinth.engine import connect
+from plinth.errors import SourceUnreadable
+from plinth.profile import Profile
 from plinth.sources import open_url
 from plinth.sources.catalogue import ForeignKey, SourceTable
 from tests.plinth.sources.writers import writer
@@ -135,6 +138,25 @@ def test_a_pattern_chooses_by_table_or_by_schema_and_table(
 ) -> None:
     writer(postgres_db)(*SETUP["postgres_db"])
     assert {each.name for each in open_url(postgres_db).describe(pattern)} == names
+
+
+def test_the_way_by_which_rows_are_read_tells_the_same(postgres_db: str) -> None:
+    odd = """sales."it's {0} 100%" """
+    writer(postgres_db)(*SETUP["postgres_db"], f'CREATE TABLE {odd} (id int PRIMARY KEY, "a%s" sales.mood[])')
+    source, con = open_url(postgres_db), connect(Profile(cpu=1, memory=2**30))
+    with source.asking(con) as look:
+        assert look(None, None) == source.tables()
+        assert look("sales", "orders") == source.tables("sales", "orders") != ()
+        assert look("sales", "it's {0} 100%") == source.tables("sales", "it's {0} 100%") != ()
+        assert look(None, "nowhere") == ()
+    with source.asking(con) as look:  # nothing is left behind that would be in the way of the next
+        assert look("public", None) == source.tables("public")
+
+
+def test_the_way_by_which_rows_are_read_tells_of_a_server_that_refuses(postgres_db: str) -> None:
+    con, wrong = connect(Profile(cpu=1, memory=2**30)), postgres_db.replace("plinth:", "nobody:")
+    with pytest.raises(SourceUnreadable, match="refused the platform's user"), open_url(wrong).asking(con):
+        pass
 
 
 def test_a_broken_view_stands_without_columns_and_hides_nothing(request: pytest.FixtureRequest) -> None:
