@@ -99,11 +99,23 @@ def settle_dead_runs(instance: dg.DagsterInstance, tell: Tell) -> None:
 @contextmanager
 def _settling(instance: dg.DagsterInstance, tell: Tell) -> Iterator[None]:
     """Settles dead runs every few seconds: one that is killed while this one waits for its pool would keep it waiting for ever."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     done = threading.Event()
 
     def look() -> None:
+        told = ""
         while not done.wait(_SETTLE_SECONDS):
-            settle_dead_runs(instance, tell)
+            try:
+                settle_dead_runs(instance, tell)
+            except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+                # The run goes on where it can, and says for itself where it cannot.
+                reason = str(error).splitlines()[0]
+                if reason != told:
+                    tell(
+                        f"runs that were cut off earlier cannot be looked for, the next try is in {_SETTLE_SECONDS:g} s: {reason}"
+                    )
+                told = reason
 
     thread = threading.Thread(target=look, name="settle-runs", daemon=True)
     thread.start()

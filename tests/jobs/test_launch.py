@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -14,6 +16,7 @@ import sqlalchemy as sa
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.events import DagsterEvent, DagsterEventType
 
+from jobs import launch
 from jobs.launch import ASKED, Ran, quiet_interruption, run_job, settle_dead_runs
 from tests.frame.shop import Shop
 
@@ -21,6 +24,7 @@ SLOT = "bronze/client"
 HOLDER = """
 import sys, time
 import dagster as dg
+from jobs import launch
 from jobs.launch import ASKED, _alive
 
 @dg.job
@@ -133,6 +137,35 @@ def test_who_waits_for_the_table_of_a_run_that_is_killed_meanwhile_goes_on(
     assert ran.success and not waited, lines
     assert [line for line in lines if f"run {dead[:8]} was cut off earlier" in line], lines
     assert status(stored_instance, dead) is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_history_that_cannot_be_read_for_a_while_is_told_once_and_looked_at_again(
+    stored_instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "_SETTLE_SECONDS", 0.05)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, stored_instance.root_directory], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    dead = holder.stdout.readline().strip()
+    (file,) = Path(stored_instance.root_directory).rglob("runs.db")
+    good, lines = file.read_bytes(), list[str]()
+
+    def wait_for(text: str) -> None:
+        until = time.monotonic() + 20
+        while not any(text in line for line in lines):
+            assert time.monotonic() < until, lines
+            time.sleep(0.02)
+
+    with launch._settling(stored_instance, lines.append):
+        file.write_bytes(b"no database " * 1000)
+        holder.kill()
+        holder.wait()
+        wait_for("cannot be looked for")
+        time.sleep(0.3)
+        assert len(lines) == 1
+        file.write_bytes(good)
+        wait_for(f"run {dead[:8]} was cut off earlier")
 
 
 def test_a_run_that_ends_while_others_look_is_not_taken_for_a_dead_one(
