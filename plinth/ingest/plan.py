@@ -14,7 +14,7 @@ from plinth.contracts.physical import parse_physical_type
 from plinth.contracts.types import widens
 from plinth.engine import literal, quote
 from plinth.errors import ContractError, SchemaDrift
-from plinth.ingest.watermark import ahead, is_time
+from plinth.ingest.watermark import ahead
 from plinth.lakehouse.schema import DeltaColumn, duckdb_type
 from plinth.sources.horizon import is_ahead
 
@@ -58,7 +58,7 @@ def plan_load(contract: Table, amended: Table, base: TableVersion | None, *, ful
         return Plan(None, "snapshot mode", code)
     if base.state.watermark is None:
         return Plan(None, "no watermark yet", code)
-    if is_ahead(base.state.watermark) and is_time(base.columns, amended.cursor):
+    if is_ahead(base.state.watermark) and ahead(base.columns, amended.cursor):
         return Plan(None, "the watermark is ahead of the clock", code)
     return Plan(lower_bound(amended, base.state.watermark), "", code)
 
@@ -138,7 +138,8 @@ def overlap(table: Table, columns: tuple[DeltaColumn, ...], watermark: str | Non
         return None
     kind = next(column.type for column in columns if column.name == table.cursor)
     known = f"{quote(table.cursor)} <= CAST({literal(watermark)} AS {duckdb_type(kind)})"
-    return f"{known} OR {ahead(table.cursor)}" if is_time(columns, table.cursor) else known
+    always = ahead(columns, table.cursor)
+    return known if always is None else f"{known} OR {always}"
 
 
 def as_wide_as_held(table: Table, found: SourceTable, base: TableVersion | None, dialect: str) -> Table:

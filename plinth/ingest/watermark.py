@@ -13,20 +13,25 @@ from plinth.engine import literal, quote
 from plinth.ingest.landing import Landing
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.tables import TableVersion
-from plinth.sources.horizon import horizon, is_ahead
+from plinth.sources.horizon import NEVER, horizon, is_ahead
 
 if TYPE_CHECKING:
     import duckdb
 
-
-def is_time(columns: Sequence[DeltaColumn], name: str | None) -> bool:
-    """Whether a column holds times, which can be ahead of the clock."""
-    return any(column.name == name and column.type in ("date", "timestamp", "timestamp_ntz") for column in columns)
+_TIMES, _NUMBERS = ("date", "timestamp", "timestamp_ntz"), ("integer", "long", "decimal")
 
 
-def ahead(cursor: str) -> str:
-    """SQL predicate for rows whose cursor, a time, is ahead of the clock: none of them is a watermark, so every load reads them."""
-    return f"{quote(cursor)} >= DATE {literal(horizon())}"
+def ahead(columns: Sequence[DeltaColumn], cursor: str | None) -> str | None:
+    """SQL predicate for rows whose cursor, a time or a number, is ahead of the clock: none of them is a watermark, so every load reads them.
+
+    None where the cursor holds neither.
+    """
+    kind = next((column.type for column in columns if column.name == cursor), "")
+    if cursor is None or not kind.startswith((*_TIMES, *_NUMBERS)):
+        return None
+    if kind in _TIMES:
+        return f"{quote(cursor)} >= DATE {literal(horizon())}"
+    return f"{quote(cursor)} IN ({', '.join(str(number) for number in NEVER)})"
 
 
 def highest_seen(
@@ -41,9 +46,9 @@ def highest_seen(
         return None, {}
     seen = [part.facts[table.cursor].maximum for part in landing.parts]
     last, notes = base.state.watermark if base is not None else None, {}
-    if is_time(columns, table.cursor) and any(is_ahead(value) for value in (*seen, last)):
+    later = ahead(columns, table.cursor)
+    if later is not None and any(is_ahead(value) for value in (*seen, last)):
         last = None if is_ahead(last) else last
-        later = ahead(table.cursor)
         row = con.execute(
             f"SELECT CAST(max({quote(table.cursor)}) FILTER (WHERE NOT {later}) AS VARCHAR), count(*) FILTER (WHERE {later}) FROM ({landing.sql})"
         ).fetchone()

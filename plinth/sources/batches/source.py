@@ -17,7 +17,7 @@ from plinth.errors import ConfigurationError, DriverMissing, PlinthError
 from plinth.sources import faults
 from plinth.sources.address import Address
 from plinth.sources.catalogue import ForeignKey, SourceColumn, SourceTable
-from plinth.sources.horizon import horizon, is_ahead
+from plinth.sources.horizon import is_ahead
 from plinth.sources.source import Probe, Source
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class BatchSource(Source):
         """The count and, with a cursor, its highest value. Without one an update alone is not seen."""
         import sqlalchemy as sa
 
-        from plinth.sources.batches.statements import before, cursor_column, table_of
+        from plinth.sources.batches.statements import cursor_column, not_ahead, table_of
 
         found = self.describe_table(table)
         target = table_of(found, self.engine.dialect)
@@ -101,9 +101,8 @@ class BatchSource(Source):
             last: Any = con.execute(highest).scalar_one()
             if last is None or not is_ahead(str(last)):
                 return Probe(rows=int(rows), watermark=None if last is None else str(last))
-            behind: Any = con.execute(
-                highest.where(before(table, found, target, self.engine.dialect, horizon()))
-            ).scalar_one()
+            earlier = not_ahead(table, found, target, self.engine.dialect, str(last))
+            behind: Any = con.execute(highest.where(earlier)).scalar_one()
         return Probe(rows=int(rows), watermark=str(last), token=None if behind is None else str(behind))
 
     def snapshot(

@@ -17,6 +17,7 @@ from plinth.contracts.model import Column, Table
 from plinth.contracts.physical import parse_physical_type
 from plinth.sources.casting import RAW, Cast, from_json, from_text
 from plinth.sources.catalogue import SourceColumn, SourceTable
+from plinth.sources.horizon import horizon, nevers
 from plinth.sources.reading import Reading, cursor_of, landed
 
 if TYPE_CHECKING:
@@ -129,6 +130,17 @@ def before(
 ) -> sa.ColumnElement[bool]:
     """Whether a row's cursor is lower than a value."""
     earlier: sa.ColumnElement[bool] = cursor_column(table, found, target) < _bound(table, found, dialect, value)
+    return earlier
+
+
+def not_ahead(
+    table: Table, found: SourceTable, target: sa.TableClause, dialect: sa.Dialect, value: Watermark
+) -> sa.ColumnElement[bool]:
+    """Whether a row's cursor is not ahead of the clock, as `value` is."""
+    numbers = [_bound(table, found, dialect, number) for number in nevers(value)]
+    if not numbers:
+        return before(table, found, target, dialect, horizon())
+    earlier: sa.ColumnElement[bool] = cursor_column(table, found, target).not_in(numbers)
     return earlier
 
 

@@ -10,7 +10,7 @@ from plinth.errors import PlinthError, SourceUnreadable
 from plinth.sources import faults
 from plinth.sources.address import Address
 from plinth.sources.catalogue import SourceTable
-from plinth.sources.horizon import horizon, is_ahead
+from plinth.sources.horizon import is_ahead, not_ahead
 from plinth.sources.mysql import catalogue
 from plinth.sources.mysql.counters import signs
 from plinth.sources.source import Probe, Source
@@ -77,7 +77,7 @@ class MySQLSource(Source):
             cursor = quote(table.column(table.cursor).physical_name)
             highest = f"SELECT CAST(max({cursor}) AS CHAR) FROM {target}"
             rows, last = query(f"SELECT count(*), ({highest}) FROM {target}", ())[0]
-            behind = query(f"{highest} WHERE {cursor} < %s", (horizon(),))[0][0] if is_ahead(last) else None
+            behind = query(f"{highest} WHERE {not_ahead(cursor, last)}", ())[0][0] if is_ahead(last) else None
             return Probe(rows=int(rows), watermark=last, token=behind)
 
     def snapshot(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from plinth.engine import literal, quote
 from plinth.sources import faults, transaction
 from plinth.sources.catalogue import SourceTable
-from plinth.sources.horizon import horizon, is_ahead
+from plinth.sources.horizon import is_ahead, not_ahead
 from plinth.sources.postgres import catalogue
 from plinth.sources.postgres.attached import ATTACHED, attached, query, remote
 from plinth.sources.postgres.source import PostgresSource, table_name
@@ -111,7 +111,7 @@ class PostgresSnapshot(Snapshot):
         cursor = quote(cursor_of(table).physical_name)
         highest = f"SELECT max({cursor})::text AS w FROM {table_name(found)}"
         last = self._query(highest)[0][0]
-        behind = self._query(f"{highest} WHERE {cursor} < {literal(horizon())}")[0][0] if is_ahead(last) else None
+        behind = self._query(f"{highest} WHERE {not_ahead(cursor, last)}")[0][0] if is_ahead(last) else None
         return Probe(rows=self.count(table), watermark=last, token=behind)
 
     def watermark(self, table: Table) -> Watermark | None:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from plinth.engine import literal, quote
+from plinth.engine import quote
 from plinth.errors import PlinthError, SourceUnreadable
 from plinth.sources import faults
 from plinth.sources.address import Address
 from plinth.sources.catalogue import SourceTable
-from plinth.sources.horizon import horizon, is_ahead
+from plinth.sources.horizon import is_ahead, not_ahead
 from plinth.sources.postgres import catalogue
 from plinth.sources.postgres.counters import counters
 from plinth.sources.source import Look, Probe, Source
@@ -140,9 +140,9 @@ def _highest(con: psycopg.Connection[Any], table: SourceTable, cursor: str) -> P
     highest = f"SELECT max({quote(cursor)})::text FROM {target}"
     row = con.execute(f"SELECT count(*), ({highest}) FROM {target}").fetchone()
     rows, last = row or (None, None)
-    if not is_ahead(last):
+    if last is None or not is_ahead(last):
         return Probe(rows=rows, watermark=last)
-    behind = con.execute(f"{highest} WHERE {quote(cursor)} < {literal(horizon())}").fetchone()
+    behind = con.execute(f"{highest} WHERE {not_ahead(quote(cursor), last)}").fetchone()
     return Probe(rows=rows, watermark=last, token=behind[0] if behind else None)
 
 

@@ -19,7 +19,7 @@ from plinth.profile import Profile
 from plinth.sources import faults
 from plinth.sources.address import Address
 from plinth.sources.catalogue import SourceTable
-from plinth.sources.horizon import horizon, is_ahead
+from plinth.sources.horizon import is_ahead, not_ahead
 from plinth.sources.source import Probe, Source
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class SQLiteSource(Source):
         highest = f"SELECT max({cursor}) AS w FROM {name}"
         with self._look() as con:
             rows, last = query(con, f"SELECT count(*) AS n, ({highest}) AS w FROM {name}")[0]
-            behind = query(con, f"{highest} WHERE {cursor} < {literal(horizon())}")[0][0] if is_ahead(last) else None
+            behind = query(con, f"{highest} WHERE {not_ahead(cursor, last)}")[0][0] if is_ahead(last) else None
         return Probe(rows=int(rows), watermark=last, token=behind)
 
     def snapshot(

@@ -97,6 +97,38 @@ def test_a_row_that_is_ahead_of_the_clock_hides_no_update(shop: Shop, con: duckd
     assert not shop.load().changed, "it is read each time, and compared"
 
 
+@pytest.mark.parametrize(("kind", "delta"), [("INTEGER", "long"), ("DECIMAL(8,0)", "decimal(8,0)")])
+def test_a_number_of_nines_for_never_hides_no_update(
+    shop: Shop, con: duckdb.DuckDBPyConnection, kind: str, delta: str
+) -> None:
+    shop.sql(
+        "DROP TABLE ORDERS",
+        f"CREATE TABLE ORDERS (ORDID INTEGER PRIMARY KEY, CUST VARCHAR(20), AMT DECIMAL(10,2), UPDTS {kind})",
+        "INSERT INTO ORDERS VALUES (1, 'ann', 1, 20240101), (2, 'bob', 2, 20240102), (3, 'far', 3, 99999999)",
+    )
+    days = tuple(replace(each, physical_type=kind, delta_type=delta) for each in ORDERS.columns[3:])
+    shop.contract = replace(ORDERS, columns=(*ORDERS.columns[:3], *days), lookback=0.0)
+    outcome = shop.load()
+    assert (outcome.watermark, outcome.notes["updated_at.ahead_of_clock"]) == ("20240102", 1)
+    assert unchanged(shop.contract, open_url(shop.url), shop.lakehouse)
+    shop.sql("UPDATE ORDERS SET AMT = 99, UPDTS = 20240103 WHERE ORDID = 1")
+    assert not unchanged(shop.contract, open_url(shop.url), shop.lakehouse), "a look sees it"
+    outcome = shop.load()
+    assert (outcome.rows_read, outcome.updated, outcome.watermark) == (3, 1, "20240103")
+    assert shop.rows(con, "order_id, amount::VARCHAR") == [(1, "99.00"), (2, "2.00"), (3, "3.00")]
+    assert not shop.load().changed, "it is read each time, and compared"
+
+
+def test_a_counter_that_passes_a_number_of_nines_loses_nothing(shop: Shop) -> None:
+    shop.sql("UPDATE ORDERS SET ORDID = 999998 + ORDID")  # 999999, 1000000, 1000001
+    shop.contract = replace(ORDERS, cursor="order_id", lookback=0.0)
+    shop.sql("DELETE FROM ORDERS WHERE ORDID > 999999")
+    assert (shop.load().watermark, shop.load().changed) == (None, False)
+    shop.sql("INSERT INTO ORDERS VALUES (1000000, 'new', 7, '2024-01-01 00:00:00')")
+    outcome = shop.load()
+    assert (outcome.inserted, outcome.watermark, outcome.rows) == (1, "1000000", 2)
+
+
 def test_a_watermark_that_an_earlier_release_put_ahead_of_the_clock_is_given_up(
     shop: Shop, con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -252,6 +252,24 @@ def test_a_row_that_is_ahead_of_the_clock_hides_no_change_from_a_look(
     source.close()
 
 
+@pytest.mark.parametrize("batches", [False, True])
+@pytest.mark.parametrize("dialect", DATABASES)
+@pytest.mark.parametrize("kind", ["int", "bigint", "decimal(8,0)", "varchar(8)"])
+def test_a_number_of_nines_for_never_hides_no_change_from_a_look(
+    request: pytest.FixtureRequest, dialect: str, kind: str, batches: bool
+) -> None:
+    url = request.getfixturevalue(dialect)
+    write, table = writer(url), contract("t", "id upd", cursor="upd")
+    write(f"CREATE TABLE t (id int PRIMARY KEY, upd {kind})", "INSERT INTO t VALUES (1, 20240101), (2, 99999999)")
+    source = open_url(url, force_batches=batches)
+    before = source.probe(table)
+    assert source.probe(table) == before and before.watermark == "99999999"
+    assert before.token == "20240101"
+    write("UPDATE t SET upd = 20240201 WHERE id = 1")
+    assert source.probe(table) != before
+    source.close()
+
+
 def test_an_empty_table_has_no_watermark(postgres_db: str, mariadb_db: str, sqlite_db: str) -> None:
     for url in (postgres_db, mariadb_db, sqlite_db):
         writer(url)("CREATE TABLE t (id int)")
