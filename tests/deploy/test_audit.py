@@ -91,6 +91,7 @@ def test_an_acceptance_without_a_reason_or_a_day_is_refused(tmp_path: Path, advi
     assert code == 1 and "reason and until" in said
 
 
+@pytest.mark.slow
 def test_a_service_that_is_away_is_told_and_fails_nothing(tmp_path: Path) -> None:
     code, said = audit(tmp_path, f"http://127.0.0.1:{free_port()}/v1/query")
     assert code == 0 and said.startswith("NOT AUDITED") and "2 packages" in said

@@ -70,6 +70,7 @@ def test_keys_are_made_listed_and_ended_where_the_newest_run_is_served(projects:
     assert names(projects.itself.online_url()) == ["own valid"]
 
 
+@pytest.mark.slow
 def test_what_is_published_and_which_models_there_are_is_told_of_the_newest_run(
     projects: TwoProjects, tmp_path: Path
 ) -> None:

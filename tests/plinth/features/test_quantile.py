@@ -41,6 +41,7 @@ _values = st.one_of(
     st.lists(st.tuples(st.integers(1, 5), _values), min_size=1, max_size=60),
     st.sampled_from((0, 0.1, 0.25, 0.5, 0.75, 1)),
 )
+@pytest.mark.slow
 def test_it_is_duckdbs_own_quantile_to_the_last_bit(
     con: duckdb.DuckDBPyConnection, rows: list[tuple[int, float | None]], share: float
 ) -> None:

@@ -13,6 +13,8 @@ from plinth.platform import load_platform
 from plinth.registry import Registry
 from tests.plinth.registry.conftest import Save, register
 
+pytestmark = pytest.mark.slow
+
 # As wide as a pipe, and as the narrowest terminal that one meets.
 RUN = CliRunner(env={"COLUMNS": "80"})
 

@@ -9,6 +9,8 @@ import pytest
 from plinth.registry import ModelMissing, RegisteredVersion, Registry
 from tests.plinth.registry.conftest import Save, register
 
+pytestmark = pytest.mark.slow
+
 
 def files_of(registry: Registry) -> set[int]:
     """The versions whose files are there."""

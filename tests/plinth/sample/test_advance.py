@@ -121,6 +121,7 @@ def test_whoever_is_erased_leaves_no_trace_but_nameless_lines(days: list[Day]) -
     assert sum(number in kept for number in theirs) >= 0.95 * len(theirs)
 
 
+@pytest.mark.slow
 def test_a_promotion_is_called_off_the_day_before_it_starts_and_its_rows_vanish(
     sqlite_db: str, rows_of: Reader
 ) -> None:
