@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -150,6 +150,35 @@ def quality_sight(target: Target, watch: Watch) -> Sight | str:
     Raises:
         RegistryUnavailable: the tracking server does not answer.
     """
+    sight = _published_sight(target, watch)
+    return sight if isinstance(sight, str) else _unless_answered(target, watch, sight)
+
+
+def _unless_answered(target: Target, watch: Watch, sight: Sight) -> Sight:
+    """The same look, which asks for nothing while a version that has seen the loss is new.
+
+    Such a version was trained, and lost against the champion: it would lose again tomorrow. Without this a loss that training cannot mend, as one that
+    January brings each year, asked for a training each day as long as it lasted.
+    """
+    newest, lines = next(iter(watch.registry.versions(target.name)), None), watch.lakehouse.find(INVOICE_LINES)
+    seen = seen_by(newest)
+    if newest is None or newest.is_champion or seen is None or lines is None:
+        return sight
+
+    def look(con: duckdb.DuckDBPyConnection) -> Verdict:
+        found = sight.look(con)
+        now = newest_order(con, lines) if found.reason else None
+        if now is None or (now - seen).days >= watch.every_days:
+            return found
+        return Verdict(
+            said=f"{found.reason}. Version {newest.version} was trained on what was there on {seen:%Y-%m-%d} and did not become champion; the next is "
+            f"due after {watch.every_days} days of trade"
+        )
+
+    return replace(sight, token=f"{sight.token}-beside-{newest.version}", look=look)
+
+
+def _published_sight(target: Target, watch: Watch) -> Sight | str:
     if isinstance(target, UpliftTarget):
         return _trials_sight(target, watch)
     published = (RECOMMENDATIONS if isinstance(target, RecommenderTarget) else PURCHASE_PROPENSITY).id
