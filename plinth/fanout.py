@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -23,7 +23,14 @@ from plinth.secret import variable
 
 T = TypeVar("T")
 
+Tell = Callable[[str], None]
+"""Hears how far a work of minutes has come, in words for people."""
+
 _PROBE_SECONDS = 5.0
+
+
+def silent(_: str) -> None:
+    """Tells nobody."""
 
 
 class FanOut(BaseModel):
@@ -63,11 +70,20 @@ class FanOut(BaseModel):
         # Ray counts one processor for a task of joblib's.
         return {"none": threads, "ray": 1}.get(self.backend, max(1, threads // self.tasks))
 
-    def run(self, function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], *, threads: int) -> list[T]:
+    def run(
+        self,
+        function: Callable[..., T],
+        tasks: Sequence[tuple[Any, ...]],
+        *,
+        threads: int,
+        what: str = "tasks",
+        tell: Tell = silent,
+    ) -> list[T]:
         """The results of a function for the arguments of each task, in their order.
 
         Args:
             threads: of the profile.
+            what: the tasks are called so where `tell` hears how many are done.
 
         Raises:
             DriverMissing: Ray is not installed.
@@ -79,7 +95,7 @@ class FanOut(BaseModel):
         each = self.threads_each(threads)
         if self.backend == "none":
             with capped(each):
-                return [function(*task) for task in tasks]
+                return _counted((function(*task) for task in tasks), len(tasks), what, tell)
         import joblib  # type: ignore[import-untyped]  # it has no types
 
         work = [joblib.delayed(_limited)(each, function, task) for task in tasks]
@@ -91,10 +107,20 @@ class FanOut(BaseModel):
                 # Ray would put all that need no processor of their own onto one node.
                 options = {"ray_remote_args": {"num_cpus": 1}}
             stack.enter_context(joblib.parallel_config(backend, **options))
-            return list(joblib.Parallel(n_jobs=slots)(work))
+            # In their order: a task that takes long holds back the word of those after it, not their work. Ray's pool gives all at the end.
+            gives = "list" if self.backend == "ray" else "generator"
+            return _counted(joblib.Parallel(n_jobs=slots, return_as=gives)(work), len(tasks), what, tell)
 
     def _found_address(self) -> str:
         return self.address or variable(self.address_env or "", "training.fan_out.address_env")
+
+
+def _counted(results: Iterable[T], of: int, what: str, tell: Tell) -> list[T]:
+    found: list[T] = []
+    for each in results:
+        found.append(each)
+        tell(f"{what}: {len(found)} of {of} done")
+    return found
 
 
 def _limited(threads: int, function: Callable[..., T], task: tuple[Any, ...]) -> T:

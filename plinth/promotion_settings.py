@@ -24,6 +24,7 @@ class Promotions(BaseModel):
         shipping_cost: what free shipping costs when it is redeemed.
         contact_limit: contacts that a customer may get within any `contact_period_days`, those already made included.
         total_budget: what all promotions together may cost; without it only each promotion's own budget counts.
+        propose_repeats: whether ended promotions are planned once more where none runs or is announced. Nobody has promised those yet.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,3 +35,4 @@ class Promotions(BaseModel):
     contact_limit: int = Field(default=1, ge=0)
     contact_period_days: int = Field(default=21, ge=1)
     total_budget: Pounds | None = None
+    propose_repeats: bool = True

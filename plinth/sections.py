@@ -90,6 +90,7 @@ class DriftLimits(Strict):
         buyers: with fewer customers who bought, or who did not, published chances are not judged.
         ranking_kept: share of what the ROC-AUC had above one half at training that published chances have to keep.
         calibration: by how much the calibration error of published chances may lie above that at training.
+        effect_apart: by how many standard errors the effect of new trials may lie from what the uplift's champion expected of them.
     """
 
     rows: int = Field(default=1_000, ge=1)
@@ -105,6 +106,7 @@ class DriftLimits(Strict):
     buyers: int = Field(default=50, ge=1)
     ranking_kept: float = Field(default=0.8, ge=0, le=1)
     calibration: float = Field(default=0.10, gt=0, le=1)
+    effect_apart: float = Field(default=2.5, gt=0)
 
 
 class Training(Strict):

@@ -14,7 +14,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from plinth.online import Event
 
 ID_PATTERN = r"^[A-Za-z0-9_.:@+-]{1,64}$"
-COUNTRY_PATTERN = r"^[^\W\d_](?:[^\W\d_]|[ .'()-]){0,63}$"
+# Also marks that stand apart from their letters, and what names of ISO 3166 and of accounts hold: "Bolivia, Plurinational State of", "Bosnia & Herzegovina".
+COUNTRY_PATTERN = "^[^\\W\\d_](?:[^\\W\\d_]|[\u0300-\u036f .,'\u2019&()/-]){0,63}$"
 
 Identity = Annotated[str, Field(pattern=ID_PATTERN)]
 EventId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:@+-]{1,128}$")]
@@ -24,7 +25,7 @@ WEIGHTS = {"view": 1.0, "cart": 2.0, "purchase": 3.0}
 """How much an event of each kind says about what its visitor wants next."""
 
 _EXAMPLE: dict[str, Any] = {
-    "id": "7b1c", "customer": "12347", "item": "85123A", "kind": "view", "at": "2026-07-29T10:15:00Z",
+    "id": "7b1c", "customer": "12347", "item": "85123A", "kind": "view",
 }  # fmt: skip
 
 
@@ -42,7 +43,11 @@ class VisitorEvent(BaseModel):
     session: Identity | None = Field(default=None, description="Session, where it is known. One of both is needed.")
     item: Identity = Field(description="Item that it was done to.")
     kind: Literal["view", "cart", "purchase"]
-    at: AwareDatetime | None = Field(default=None, description="When it happened; by default when it arrived.")
+    at: AwareDatetime | None = Field(
+        default=None,
+        description="When it happened; by default when it arrived. What happened more than `api.session_hours` before is kept and changes no list.",
+        examples=["2026-07-29T10:15:00Z"],
+    )
 
     @model_validator(mode="after")
     def _somebody(self) -> VisitorEvent:

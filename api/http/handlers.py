@@ -71,6 +71,9 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = _BY_STATUS.get(error.status_code, kinds.INTERNAL if error.status_code >= 500 else kinds.MALFORMED)
     headers = dict(error.headers or {})
+    if headers.get("Allow") == "GET":
+        # The guard answers HEAD wherever a route answers GET, which the routes do not know.
+        headers["Allow"] = "GET, HEAD"
     detail = f"Allowed: {headers['Allow']}." if "Allow" in headers else None
     if kind is kinds.NOT_FOUND:
         detail = "There is no such path."

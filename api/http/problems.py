@@ -37,7 +37,7 @@ NOT_AUTHENTICATED = Kind(
 )
 SCOPE_MISSING = Kind("scope-missing", 403, "The key does not reach this far", "The scope features:read is needed.")
 NOT_FOUND = Kind("not-found", 404, "There is nothing here", "Nothing is published under this id.")
-METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The path does not take this method", "Allowed: GET.")
+METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The path does not take this method", "Allowed: GET, HEAD.")
 TIMED_OUT = Kind("request-timeout", 408, "The request took too long to arrive", "The body did not arrive within 10 s.")
 TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "At most 262144 bytes are taken.")
 MEDIA_TYPE_REFUSED = Kind("unsupported-media-type", 415, "The body has the wrong type", "Send application/json.")

@@ -66,6 +66,11 @@ class Offer(BaseModel):
     starts_on: str | None = None
     ends_on: str | None = None
     expected_profit: float | None = None
+    is_proposal: bool | None = Field(
+        default=None,
+        description="True where nobody has announced it: an ended promotion that the plan would repeat, with the days it would have. No promise to a "
+        "customer before somebody announces it.",
+    )
 
 
 class Promotions(BaseModel):
@@ -77,6 +82,7 @@ class Promotions(BaseModel):
             {
                 "promotion": "P-31", "name": "Summer garden", "type": "percent_off",
                 "starts_on": "2026-08-01", "ends_on": "2026-08-14", "expected_profit": 1.84,
+                "is_proposal": False,
             }
         ],
         planned_on="2026-07-30",

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from api.served.live import Live
 from api.served.look import Look, Place
 from api.served.once import Once
-from plinth.online import Event
+from plinth.online import Event, StoredEvent
 
 
 class Heard:
@@ -37,22 +37,22 @@ class Heard:
         self._once.begin(ids)
 
     def count(self, events: Sequence[Event], accepted: Sequence[str]) -> list[Event]:
-        """Counts those that were accepted; gives them."""
+        """Counts those that were accepted; gives those that change a list."""
         fresh = set(accepted)
         counted = []
         for event in events:
             if event.event_id in fresh:
                 # The same id twice in a request: the first one is the event.
                 fresh.discard(event.event_id)
-                counted.append(event)
                 self._once.accepted(event.event_id)
-                self._live.apply(event)
+                if self._apply(event, datetime.now(UTC)):
+                    counted.append(event)
         return counted
 
     def end(self, ids: Sequence[str]) -> None:
         """These are answered, or failed. What failed may have landed all the same: then the log brings it, like what another process took."""
         for event in self._once.end(ids):
-            self._live.apply(event, event.appended_at)
+            self._apply(event, event.appended_at)
 
     def take(self, seen: Look) -> None:
         """Counts what a look at the log brought, and forgets who did nothing for long."""
@@ -62,6 +62,16 @@ class Heard:
             self._once.start_over()
         for event in seen.events:
             if self._once.seen(event):
-                self._live.apply(event, event.appended_at)
+                self._apply(event, event.appended_at)
         self.place = seen.place
         self._live.expire(self.since())
+
+    def _apply(self, event: Event | StoredEvent, arrived: datetime) -> bool:
+        """Lets an event change lists, unless it is history: what a shop sends of last year, or a telephone that was off for days, is no visit.
+
+        By the sender's clock, which may be wrong: one that is ahead counts as now.
+        """
+        if event.at <= arrived - self._lasting:
+            return False
+        self._live.apply(event, arrived)
+        return True

@@ -10,6 +10,7 @@ the same rows for the same reason.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import TYPE_CHECKING
 
 from plinth.engine import quote
@@ -60,7 +61,9 @@ def make_orders(con: duckdb.DuckDBPyConnection, name: str, lines: str) -> None:
     con.execute(f"CREATE OR REPLACE TEMP TABLE {quote(name)} AS {ORDERS.format(lines=lines)}")
 
 
-def trials(con: duckdb.DuckDBPyConnection, versions: Mapping[str, TableVersion]) -> pa.Table:
+def trials(
+    con: duckdb.DuckDBPyConnection, versions: Mapping[str, TableVersion], *, ended_from: date | None = None
+) -> pa.Table:
     """The rows of all trials that ended by the day of the last order, for `train_uplift`.
 
     Orders of the last days that are booked late are not in the tables yet; they count in the next round.
@@ -68,6 +71,7 @@ def trials(con: duckdb.DuckDBPyConnection, versions: Mapping[str, TableVersion])
     Args:
         con: a DuckDB with the delta extension.
         versions: of silver/invoice_lines, silver/campaign_contacts, silver/promotions and silver/customers, by name.
+        ended_from: only those that ended on this day or later.
     """
     make_orders(con, _SHOP.orders, f"({LINES.format(scan=versions[str(INVOICE_LINES)].scan)})")
     for name, table in (
@@ -77,4 +81,4 @@ def trials(con: duckdb.DuckDBPyConnection, versions: Mapping[str, TableVersion])
     ):
         con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM {versions[table].scan}")
     last = con.execute(f"SELECT max(time)::DATE + 1 FROM {_SHOP.orders}").fetchone()
-    return trial_rows(con, _SHOP, ended_before=last[0] if last else None)
+    return trial_rows(con, _SHOP, ended_before=last[0] if last else None, ended_from=ended_from)

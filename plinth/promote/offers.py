@@ -43,6 +43,7 @@ class PlanTerms:
         contact_limit: contacts that a customer may get within any `contact_period_days`, those already made included. With more than one, the
             uplifts of offers that overlap are added up, which flatters them: one offer takes from the other.
         total_budget: what all promotions together may cost; none where only each one's own budget counts.
+        propose_repeats: whether `plannable_offers` repeats ended promotions where none runs or is announced.
     """
 
     margin: float = 0.4
@@ -53,6 +54,7 @@ class PlanTerms:
     contact_limit: int = 1
     contact_period_days: int = 21
     total_budget: float | None = None
+    propose_repeats: bool = True
 
     @classmethod
     def of(cls, settings: Promotions, margin: float | None) -> PlanTerms:
@@ -206,7 +208,9 @@ def unpriced_offers(con: duckdb.DuckDBPyConnection, promotions: str, *, on: date
     return tuple(f"{number} {name} ({kind})" for number, name, kind in found)
 
 
-def plannable_offers(con: duckdb.DuckDBPyConnection, promotions: str, *, on: date) -> pa.Table:
+def plannable_offers(
+    con: duckdb.DuckDBPyConnection, promotions: str, *, on: date, propose_repeats: bool = True
+) -> pa.Table:
     """The promotions that a plan of a day can hand out: those that have not ended; if there are none, a repeat of the last one of each type from that day on.
 
     What nobody knows the cost of (`unpriced_offers`) is left out, as if it were not there. A repeat keeps number, name, terms, length and budget; `is_proposal` says that nobody has announced it.
@@ -216,10 +220,10 @@ def plannable_offers(con: duckdb.DuckDBPyConnection, promotions: str, *, on: dat
         f"""WITH open AS (SELECT {columns}, greatest(starts_on, $on) AS starts_on, ends_on, budget::DOUBLE AS budget, false AS is_proposal
             FROM {quote(promotions)} WHERE ends_on >= $on AND {_PRICED}),
         repeats AS (SELECT {columns}, $on AS starts_on, ($on + (ends_on - starts_on)::INTEGER)::DATE AS ends_on, budget::DOUBLE AS budget, true AS is_proposal
-            FROM {quote(promotions)} WHERE NOT EXISTS (FROM open) AND {_PRICED}
+            FROM {quote(promotions)} WHERE $propose AND NOT EXISTS (FROM open) AND {_PRICED}
             QUALIFY row_number() OVER (PARTITION BY promotion_type ORDER BY p_end DESC, promotion_id DESC) = 1)
         FROM open UNION ALL FROM repeats ORDER BY promotion_id""".replace("p_end", "ends_on"),
-        {"on": on},
+        {"on": on, "propose": propose_repeats},
     ).to_arrow_table()
 
 

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plinth.fanout import FanOut
+from plinth.fanout import FanOut, Tell, silent
 from plinth.promote.calibration import Curve, log_odds
 from plinth.promote.columns import Array, feature_names, matrix, numbers, require
 from plinth.promote.errors import ExamplesUnusable, ModelFileRefused
@@ -162,6 +162,7 @@ def train_propensity(
     features: Sequence[str] | None = None,
     settings: PropensitySettings | None = None,
     fan_out: FanOut | None = None,
+    tell: Tell = silent,
 ) -> Propensity:
     """Trains on all cut-offs, and calibrates on the last those that have not learnt from its window.
 
@@ -170,6 +171,7 @@ def train_propensity(
         features: which columns to learn from; every numeric one by default. Those in which nobody has a value are left out.
         threads: how many threads a classifier may use (more than there are cores makes it ten times slower).
         fan_out: how the classifiers are spread; by default one after another.
+        tell: hears how many of them are done.
 
     Raises:
         ExamplesUnusable: no cut-off lies a window before the last, or a set of them has no buyers or nobody else.
@@ -192,7 +194,7 @@ def train_propensity(
     # By turns of values and standings, and of each kind by turns of the phases.
     sets = [learn] * settings.members + [phases[n // 2 % len(phases)] for n in range(settings.newest)]
     tasks = [((values, stand)[n % 2][rows], bought[rows], seed * 100 + n, settings) for n, rows in enumerate(sets)]
-    fitted = fan_out.run(_fitted, tasks, threads=threads)
+    fitted = fan_out.run(_fitted, tasks, threads=threads, what="classifiers", tell=tell)
     unseen, asked = fitted[: settings.members], (values[calibrate], stand[calibrate])
     with capped(threads):
         curve = Curve.fitted(_mean_odds(unseen, asked), bought[calibrate])

@@ -13,6 +13,7 @@ Relations are names of tables or views of the connection, with the names of silv
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 from plinth.engine import quote
@@ -39,7 +40,8 @@ _PAIRS = """
 SELECT k.customer_no::BIGINT AS customer_no, k.promotion_id::BIGINT AS promotion_id, k.channel, k.contacted_on::TIMESTAMP AS "at",
        k.trial_group = 'treatment' AS treated, k.is_redeemed AS redeemed, p.starts_on, p.ends_on
 FROM {contacts} k JOIN {promotions} p ON p.promotion_id = k.promotion_id
-WHERE k.trial_group IN ('treatment', 'control') AND k.contacted_on IS NOT NULL AND p.ends_on < ?::DATE
+WHERE k.trial_group IN ('treatment', 'control') AND k.contacted_on IS NOT NULL AND p.ends_on < $ended_before::DATE
+    AND ($ended_from::DATE IS NULL OR p.ends_on >= $ended_from::DATE)
 """
 _OUTCOMES = """
 SELECT t.customer_no, t.promotion_id, t.treated, t.redeemed, count(o.time) > 0 AS bought, count(DISTINCT o.time::DATE)::INTEGER AS orders_within,
@@ -104,13 +106,18 @@ def pair_features(con: duckdb.DuckDBPyConnection, pairs: str, shop: Shop, offers
         con.unregister("plinth_pair_history")
 
 
-def trial_rows(con: duckdb.DuckDBPyConnection, shop: Shop, *, ended_before: object) -> pa.Table:
-    """The pairs of all trials that ended before a day, with features and outcome.
+def trial_rows(
+    con: duckdb.DuckDBPyConnection, shop: Shop, *, ended_before: object, ended_from: date | None = None
+) -> pa.Table:
+    """The pairs of all trials that ended before a day, and where one is given from another day on, with features and outcome.
 
     Outcome: `treated`, `bought` (an order in the promotion's days), `orders_within` (days with an order), `value_within`, `redeemed`. Both arms count by the same
     days, and whoever was held out has the instant at which the contact would have been.
     """
-    con.execute("CREATE OR REPLACE TEMP TABLE plinth_trial AS " + _PAIRS.format(**shop.quoted()), [ended_before])
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE plinth_trial AS " + _PAIRS.format(**shop.quoted()),
+        {"ended_before": ended_before, "ended_from": ended_from},
+    )
     features = pair_features(con, "plinth_trial", shop)
     con.register("plinth_trial_features", features)
     try:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plinth.fanout import FanOut
+from plinth.fanout import FanOut, Tell, silent
 from plinth.promote import learners
 from plinth.promote.belief import Belief, believe, shape_of
 from plinth.promote.choice import Candidate, best_of, folds_by_promotion, qini_of_each, unchosen, unseen
@@ -193,6 +193,7 @@ def train_uplift(
     threads: int,
     settings: UpliftSettings | None = None,
     fan_out: FanOut | None = None,
+    tell: Tell = silent,
 ) -> Uplift:
     """Chooses a learner on unseen promotions, then trains the ensemble on all rows.
 
@@ -200,6 +201,7 @@ def train_uplift(
         trial: rows of `trial.trial_rows`.
         threads: how many threads the learners may use.
         fan_out: how candidates and members are spread; by default one after another.
+        tell: hears how many of them are done.
 
     Raises:
         ExamplesUnusable: there are too few promotions, or too few rows in an arm, to learn from.
@@ -214,13 +216,16 @@ def train_uplift(
     folds = folds_by_promotion(numbers(judged, "promotion_id"), few, settings.folds, settings.smallest_arm, seed)
     scaling = Scaling.of(arms.features)
     tasks = [(each, few, scaling, folds, seed) for each in settings.candidates]
-    predicted = dict(zip(settings.candidates, fan_out.run(unseen, tasks, threads=threads), strict=True))
+    predicted = dict(
+        zip(settings.candidates, fan_out.run(unseen, tasks, threads=threads, what="candidates", tell=tell), strict=True)
+    )
     tried = qini_of_each(predicted, few, folds)
     chosen = best_of(predicted, few, folds)
     features = scaling(arms.features) if chosen.kind in LINEAR else arms.features
     ready = Arms(features, arms.treated, arms.bought, arms.orders)
     weights = enumerate(_bootstrap(trial, settings.members, seed))
-    fitted = fan_out.run(_member, [(chosen, ready, each, seed + number) for number, each in weights], threads=threads)
+    of_members = [(chosen, ready, each, seed + number) for number, each in weights]
+    fitted = fan_out.run(_member, of_members, threads=threads, what=f"members of the kind {chosen}", tell=tell)
     honest = unchosen(predicted, few, folds)
     keys = numbers(judged, "customer_no"), numbers(judged, "promotion_id")
     # Rows that were not looked at still say what the level is.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from plinth.fanout import FanOut
+from plinth.fanout import FanOut, Tell, silent
 from plinth.recommend.candidates import Candidates, candidates_of
 from plinth.recommend.errors import EventsUnusable
 from plinth.recommend.features import features_of
@@ -69,6 +69,7 @@ def examples_of(
     fan_out: FanOut,
     threads: int,
     common: Common = baskets_in_common,
+    tell: Tell = silent,
 ) -> Examples:
     """The examples of all cut-offs before a moment; each cut-off is a task of its own.
 
@@ -86,7 +87,7 @@ def examples_of(
         for number, cut in cuts.items()
         if len(log) and cut - float(log.day[0]) >= _LEAST_HISTORY
     ]
-    found = fan_out.run(_at, tasks, threads=threads)
+    found = fan_out.run(_at, tasks, threads=threads, what="examples of past cut-offs", tell=tell)
     bought = np.concatenate([each.bought for each in found]) if found else np.empty(0, dtype=bool)
     if not bought.any() or bought.all():
         raise EventsUnusable(

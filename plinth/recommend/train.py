@@ -9,7 +9,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from plinth.fanout import FanOut
+from plinth.fanout import FanOut, Tell, silent
 from plinth.recommend.item_item import Common, baskets_in_common
 from plinth.recommend.known import known_at
 from plinth.recommend.ranker import examples_of, train_ranker
@@ -29,6 +29,7 @@ def train_recommender(
     settings: RecommenderSettings | None = None,
     fan_out: FanOut | None = None,
     common: Common = baskets_in_common,
+    tell: Tell = silent,
 ) -> Recommender:
     """Learns from what was bought before a moment.
 
@@ -41,6 +42,7 @@ def train_recommender(
         settings: see `RecommenderSettings`.
         fan_out: how the cut-offs' examples are spread; by default one after another.
         common: counts which items stand in the same baskets; whoever does, the model is the same byte for byte.
+        tell: hears of each stage, as all of it takes minutes where purchases are many.
 
     Raises:
         EventsUnusable: columns are missing, or there is too little history.
@@ -48,8 +50,14 @@ def train_recommender(
     settings = settings or RecommenderSettings()
     with capped(threads):
         known = known_at(events, items, at)
-        examples = examples_of(known, seed, settings, fan_out or FanOut(), threads, common)
+        log = known.log
+        tell(
+            f"{len(log):,} purchases of {len(log.customers):,} customers, {len(log.goods):,} items, known at {at:%Y-%m-%d}"
+        )
+        examples = examples_of(known, seed, settings, fan_out or FanOut(), threads, common, tell)
+        tell(f"the ranker learns from {len(examples.bought):,} examples")
         ranker = train_ranker(examples, seed, settings)
+        tell(f"item-item models of all purchases before {at:%Y-%m-%d}")
         return Recommender(
             at=known.day,
             log=known.log,

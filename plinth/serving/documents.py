@@ -88,7 +88,7 @@ OFFERS = Kind(
     "promotions",
     """
     SELECT r.customer_no::VARCHAR AS key, to_json({'customer': r.customer_no::VARCHAR, 'offers': list(
-        {'ends_on': r.ends_on, 'expected_profit': r.expected_profit, 'name': r.promotion_name, 'promotion': r.promotion_id::VARCHAR,
+        {'ends_on': r.ends_on, 'expected_profit': r.expected_profit, 'is_proposal': r.is_proposal, 'name': r.promotion_name, 'promotion': r.promotion_id::VARCHAR,
          'starts_on': r.starts_on, 'type': r.promotion_type} ORDER BY r.place), 'planned_on': max(r.planned_on)}) AS body
     FROM "serving/promotion_plan" r
     GROUP BY r.customer_no ORDER BY key
@@ -96,7 +96,7 @@ OFFERS = Kind(
     {
         PLAN: (
             *("customer_no", "promotion_id", "promotion_name", "promotion_type"),
-            *("starts_on", "ends_on", "place", "expected_profit", "planned_on"),
+            *("starts_on", "ends_on", "place", "expected_profit", "is_proposal", "planned_on"),
         )
     },
 )

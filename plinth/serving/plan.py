@@ -142,7 +142,7 @@ def _plan(
     from plinth.promote.trial import Shop
 
     terms = PlanTerms.of(settings, margin_share(con, "catalogue"))
-    offers = plannable_offers(con, "promotions", on=day)
+    offers = plannable_offers(con, "promotions", on=day, propose_repeats=terms.propose_repeats)
     candidates = find_candidates(con, Shop(), model, offers, terms, on=day)
     customers = con.execute("SELECT customer_no, has_marketing_consent, is_active FROM customers").to_arrow_table()
     made = con.execute(

@@ -142,17 +142,20 @@ class RecommenderTask:
                 settings=self.settings,
                 fan_out=self.desk.fan_out,
                 common=self.common,
+                tell=self.desk.tell,
             )
         except EventsUnusable as why:
             raise NotTrainable(
                 f"there is too little history before {self.start:%Y-%m-%d}: {why.what}", found=why.found
             ) from why
+        self.desk.tell(f"judging on the purchases from {self.start:%Y-%m-%d} on")
         figures = self._judge(before).metrics()
         popular = self._popular(before)
         plot = bars(
             f"{self.start:%d %b} to {self.until:%d %b %Y}",
             {"recommender": {name: figures[name] for name in _COMPARED}, "popular items": popular},
         )
+        self.desk.tell(f"moving it to {self.until:%Y-%m-%d}, with all purchases until then")
         return Trained(
             parameters={**before.settings.to_dict(), "threads": self.desk.profile.threads},
             metrics={**figures, **{f"popular_{name}": value for name, value in popular.items()}},

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from plinth.errors import PlinthError
-from plinth.fanout import FanOut
+from plinth.fanout import FanOut, Tell, silent
 from plinth.features import FeatureViews
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.profile import Profile
@@ -30,6 +30,7 @@ class Desk:
         versions: the pinned version of every input, by `<layer>/<name>`.
         scratch: folder for what does not fit into memory.
         fan_out: how independent parts are spread.
+        tell: hears of each stage, for whoever waits.
     """
 
     lakehouse: Lakehouse
@@ -38,6 +39,7 @@ class Desk:
     scratch: Path
     seed: int
     fan_out: FanOut = field(default_factory=FanOut)
+    tell: Tell = silent
 
 
 @dataclass(frozen=True)

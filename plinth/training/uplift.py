@@ -133,7 +133,11 @@ class UpliftTask:
 
         try:
             made = train_uplift(
-                self.learnt, seed=self.desk.seed, threads=self.desk.profile.threads, fan_out=self.desk.fan_out
+                self.learnt,
+                seed=self.desk.seed,
+                threads=self.desk.profile.threads,
+                fan_out=self.desk.fan_out,
+                tell=self.desk.tell,
             )
             metrics = self._judge(made)
         except ExamplesUnusable as why:

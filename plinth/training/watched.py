@@ -1,15 +1,16 @@
 """What is looked at to tell whether a model should be trained again: which table moves it, which publication shows how good it still is.
 
 What belongs here: for each model its looks, what has to be there before one can be taken, and a name for what it would see. What does not: the figures
-(`plinth.training.drift`, `feature_drift`, `score_drift`), whether a week has passed (`plinth.training.due`), and asking for a run (`sensors.retraining`).
+(`plinth.training.drift`, `feature_drift`, `score_drift`, `trial_drift`), whether a week has passed (`plinth.training.due`), and asking for a run (`sensors.retraining`).
 
-An uplift's quality is told by trials alone, and each round judges it by the newest of them: there is nothing that was published to look at.
+An uplift's quality is told by trials alone: its champion is asked of those that ended after it had seen the last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from plinth.sections import DriftLimits
 from plinth.serving.champion import input_text
 from plinth.serving.judged import lists_to_judge, scores_to_judge
 from plinth.serving.tables import PURCHASE_PROPENSITY, RECOMMENDATIONS
-from plinth.training.contents import content_of
+from plinth.training.contents import content_of, digest_of_contents
 from plinth.training.drift import hits_since, moved_since
 from plinth.training.feature_drift import Shifted, orders_shift, snapshots_shift
 from plinth.training.moments import first_unseen
@@ -29,6 +30,7 @@ from plinth.training.recommender import RecommenderTarget
 from plinth.training.score_drift import came_true
 from plinth.training.tags import contents_seen, seen_by
 from plinth.training.target import NotTrainable, Target
+from plinth.training.trial_drift import trials_told
 from plinth.training.uplift import UpliftTarget
 
 if TYPE_CHECKING:
@@ -148,8 +150,37 @@ def quality_sight(target: Target, watch: Watch) -> Sight | str:
     Raises:
         RegistryUnavailable: the tracking server does not answer.
     """
+    sight = _published_sight(target, watch)
+    return sight if isinstance(sight, str) else _unless_answered(target, watch, sight)
+
+
+def _unless_answered(target: Target, watch: Watch, sight: Sight) -> Sight:
+    """The same look, which asks for nothing while a version that has seen the loss is new.
+
+    Such a version was trained, and lost against the champion: it would lose again tomorrow. Without this a loss that training cannot mend, as one that
+    January brings each year, asked for a training each day as long as it lasted.
+    """
+    newest, lines = next(iter(watch.registry.versions(target.name)), None), watch.lakehouse.find(INVOICE_LINES)
+    seen = seen_by(newest)
+    if newest is None or newest.is_champion or seen is None or lines is None:
+        return sight
+
+    def look(con: duckdb.DuckDBPyConnection) -> Verdict:
+        found = sight.look(con)
+        now = newest_order(con, lines) if found.reason else None
+        if now is None or (now - seen).days >= watch.every_days:
+            return found
+        return Verdict(
+            said=f"{found.reason}. Version {newest.version} was trained on what was there on {seen:%Y-%m-%d} and did not become champion; the next is "
+            f"due after {watch.every_days} days of trade"
+        )
+
+    return replace(sight, token=f"{sight.token}-beside-{newest.version}", look=look)
+
+
+def _published_sight(target: Target, watch: Watch) -> Sight | str:
     if isinstance(target, UpliftTarget):
-        return "its quality is told by trials, and each round judges it by the newest"
+        return _trials_sight(target, watch)
     published = (RECOMMENDATIONS if isinstance(target, RecommenderTarget) else PURCHASE_PROPENSITY).id
     champion, made = watch.registry.champion(target.name), watch.lakehouse.find(published)
     if champion is None or made is None:
@@ -197,6 +228,48 @@ def _chances_sight(watch: Watch, champion: RegisteredVersion, scores: TableVersi
         return Verdict(found.reason(champion.metrics, watch.limits), found.said(watch.limits))
 
     return Sight(f"{content_of(lines)}-{content_of(scores)}-of-{champion.version}", look)
+
+
+def _trials_sight(target: UpliftTarget, watch: Watch) -> Sight | str:
+    champion = watch.registry.champion(target.name)
+    seen = seen_by(champion)
+    if champion is None or seen is None:
+        return f"models/{target.name} has no champion to judge"
+    found = {str(table): watch.lakehouse.find(table) for table in target.inputs}
+    versions = {name: version for name, version in found.items() if version is not None}
+    if len(versions) < len(found):
+        return f"{', '.join(sorted(found.keys() - versions))} was never made"
+
+    def look(con: duckdb.DuckDBPyConnection) -> Verdict:
+        from plinth.promote.booked import trials
+        from plinth.promote.errors import ExamplesUnusable, ModelFileRefused
+        from plinth.promote.uplift import Uplift
+
+        with ExitStack() as damaged:
+            for version in versions.values():
+                damaged.enter_context(damage_told(version))
+            # Those that ended before were among the trials that it was judged by at training. All orders are read for those since, so they are counted first.
+            rows = trials(con, versions, ended_from=seen.date()) if _ended(con, versions, seen) else None
+        if rows is None or rows.num_rows == 0:
+            return Verdict(
+                said=f"no trial has ended since version {champion.version} last saw its data, {seen:%Y-%m-%d}"
+            )
+        try:
+            told = trials_told(Uplift.load(watch.registry.fetch(champion)), rows)
+        except (ExamplesUnusable, ModelFileRefused) as why:
+            return Verdict(said=f"version {champion.version} cannot be judged by the new trials: {why.what}")
+        return Verdict(told.reason(watch.limits), told.said(watch.limits))
+
+    return Sight(f"{digest_of_contents(versions)}-of-{champion.version}", look)
+
+
+def _ended(con: duckdb.DuckDBPyConnection, versions: Mapping[str, TableVersion], seen: datetime) -> bool:
+    """Whether a promotion has ended since a version saw its data, by the day of the newest order."""
+    newest = newest_order(con, versions[str(INVOICE_LINES)])
+    scan = versions["silver/promotions"].scan
+    found = con.execute(f"SELECT count(*) FROM {scan} WHERE ends_on >= ?::DATE AND ends_on < ?::DATE", [seen, newest])
+    row = found.fetchone()
+    return bool(row and row[0])
 
 
 def newest_order(con: duckdb.DuckDBPyConnection, lines: TableVersion) -> datetime | None:

@@ -156,6 +156,10 @@ def test_a_customer_of_whom_nothing_is_known_gets_what_is_popular_where_they_are
     assert answer["items"][0]["reason"] == "popular in all countries"
     there = served.client.get("/v1/customers/new/recommendations", params={"country": "France"}).json()
     assert there["items"][0]["reason"] == "popular in France"
+    for name in ("Bolivia, Plurinational State of", "Bosnia & Herzegovina", "Co\u0302te d\u2019Ivoire", "USA/Canada"):
+        asked = {"country": name, "limit": 2}
+        assert served.client.get("/v1/customers/new/recommendations", params=asked).status_code == 200, name
+        assert served.client.post("/v1/recommendations", json=asked).status_code == 200, name
     nowhere = served.client.get("/v1/customers/new/recommendations", params={"country": "Atlantis"}).json()
     assert nowhere["items"] == answer["items"]
 

@@ -48,6 +48,30 @@ def test_what_visitors_did_counts_until_they_did_nothing_for_so_many_hours(serve
     assert not live.customers and not live.sessions and not live.lists
 
 
+def test_what_happened_long_before_it_came_is_kept_and_changes_no_list(
+    served: Served, store_url: str, tmp_path: Path
+) -> None:
+    before = items(served)
+    long_ago, lately = (datetime.now(UTC) - timedelta(hours=hours) for hours in (25, 23))
+    old = [
+        event("old1", kind="purchase", at=long_ago.isoformat()),
+        event("old2", session="s1", at="2019-12-24T18:00:00Z"),
+    ]
+    assert served.client.post("/v1/events", json={"events": old}).json()["accepted"] == ["old1", "old2"]
+    assert items(served) == before
+    assert not served.application.worker.live.sessions
+    for other in serve_here(store_url, tmp_path / "other"):
+        assert items(other) == before, "nor where the log brings it"
+        assert other.application.worker.store.last_event() == 2
+    served.client.post("/v1/events", json={"events": [event("new", kind="purchase", at=lately.isoformat())]})
+    assert "10003" not in items(served)
+    ahead = datetime.now(UTC) + timedelta(days=400)
+    served.client.post(
+        "/v1/events", json={"events": [event("ahead", kind="purchase", item="10002", at=ahead.isoformat())]}
+    )
+    assert "10002" not in items(served), "a clock that is ahead counts as now"
+
+
 def test_a_purchase_leaves_the_list_and_what_was_looked_at_or_lies_in_the_cart_does_not(served: Served) -> None:
     for place, (item, kind) in enumerate((("10001", "view"), ("10002", "cart"), ("10003", "purchase"))):
         served.client.post("/v1/events", json={"events": [event(f"e{place}", item=item, kind=kind)]})

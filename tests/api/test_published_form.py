@@ -21,9 +21,9 @@ CREATE TABLE "serving/similar_items" AS SELECT * FROM (VALUES ('10001', 1, '1000
 CREATE TABLE "serving/popular_items" AS SELECT * FROM (VALUES ('', 1, '10001', 1.0::DOUBLE), ('France', 1, '10002', 0.5))
   t(country, rank, item_code, score);
 CREATE TABLE "serving/promotion_plan" AS SELECT * FROM (VALUES
-  (1::BIGINT, 7::BIGINT, 'Summer', 'percent', DATE '2026-08-01', DATE '2026-08-14', 1, 1.25::DOUBLE, DATE '2026-07-30'),
-  (2, 8, NULL, NULL, NULL, NULL, 1, NULL, NULL))
-  t(customer_no, promotion_id, promotion_name, promotion_type, starts_on, ends_on, place, expected_profit, planned_on);
+  (1::BIGINT, 7::BIGINT, 'Summer', 'percent', DATE '2026-08-01', DATE '2026-08-14', 1, 1.25::DOUBLE, true, DATE '2026-07-30'),
+  (2, 8, NULL, NULL, NULL, NULL, 1, NULL, NULL, NULL))
+  t(customer_no, promotion_id, promotion_name, promotion_type, starts_on, ends_on, place, expected_profit, is_proposal, planned_on);
 """
 
 

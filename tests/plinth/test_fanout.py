@@ -67,7 +67,9 @@ def digests(fan_out: FanOut, trade: Trade, folder: Path) -> list[str]:
     ids=lambda each: each.backend,
 )
 def test_results_come_in_the_order_of_the_tasks_and_faults_as_they_were_raised(fan_out: FanOut) -> None:
-    assert fan_out.run(double, [(1,), (2,), (3,)], threads=2) == [2, 4, 6]
+    said: list[str] = []
+    assert fan_out.run(double, [(1,), (2,), (3,)], threads=2, what="numbers", tell=said.append) == [2, 4, 6]
+    assert said == ["numbers: 1 of 3 done", "numbers: 2 of 3 done", "numbers: 3 of 3 done"]
     assert fan_out.run(double, [], threads=2) == []
     with pytest.raises(TableMissing) as caught:
         fan_out.run(lack, [("gold/orders",)], threads=2)

@@ -17,6 +17,10 @@ from plinth.features import load_views
 from plinth.features.store import materialise
 from plinth.lakehouse.maintenance import maintain
 from plinth.lakehouse.tables import TableId
+from plinth.promote import UpliftSettings, train_uplift
+from plinth.promote.booked import trials
+from plinth.promote.choice import Candidate
+from plinth.promote.learners import LINEAR
 from plinth.registry import RegisteredVersion
 from plinth.sections import DriftLimits
 from plinth.serving.champion import input_text
@@ -27,9 +31,10 @@ from plinth.training.due import why_due
 from plinth.training.feature_drift import index_of
 from plinth.training.propensity import PropensityTarget
 from plinth.training.tags import SEEN, UNTIL
+from plinth.training.uplift import UpliftTarget
 from plinth.training.watched import Watch
 from tests.plinth.registry.conftest import empty_store, register
-from tests.plinth.training.shop import FIRST, Shop
+from tests.plinth.training.shop import FIRST, Shop, shop_in
 from tests.sensors.test_retraining import World
 
 pytestmark = pytest.mark.slow
@@ -110,7 +115,7 @@ def said(result: dg.SensorResult) -> str:
 def test_chances_that_came_true_ask_for_nothing_and_say_what_was_seen(world: World) -> None:
     words = said(quality(world, RIGHT))
     assert "propensity: no limit is passed: ROC-AUC 1.000, calibration error 0.0" in words
-    assert "uplift: its quality is told by trials" in words
+    assert "uplift: models/uplift has no champion to judge" in words
     assert "propensity: nothing new since the last look" in said(world.tick("quality_drift", LIMITS))
 
 
@@ -219,6 +224,91 @@ def test_orders_that_moved_ask_for_the_uplift(world: World) -> None:
     (request,) = world.tick("data_drift", LIMITS).run_requests or []
     assert "features of uplift have a PSI" in request.tags["plinth/reason"]
     assert request.asset_selection == [model_key("uplift")]
+
+
+TRIALS = 12
+"""Trials of ten days, every 20 days from the 30th on; the champion of these tests has seen the first eight."""
+_CONTACTS = f"""
+SELECT p::INTEGER AS promotion_id, c::INTEGER AS customer_no, DATE '{FIRST}' + (30 + 20 * p)::INTEGER AS contacted_on, 'email' AS channel,
+       if(hash(c * 31 + p) % 10 < 6, 'treatment', 'control') AS trial_group, false AS is_redeemed, NULL::DATE AS redeemed_on,
+       (DATE '{FIRST}' + (30 + 20 * p)::INTEGER)::TIMESTAMP AS known_at FROM range(1000, 1120) t(c), range({TRIALS}) u(p)
+"""
+SEEN_DAY = 30 + 20 * 8
+
+
+def moved(trials: int) -> str:
+    """Lines of those whom a contact moves, in the first so many trials: every second customer who is contacted orders once more."""
+    return (
+        f"SELECT customer_no, 800 + promotion_id, 'M' || customer_no || '-' || promotion_id, contacted_on + INTERVAL 50 HOUR, "
+        f"8000000 + customer_no * 100 + promotion_id, 0, 'I001' FROM ({_CONTACTS}) "
+        f"WHERE trial_group = 'treatment' AND promotion_id < {trials} AND hash(customer_no * 13 + promotion_id) % 2 = 0"
+    )
+
+
+def campaigns(shop: Shop, days: int, moving: int) -> None:
+    """The first days of trade, in which contacts of the first so many trials moved customers."""
+    shop.trade(
+        days,
+        extra=f'FROM ({moved(moving)}) t(customer, visit, order_no, "at", line_id, n, item_code) WHERE "at" < DATE \'{FIRST}\' + {days}',
+    )
+    end = f"DATE '{FIRST}' + {days}"
+    shop.write(TableId("silver", "campaign_contacts"), f"FROM ({_CONTACTS}) WHERE contacted_on < {end}")
+    shop.write(
+        TableId("silver", "promotions"),
+        "SELECT p::INTEGER AS promotion_id, 'percent_off' AS promotion_type, 10.0::DOUBLE AS discount_percent, NULL::DOUBLE AS discount_amount, "
+        f"DATE '{FIRST}' + (30 + 20 * p)::INTEGER AS starts_on, DATE '{FIRST}' + (39 + 20 * p)::INTEGER AS ends_on FROM range({TRIALS}) u(p)",
+    )
+    shop.write(
+        TableId("silver", "customers"),
+        "SELECT c::INTEGER AS customer_no, (1950 + c % 50)::INTEGER AS birth_year FROM range(1000, 1120) t(c)",
+    )
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of an uplift that has learnt from the first eight trials."""
+    folder = tmp_path_factory.mktemp("learnt")
+    shop = shop_in(folder)
+    campaigns(shop, SEEN_DAY, 8)
+    con = connect(shop.platform.profile(), extensions=("delta",))
+    versions = {str(table): shop.lakehouse.open(table) for table in UpliftTarget().inputs}
+    quick = UpliftSettings(candidates=(Candidate(LINEAR[0], 0.3),), folds=2, members=3, smallest_arm=20)
+    train_uplift(trials(con, versions), seed=1, threads=1, settings=quick).save(folder / "files")
+    con.close()
+    return folder / "files"
+
+
+def judged(world: World, files: Path, days: int, trials: int) -> dg.SensorResult:
+    """A tick over the trials that have ended since the champion saw its data."""
+    campaigns(world.shop, days, trials)
+    tags = {SEEN: _day(SEEN_DAY), UNTIL: _day(150)}
+    made = register(world.shop.registry, files, model="uplift", metrics={"qini": 0.1}, tags=tags)
+    world.shop.registry.promote("uplift", made.version)
+    return world.tick("quality_drift", LIMITS)
+
+
+def test_trials_that_came_to_what_was_expected_ask_for_nothing(world: World, learnt: Path) -> None:
+    words = said(judged(world, learnt, SEEN_DAY + 85, TRIALS))
+    assert "uplift: no limit is passed: effect 0." in words
+    assert "4 trials with contacts from" in words
+    assert "uplift: nothing new since the last look" in said(world.tick("quality_drift", LIMITS))
+
+
+def test_trials_in_which_nobody_is_moved_any_more_ask_for_the_uplift(world: World, learnt: Path) -> None:
+    (request,) = judged(world, learnt, SEEN_DAY + 85, 8).run_requests or []
+    reason = request.tags["plinth/reason"]
+    assert reason.startswith("quality drift: of 4 trials with contacts from")
+    assert "was expected" in reason and "standard errors apart, more than 2.5" in reason
+    assert request.asset_selection == [model_key("uplift")]
+
+
+def test_an_uplift_is_judged_by_no_trial_that_it_was_trained_or_judged_with(world: World, learnt: Path) -> None:
+    assert "uplift: no trial has ended since version 1" in said(judged(world, learnt, SEEN_DAY + 9, 8))
+    campaigns(world.shop, SEEN_DAY + 11, 9)
+    assert "1 trial with contacts from" in said(world.tick("quality_drift", LIMITS))
+    campaigns(world.shop, SEEN_DAY + 12, 9)
+    words = said(world.tick("quality_drift", LIMITS.model_copy(update={"customers": 70})))
+    assert "too few to judge the effect by:" in words and "at least 70 of either" in words
 
 
 def test_the_index_is_that_of_the_bins_with_one_for_missing_values() -> None:

@@ -163,6 +163,27 @@ def test_lists_that_miss_ask_once_with_both_figures(world: World) -> None:
     assert "recommender: nothing new since the last look" in world.skipped("quality_drift")
 
 
+def test_a_loss_that_a_training_did_not_mend_asks_again_after_a_week_of_trade_and_not_every_night(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retraining, "ASK_AGAIN", -1.0)
+    world.trained(240)
+    world.published(LISTS.format(shift=300))
+    world.shop.trade(268)
+    assert len(world.asked("quality_drift")) == 1
+    folder = world.shop.platform.path("saved/lost")
+    folder.mkdir(parents=True)
+    (folder / "model.bin").write_text("lost")
+    register(world.shop.registry, folder, metrics={SMALL.metric: 0.4}, tags={UNTIL: _day(268)})
+    for days in (268, 269, 274):
+        world.shop.trade(days)
+        words = world.skipped("quality_drift")
+        assert "quality drift: the published lists hit 0.000" in words, "it is told all the same"
+        assert f"Version 2 was trained on what was there on {_day(268)[:10]} and did not become champion" in words
+    world.shop.trade(275)
+    assert len(world.asked("quality_drift")) == 1
+
+
 def test_what_is_bought_in_more_days_than_at_training_is_no_drift(world: World) -> None:
     """Half of a list is bought in any four weeks, and ever more of the items beside it in any longer time."""
     world.trained(240, recall=0.5)

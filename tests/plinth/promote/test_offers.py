@@ -159,3 +159,11 @@ def test_the_margin_is_read_from_goods_whose_cost_is_known(con: duckdb.DuckDBPyC
     assert margin_share(con, "goods") is None
     con.execute("INSERT INTO goods VALUES (1, 2, 30), (3, 4, 10), (NULL, 9, 99), (5, 9, 0)")
     assert margin_share(con, "goods") == pytest.approx(1 - (30 + 30) / (60 + 40))
+
+
+def test_a_company_may_have_nothing_proposed_that_nobody_announced(con: duckdb.DuckDBPyConnection) -> None:
+    day = timedelta(days=1)
+    _promotions(con, (1, "percent_off", DAY - 60 * day, DAY - 50 * day))
+    assert plannable_offers(con, "promotions", on=DAY, propose_repeats=False).num_rows == 0
+    con.execute("INSERT INTO promotions VALUES (2, 'percent_off', $1, $1, 'x', 10, NULL, 500, NULL)", [DAY])
+    assert plannable_offers(con, "promotions", on=DAY, propose_repeats=False)["promotion_id"].to_pylist() == [2]

@@ -24,7 +24,8 @@ def test_the_projects_own_file_says_what_holds_without_it(tmp_path: Path) -> Non
 
 
 def test_each_term_reaches_the_plan(tmp_path: Path) -> None:
-    text = "{margin: 0.25, contact_cost: {post: 1}, shipping_cost: 3, contact_limit: 2, contact_period_days: 30, total_budget: 500}"
+    text = "{margin: 0.25, contact_cost: {post: 1}, shipping_cost: 3, contact_limit: 2, contact_period_days: 30, total_budget: 500, "
+    text += "propose_repeats: false}"
     found = PlanTerms.of(_loaded(tmp_path, text).promotions, 0.6)
     assert found == PlanTerms(
         margin=0.25,
@@ -33,6 +34,7 @@ def test_each_term_reaches_the_plan(tmp_path: Path) -> None:
         contact_limit=2,
         contact_period_days=30,
         total_budget=500.0,
+        propose_repeats=False,
     )
 
 

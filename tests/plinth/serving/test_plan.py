@@ -186,6 +186,25 @@ def test_the_terms_of_the_platform_are_kept_and_other_terms_are_another_plan(sho
     assert gains[0][0] < 0.001
 
 
+def test_an_offer_that_nobody_announced_says_so_and_is_left_out_where_the_terms_say_so(shop: Shop) -> None:
+    campaigns(shop)
+    learn(shop)
+    ended = "SELECT * REPLACE (ends_on - 60 AS ends_on, starts_on - 60 AS starts_on) FROM {promotions}"
+    shop.write(PROMOTIONS, ended.format(promotions=rows_of(shop.lakehouse.open(PROMOTIONS))))
+    repeated = make_promotion_plan(shop.setting)
+    assert rows(shop.lakehouse, repeated.served.version.id, "SELECT DISTINCT is_proposal FROM t") == [(True,)]
+    with shop.store() as store:
+        version = publish(shop.setting, store, keep=2).version
+        offers = [
+            each for _, body in store.scan("promotions", version=version.id) for each in json.loads(body)["offers"]
+        ]
+        assert offers and all(each["is_proposal"] is True for each in offers)
+        announced = Promotions(propose_repeats=False)
+        shop.platform = shop.platform.model_copy(update={"promotions": announced})
+        assert make_promotion_plan(shop.setting).served.version.rows == 0
+        assert "promotions" not in publish(shop.setting, store, keep=2).version.documents
+
+
 def test_a_promotion_that_runs_has_only_the_rest_of_its_budget(shop: Shop) -> None:
     campaigns(shop)
     learn(shop)

@@ -42,8 +42,16 @@ def traded(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 def test_a_first_round_trains_registers_and_makes_a_champion(traded: Shop) -> None:
-    outcome = run(traded, reason="first", run="r1")
+    said: list[str] = []
+    outcome = run(traded, reason="first", run="r1", tell=said.append)
     assert (outcome.trained, outcome.registered) == (True, True)
+    assert all(line.startswith("recommender") for line in said)
+    done = [line for line in said if "cut-offs" in line]
+    assert [line.rpartition(": ")[2] for line in done] == [f"{n} of {len(done)} done" for n in range(1, len(done) + 1)]
+    stages = ["training on", "cut-offs", "ranker learns", "item-item", "judging", "moving"]
+    assert [stage for stage in stages if any(stage in line for line in said)] == stages, (
+        "whoever waits sees how far it is"
+    )
     version = outcome.version
     assert version is not None and version == outcome.champion
     assert version.inputs == {str(table): 0 for table in SMALL.inputs}
