@@ -74,6 +74,8 @@ def test_chart_has_no_findings() -> None:
         ({"network": {"dns": {"cidrs": ["0.0.0.0/0"]}}}, "/network/dns/cidrs/0"),
         ({"proxy": {"issuerEgress": []}}, "proxy.issuerEgress"),
         ({"api": {"autoscaling": {"min": 41}}}, "min of no more than max"),
+        ({"api": {"workers": 2}}, "at least 1280Mi is expected for 2 workers"),
+        ({"platform": {"api": {"memory": "1GiB"}}}, "at least 1152Mi is expected for 1 workers"),
         ({"data": {"accessModes": ["ReadWriteOncePod"]}}, "/data/accessModes/0"),
         ({"data": {"kind": "claim"}, "spark": {"enabled": True}}, "ReadWriteMany is expected"),
     ],
