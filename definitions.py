@@ -33,7 +33,7 @@ from plinth.serving.champion import RECOMMENDER
 from plinth.training.target import tables_of
 from plinth.training.targets import TARGETS
 from resources import platform_resources
-from sensors import downstream_sensor, retraining_schedule, retraining_sensors, source_sensor
+from sensors import downstream_sensor, going_on_sensor, retraining_schedule, retraining_sensors, source_sensor
 
 PLATFORM_FILE = Path(__file__).resolve().parent / "platform.yaml"
 
@@ -90,15 +90,17 @@ def _assemble(
     groups = {key.path[0] for asset in assets for key in asset.keys}
     elsewhere = _made_elsewhere(assets) if platform.location.layers else []
     legacy = [spec for contract in contracts for spec in legacy_specs(contract, platform)] if here("bronze") else []
+    jobs = asset_jobs(groups)
     trains = bool(targets) and here("models")
     return dg.Definitions(
         assets=[*legacy, *elsewhere, *assets],
         asset_checks=[each for each in checks if all(here(key.asset_key.path[0]) for key in each.check_keys)],
-        jobs=asset_jobs(groups),
+        jobs=jobs,
         schedules=[*schedules(), *([retraining_schedule()] if trains else ())],
         sensors=[
             *(source_sensor(contract, platform) for contract in contracts if here("bronze")),
             downstream_sensor(),
+            going_on_sensor(jobs),
             *(retraining_sensors(platform) if serves and here("models") else ()),
         ],
         resources={**platform_resources(platform), **resource_overrides},

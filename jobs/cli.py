@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from jobs.launch import Ran
     from plinth.report import Report
 
-_INTERRUPTED = "DagsterExecutionInterruptedError"
-"""In the error of a step that Ctrl-C ended."""
-
 run = typer.Typer(help="Run the main job: from the legacy systems to gold.")
 ingest = typer.Typer(help="Bring one bronze table up to its legacy table.")
 
@@ -55,9 +52,9 @@ def run_refresh(
     report = refresh(project, console, started, at, force=force)
     report.write(project.last_report)
     report.write(project.report)
-    from plinth.report import FAILED, print_report
+    from plinth.report import FAILED, is_interrupted, print_report
 
-    if any(_INTERRUPTED in failure.error for failure in report.failures):
+    if is_interrupted(report.failures):
         console.print("Interrupted. What was published stays; run again to go on.", style="bold")
         raise typer.Exit(130)
     print_report(report, console)
@@ -150,7 +147,7 @@ def refresh(project: Project, console: Console, started: float, at: datetime, *,
     import dagster as dg
 
     from jobs.due import reasons_to_run
-    from jobs.launch import load_repository, run_job
+    from jobs.launch import load_repository, run_on
     from jobs.stages import REFRESH
 
     console.print("Loading the definitions …")
@@ -164,7 +161,7 @@ def refresh(project: Project, console: Console, started: float, at: datetime, *,
         )
     began = time.monotonic()
     with dg.DagsterInstance.get() as instance:
-        ran = run_job(repository, instance, REFRESH, progress(console, began))
+        ran = run_on(repository, instance, REFRESH, progress(console, began))
     return gathered(project, started, at, ran, time.monotonic() - began)
 
 
@@ -192,7 +189,7 @@ def gathered(project: Project, started: float, at: datetime, ran: Ran | None, jo
         job_seconds=round(job_seconds, 2),
         peak_memory_mb=round(peak / 1024, 1),
         run_id=ran.run_id if ran is not None else None,
-        tables=table_lines(lakehouse, ran.run_id if ran is not None else None),
+        tables=table_lines(lakehouse, ran.runs if ran is not None else ()),
         checks_passed=checks.checks_passed,
         failed_checks=list(checks.failed_checks),
         quarantine=quarantine_lines(lakehouse),

@@ -39,6 +39,17 @@ class Seen:
     materialized: list[str] = field(default_factory=list)
     decisions: dict[str, str] = field(default_factory=dict)
 
+    def with_later(self, later: Seen) -> Seen:
+        """Both, where a second run went on with what the first had left."""
+        return Seen(
+            self.checks_passed + later.checks_passed,
+            self.failed_checks + later.failed_checks,
+            self.failures + later.failures,
+            self.drift + later.drift,
+            self.materialized + later.materialized,
+            self.decisions | later.decisions,
+        )
+
 
 class Follower(AbstractContextManager["Follower"]):
     """Reads the events of one run while it goes on, from the instance that every process of the run writes to."""

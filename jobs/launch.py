@@ -25,7 +25,9 @@ from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.utils import make_new_run_id
 
+from assets.unharmed import unharmed
 from jobs.follow import Follower, Seen, Tell
+from plinth.report import is_interrupted
 
 ASKED = {"plinth/asked_by": "command line"}
 """Tags of the runs that this module starts."""
@@ -36,11 +38,21 @@ _SETTLE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of a run."""
+    """What came of a run.
+
+    Attributes:
+        after: the runs that went on after it had failed.
+    """
 
     run_id: str
     success: bool
     seen: Seen
+    after: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """It, and those that went on."""
+        return (self.run_id, *self.after)
 
 
 def load_repository(home: Path) -> dg.RepositoryDefinition:
@@ -77,6 +89,21 @@ def run_job(
             raise_on_error=False,
         )
     return Ran(run_id, result.success, follower.seen)
+
+
+def run_on(repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, job: str, tell: Tell) -> Ran:
+    """Runs a job, and after a failure what reads nothing that failed, in runs of its own; told as one, which has failed then."""
+    first = last = run_job(repository, instance, job, tell)
+    seen, after = first.seen, []
+    while not last.success and not is_interrupted(last.seen.failures):
+        left = unharmed(instance, last.run_id, repository.asset_graph)
+        if not left:
+            break
+        tell(f"going on with {len(left)} tables and models that read nothing of what failed")
+        last = run_job(repository, instance, job, tell, assets=sorted(left))
+        seen = seen.with_later(last.seen)
+        after.append(last.run_id)
+    return Ran(first.run_id, first.success, seen, tuple(after))
 
 
 def settle_dead_runs(instance: dg.DagsterInstance, tell: Tell) -> None:

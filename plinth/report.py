@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +95,15 @@ class Failure:
     error: str
 
 
+_INTERRUPTED = "DagsterExecutionInterruptedError"
+"""In the error of a step that Ctrl-C ended."""
+
+
+def is_interrupted(failures: Iterable[Failure]) -> bool:
+    """Whether a person ended the run."""
+    return any(_INTERRUPTED in failure.error for failure in failures)
+
+
 @dataclass(frozen=True)
 class Report:
     """What one `plinth run` came to.
@@ -166,15 +175,15 @@ def read_report(path: Path) -> Report:
     return Report(**values)
 
 
-def table_lines(lakehouse: Lakehouse, run: str | None) -> list[TableLine]:
-    """Every table of the layers that people look at, as it stands."""
+def table_lines(lakehouse: Lakehouse, runs: Collection[str]) -> list[TableLine]:
+    """Every table of the layers that people look at, as it stands, and whether one of these runs changed it."""
     lines = []
     for layer in LAYERS:
         if layer not in lakehouse.platform.layers:
             continue
         for each in lakehouse.tables(layer):
             version = lakehouse.open(each)
-            changed = run is not None and version.state.changed_by == run
+            changed = version.state.changed_by in runs
             lines.append(TableLine(layer, each.name, version.rows, version.version, version.size, changed))
     return lines
 

@@ -12,6 +12,7 @@ import pytest
 
 from assets import transform_assets
 from assets.profiles import POD_TAG, PROFILE_TAG
+from assets.unharmed import unharmed
 from plinth.platform import Platform
 from plinth.profile import Profile
 from resources import platform_resources
@@ -172,6 +173,21 @@ def test_a_test_over_both_steps_fails_in_the_second_as_long_as_it_does_and_holds
     runs.shop.put("bronze/people", PEOPLE, {"email": "confidential"})
     result = runs.run()
     assert result.success and checks(result)[KNOWN[1]] is True
+
+
+def test_a_failed_model_of_one_size_holds_back_what_reads_it_alone(runs: Runs) -> None:
+    runs.shop.open_shop()
+    assert runs.run().success
+    graph = dg.Definitions(assets=runs.assets, resources=platform_resources(runs.platform)).resolve_asset_graph()
+    runs.shop.put("bronze/orders", f"{ORDERS} UNION ALL SELECT 200, 8, -5::DECIMAL(10, 2)")
+    runs.shop.put("bronze/people", PEOPLE.replace("range(7)", "range(6)"), {"email": "confidential"})
+    first = runs.run()
+    assert not first.success and set(done(first)) == {"silver/people"}
+    left = {key.to_user_string() for key in unharmed(runs.instance, first.run_id, graph)}
+    assert left == {"gold/initials"}
+    before = runs.shop.rows("gold/initials")
+    second = runs.run(*left)
+    assert done(second) == {"gold/initials": "all rows"} and runs.shop.rows("gold/initials") != before
 
 
 def test_a_test_over_both_steps_runs_again_where_only_a_table_of_the_first_changed(runs: Runs) -> None:

@@ -39,7 +39,10 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
             "spark": {"enabled": True},
             "ray": {"enabled": True},
             "data": {"kind": "claim", "accessModes": ["ReadWriteMany"]},
-            "locations": {"plinth": {"image": "spark"}},
+            "locations": {
+                "plinth": {"image": "spark"},
+                "training": {"image": "ray", "podLabels": {"azure.workload.identity/use": "true"}},
+            },
         },
     ),
     "apart": ("production", {"runs": {"stepsNamespace": STEPS}}),

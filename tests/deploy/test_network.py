@@ -189,6 +189,16 @@ def test_engines_reach_each_other_and_their_drivers() -> None:
     assert not allowed("engines", worker, outside("10.96.0.1"), 443)
 
 
+def test_names_are_looked_up_where_the_cluster_has_them() -> None:
+    cache, pods = outside("169.254.20.10"), DNS
+    assert not allowed("production", role("api"), cache, 53)
+    more = {"network": {"dns": {"cidrs": ["169.254.20.10/32"], "ports": [53, 5353]}}}
+    for case, asking in (("production", role("api")), ("apart", Peer({"plinth.io/role": "run"}, "data-steps"))):
+        manifests = render(values_of(case, more))
+        assert allowed(manifests, asking, cache, 53) and allowed(manifests, asking, pods, 5353)
+        assert not allowed(manifests, asking, outside("169.254.20.11"), 53)
+
+
 def test_a_flow_that_is_taken_away_is_noticed() -> None:
     manifests = [
         each

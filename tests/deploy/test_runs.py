@@ -20,10 +20,12 @@ from dagster._core.launcher import LaunchRunContext
 from dagster._core.origin import DEFAULT_DAGSTER_ENTRY_POINT, JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.storage.dagster_run import DagsterRunStatus
 
+from assets.profiles import heavy_profile
 from jobs.run_pods import RunPods
 from plinth.platform import load_platform
 from tests.deploy.cluster import taking_jobs
 from tests.deploy.rendering import CASES, NAMESPACE, STEPS, Manifest, of_kind, rendered, within
+from tests.deploy.test_network import allowed, role
 from tests.deploy.test_render import VERSIONS
 
 pytestmark = pytest.mark.slow
@@ -157,6 +159,60 @@ def test_a_run_that_was_out_of_memory_gets_more_and_no_less_of_anything(case: st
     for kind, own in context["k8s"]["resources"].items():
         assert _amount(more[kind]["memory"]) > _amount(own["memory"])
         assert _amount(more[kind]["cpu"]) >= _amount(own["cpu"])
+
+
+@pytest.mark.parametrize(("case", "location"), RUNS)
+def test_what_a_run_does_in_its_own_pod_has_room_there(case: str, location: str, tmp_path: Path) -> None:
+    file = tmp_path / "overlay.yaml"
+    file.write_text(config_map(case, f"plinth-location-{location}")["platform.yaml"], encoding="utf-8")
+    platform = load_platform(HOME / "platform.yaml", file)
+    kubernetes = platform.execution.kubernetes
+    if platform.execution.executor == "kubernetes":
+        steps = kubernetes.in_run_concurrent * max(platform.declared(name).memory for name in kubernetes.in_run)
+    else:
+        largest = max(platform.declared(name).memory for name in (platform.base_profile, heavy_profile(platform)))
+        steps = int(platform.declared().cpu) * largest
+    context, _ = context_of(locations(case)[location])
+    # The run's own process holds 250 MiB.
+    assert _amount(context["k8s"]["resources"]["limits"]["memory"]) >= steps + 256 * 2**20
+
+
+def test_runs_stand_where_the_volume_is_that_one_node_has_at_a_time(tmp_path: Path) -> None:
+    server = locations("trial")["plinth"]["spec"]["template"]
+    run = started("trial", "plinth", tmp_path)["spec"]["template"]
+    for pod in (server, run):
+        (term,) = pod["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        wanted = term["labelSelector"]["matchLabels"]
+        assert wanted == {"plinth.io/data": "plinth"} and wanted.items() <= pod["metadata"]["labels"].items()
+        assert term["topologyKey"] == "kubernetes.io/hostname"
+    for case in ("production", "engines"):  # no volume, and one that every node may have
+        assert not started(case, "plinth", tmp_path)["spec"]["template"]["spec"].get("affinity")
+
+
+def test_labels_of_a_location_reach_its_server_and_its_runs(tmp_path: Path) -> None:
+    wanted = {"azure.workload.identity/use": "true"}.items()
+    assert wanted <= locations("engines")["training"]["spec"]["template"]["metadata"]["labels"].items()
+    assert wanted <= started("engines", "training", tmp_path)["spec"]["template"]["metadata"]["labels"].items()
+    assert not wanted <= started("engines", "plinth", tmp_path)["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_runs_of_a_location_with_ray_train_on_the_charts_ray(tmp_path: Path) -> None:
+    file = tmp_path / "overlay.yaml"
+    for location, backend in (("training", "ray"), ("plinth", "none")):
+        file.write_text(config_map("engines", f"plinth-location-{location}")["platform.yaml"], encoding="utf-8")
+        fan_out = load_platform(HOME / "platform.yaml", file).training.fan_out
+        assert fan_out.backend == backend
+        if backend == "ray":
+            head = re.fullmatch(r"ray://([a-z-]+):(\d+)", fan_out.address or "")
+            assert head is not None
+            service = next(
+                each for each in of_kind(rendered("engines"), "Service") if each["metadata"]["name"] == head[1]
+            )
+            assert int(head[2]) in [each["port"] for each in service["spec"]["ports"]]
+            assert allowed("engines", role("run", location), role("ray-head"), int(head[2]))
+    head_image = next(each for each in of_kind(rendered("engines"), "Deployment") if each["metadata"]["name"] == "plinth-ray-head")  # fmt: skip
+    _, image = context_of(locations("engines")["training"])
+    assert image == head_image["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
 def test_a_run_gets_a_token_and_the_limits_of_small_steps_only_where_it_starts_pods(tmp_path: Path) -> None:

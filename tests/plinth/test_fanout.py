@@ -148,3 +148,12 @@ def test_two_nodes_of_ray_share_the_tasks_and_give_the_same_model(
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
     assert digests(fan_out, trade, tmp_path / "there") == digests(FanOut(threads=1), trade, tmp_path / "here")
+
+
+@pytest.mark.slow
+def test_who_is_no_node_of_the_cluster_reaches_it_as_a_client(cluster: RayCluster) -> None:
+    fan_out = FanOut(backend="ray", tasks=2, address=cluster.client_address)
+    assert fan_out.run(double, [(1,), (2,), (3,)], threads=1) == [2, 4, 6]
+    with pytest.raises(TableMissing) as caught:
+        fan_out.run(lack, [("gold/orders",)], threads=1)
+    assert (caught.value.where, caught.value.remedy) == ("gold/orders", "materialise it")

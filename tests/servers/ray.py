@@ -26,9 +26,10 @@ class RayCluster:
     def __init__(self) -> None:
         # Paths of sockets below it may have 107 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-        self.port = free_port()
+        self.port, self.client_port = free_port(), free_port()
         self.head = self._start(
-            "--head", f"--port={self.port}", "--include-dashboard=false", f"--temp-dir={self.folder}"
+            *("--head", f"--port={self.port}", f"--ray-client-server-port={self.client_port}"),
+            *("--include-dashboard=false", f"--temp-dir={self.folder}"),
         )
         self._wait(1)
         self.worker = self._start(f"--address={self.address}")
@@ -38,6 +39,11 @@ class RayCluster:
     def address(self) -> str:
         """Of the head."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def client_address(self) -> str:
+        """Of the head for who is no node of the cluster, as the pod of a run is none."""
+        return f"ray://127.0.0.1:{self.client_port}"
 
     def close(self) -> None:
         """Ends every process of it."""

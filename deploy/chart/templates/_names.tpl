@@ -30,6 +30,14 @@ plinth.io/role: {{ index . 2 }}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default $root.Chart.AppVersion }}{{ end -}}
 {{- end }}
 
+{{- /* The mebibytes of a size in Kubernetes' words or the platform's (Mi, MiB, Gi, GiB); 0 for any other. */ -}}
+{{- define "plinth.mebibytes" -}}
+{{- $text := toString . | trimSuffix "B" -}}
+{{- if hasSuffix "Gi" $text }}{{ mulf (trimSuffix "Gi" $text | float64) 1024 | int }}
+{{- else if hasSuffix "Mi" $text }}{{ trimSuffix "Mi" $text | float64 | int }}
+{{- else }}0{{ end -}}
+{{- end }}
+
 {{- /* {name, secret, key}: a variable whose value only the cluster knows. */ -}}
 {{- define "plinth.secretEnv" -}}
 - name: {{ .name }}

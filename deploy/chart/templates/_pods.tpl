@@ -74,6 +74,17 @@ tolerations: {{- toYaml . | nindent 0 }}
 {{- end -}}
 {{- end }}
 
+{{- /* Whether data/ is a volume that one node has at a time: whoever mounts it stands where the others stand, or waits for it for ever. */ -}}
+{{- define "plinth.oneNode" -}}
+{{- if and (eq .Values.data.kind "claim") (not (has "ReadWriteMany" .Values.data.accessModes)) -}}true{{- end -}}
+{{- end }}
+
+{{- define "plinth.besideData" -}}
+requiredDuringSchedulingIgnoredDuringExecution:
+  - labelSelector: {matchLabels: {plinth.io/data: {{ include "plinth.name" . }}}}
+    topologyKey: kubernetes.io/hostname
+{{- end }}
+
 {{- /* Every location with its defaults. */ -}}
 {{- define "plinth.locations" -}}
 {{- $root := . -}}
