@@ -70,6 +70,9 @@ def run_job(
     config: Mapping[str, Any] | None = None,
 ) -> Ran:
     """Runs a job, or some assets of it with their checks, and tells of it in lines."""
+    # Where Ctrl-C comes in the middle of it, this import fails for good: the run would go on, and each of its steps would fail with that.
+    import duckdb  # noqa: F401
+
     settle_dead_runs(instance, tell)
     run_id = make_new_run_id()
     definition = repository.get_job(job)

@@ -11,11 +11,10 @@ their ranking was worse than one by lot.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from plinth.sections import DriftLimits
 
@@ -50,7 +49,7 @@ class TrialsTold:
     def apart(self) -> float:
         """How far the trials' effect lies from the expected one, in standard errors of both; below 0 where it is smaller."""
         observed = (self.figures.uplift_high - self.figures.uplift_low) / 3.92
-        return (self.figures.uplift - self.expected) / max(float(np.hypot(observed, self.error)), 1e-12)
+        return (self.figures.uplift - self.expected) / max(math.hypot(observed, self.error), 1e-12)
 
     def untold(self, limits: DriftLimits) -> str:
         """Why nothing can be said, for people; empty where it can."""
