@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from plinth.errors import ConfigurationError
 from plinth.objects.stores import known_stores
-from plinth.profile import Profile, size_in_bytes
+from plinth.profile import OUTSIDE, Profile, size_in_bytes
 from plinth.scratch import spill_folder
+from plinth.spark_memory import beside_spark
 
 if TYPE_CHECKING:
     import duckdb
 
-OUTSIDE = 320 * 2**20
-"""Bytes that a step's process holds before DuckDB computes: Python with Dagster, Arrow and delta-rs 173 MiB, with dbt and its project 243 (measured), and what DuckDB never counts."""
 # Of what is left, a fifth is for what DuckDB does not count: the allocator's holes, readers' and writers' buffers. At 10 million lines a process stood
 # 83 to 270 MB beyond its own 120 to 255 and the limit of 805, and 126 to 216 beyond a limit of 500.
 _DUCKDB_SHARE = 0.8
@@ -29,8 +28,6 @@ _LEAST_SHARE, _LEAST = 0.25, 48 * 2**20
 ALLOCATOR = {"allocator_flush_threshold": "16MB", "allocator_bulk_deallocation_flush_threshold": "32MB"}
 """Settings of DuckDB that keep what it holds near what it counts; `dbt_project/profiles.yml` has them too."""
 _LOCKS = dict.fromkeys(("httpfs", "aws", "azure"), "requirements/objects.lock")
-# Beside Spark's JVM, which has the larger part of the profile, DuckDB only tests what Spark has made.
-_BESIDE_SPARK = 0.2
 
 
 def connect(
@@ -101,10 +98,10 @@ def duckdb_bytes(profile: Profile) -> int:
     """The part of a profile's memory that DuckDB may use, in bytes, so that the whole process keeps within the profile.
 
     Four fifths of what a step's process leaves (`OUTSIDE`): 563 MiB of 1 GiB, 3,021 of 4 GiB. Below 465 MiB of memory it is a quarter, and such a profile
-    may be passed. Beside Spark it is a fifth of the profile.
+    may be passed. Beside Spark it is what `plinth.spark_memory` says.
     """
     if profile.engine == "spark":
-        return int(profile.memory * _BESIDE_SPARK)
+        return max(beside_spark(profile), _LEAST)
     left = int((profile.memory - OUTSIDE) * _DUCKDB_SHARE)
     return max(left, int(profile.memory * _LEAST_SHARE), _LEAST)
 

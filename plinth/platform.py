@@ -25,6 +25,7 @@ from plinth.profile import AUTO, GRANTED_VARIABLE, Profile, cheapest, check_next
 from plinth.promotion_settings import Promotions
 from plinth.secret import variable, with_password
 from plinth.sections import LAYERS, Classification, Layer, Location, Source, Stores, Strict, Training, Zone
+from plinth.spark_memory import check_spark
 from plinth.spark_settings import Spark
 
 __all__ = [
@@ -83,6 +84,7 @@ class Platform(Strict):
         if self.granted is not None:
             known(self.granted, self.profiles, GRANTED_VARIABLE, "a profile")
         check_pods(self.execution, self.profiles)
+        check_spark(None if self.spark.connects else self.spark.master, self.profiles)
         missing = [layer for layer in ("bronze", "silver", "gold", "ops") if layer not in self.layers]
         if missing:
             raise ValueError(f"layers: a zone for {', '.join(missing)} is expected")

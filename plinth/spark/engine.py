@@ -6,13 +6,14 @@ publishing (`plinth.lakehouse.spark_door`).
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from plinth.errors import PlinthError
+from plinth.errors import ConfigurationError, PlinthError
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.spark_door import spark_errors
 from plinth.lakehouse.staged_apart import remove_folder
@@ -23,6 +24,9 @@ from plinth.spark.types import shaped, spark_schema
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
+
+
+_NO_CLIENT = re.compile(r'No FileSystem for scheme "?([a-z0-9]+)')
 
 
 class SparkFailure(PlinthError):
@@ -133,11 +137,20 @@ def spark_faults(where: str) -> Iterator[None]:
 
     Raises:
         SparkFailure: in their place.
+        ConfigurationError: in that of an address for which Spark has no client, which is no fault of the query.
     """
     faults = spark_errors()
     try:
         yield
     except faults as error:
+        scheme = _NO_CLIENT.search(str(error))
+        if scheme is not None:
+            raise ConfigurationError(
+                f"Spark has no client for {scheme[1]}://",
+                expected=f"spark.conf with spark.hadoop.fs.{scheme[1]}.impl, and the jars of that client",
+                where=f"platform.yaml, spark.conf ({where})",
+                remedy="name Hadoop's client (docs/storage.md), or leave the work to DuckDB",
+            ) from None
         lines = [
             line.strip() for line in str(error).splitlines() if line.strip() and not line.strip().startswith("at ")
         ]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from plinth.engine import OUTSIDE, connect, duckdb_bytes
-from plinth.profile import Profile
+from plinth.engine import connect, duckdb_bytes
+from plinth.profile import OUTSIDE, Profile
 from plinth.scratch import spill_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +20,7 @@ SMALL = Profile(cpu=1, memory=64 * 2**20, threads=1)
 SORTED = "CREATE TABLE sorted AS SELECT r, repeat('x', 60) || r AS text FROM range({rows}) t(r) ORDER BY hash(r)"
 SPILLER = f"""
 import sys
-from plinth.engine import OUTSIDE, connect, duckdb_bytes
+from plinth.engine import connect
 from plinth.profile import Profile
 con = connect(Profile(cpu=1, memory=64 * 2**20, threads=1), scratch=sys.argv[1])
 con.execute({SORTED.format(rows=1_500_000)!r})

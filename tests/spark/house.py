@@ -19,11 +19,11 @@ from plinth.transform.run import Built
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def platform_in(folder: Path, engine: str = "spark", spark: str = "") -> Platform:
+def platform_in(folder: Path, engine: str = "spark", spark: str = "", memory: str = "3GiB") -> Platform:
     """The project's platform with its data in a folder.
 
     Args:
-        engine: of the default profile.
+        engine: of the default profile, `memory` its size.
         spark: YAML of the section `spark`.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def platform_in(folder: Path, engine: str = "spark", spark: str = "") -> Platfor
         f"zones:\n  on_prem: {{root: {folder}/on_prem}}\n  cloud: {{root: {folder}/cloud}}\n"
         f"stores: {{report: {folder}/report.json, scratch: {folder}/scratch}}\n"
         f"sources:\n  erp: {{url: 'sqlite:///{folder}/erp.sqlite'}}\n"
-        f"profiles:\n  spark: {{cpu: 2, memory: 3GiB, threads: 2, engine: {engine}}}\n"
+        f"profiles:\n  spark: {{cpu: 2, memory: {memory}, threads: 2, engine: {engine}}}\n"
         f"default_profile: spark\n{spark}"
     )
     return load_platform(ROOT / "platform.yaml", overlay)

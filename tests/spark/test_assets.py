@@ -43,7 +43,7 @@ def shop(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def on_spark(shop: Shop) -> Platform:
-    profiles = {"small": Profile(cpu=1, memory=1024 * 2**20, engine="spark")}
+    profiles = {"small": Profile(cpu=1, memory=2 * 2**30, engine="spark")}
     return shop.lakehouse.platform.model_copy(update={"profiles": profiles})
 
 

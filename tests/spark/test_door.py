@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
 
 from plinth.engine import connect
-from plinth.errors import CommitConflict, ResidencyViolation
+from plinth.errors import CommitConflict, ConfigurationError, ResidencyViolation
 from plinth.lakehouse.schema import DeltaColumn
 from plinth.lakehouse.spark_door import SparkWrite, replace_by_spark
 from plinth.lakehouse.state import State
 from plinth.lakehouse.tables import Lakehouse, TableId, TableVersion
 from plinth.platform import Platform
+from plinth.spark.engine import Input, SparkEngine
 from plinth.spark.types import shaped
 from tests.plinth.lakehouse.conftest import create
 
@@ -118,3 +120,10 @@ def test_a_zone_that_is_not_cleared_refuses_sparks_rows_before_the_first_file(
     with pytest.raises(ResidencyViolation, match=r"id \(restricted\)"):
         write(spark, lakehouse, None, 10, (DeltaColumn("id", "long", "restricted"),))
     assert lakehouse.find(T) is None
+
+
+def test_an_address_for_which_spark_has_no_client_is_told_as_a_setting(spark: SparkSession, tmp_path: Path) -> None:
+    columns = (DeltaColumn("id", "long"),)
+    at_s3 = Input(TableId("silver", "numbers"), columns, "s3://bucket/silver/numbers", None, ("s3://bucket/a.parquet",))
+    with pytest.raises(ConfigurationError, match=r"no client for s3://[\s\S]*spark\.hadoop\.fs\.s3\.impl"):
+        SparkEngine(lambda: spark).stage("SELECT id FROM silver.numbers", [at_s3], columns, f"{tmp_path}/staged")

@@ -17,7 +17,10 @@ EIGHT = Profile(cpu=4, memory=8 * 2**30, engine="spark")
 
 def test_on_this_machine_the_profile_is_the_session(tmp_path: Path) -> None:
     found = session_settings(platform_in(tmp_path), EIGHT)
-    assert (found["spark.master"], found["spark.driver.memory"]) == ("local[4]", f"{int(8 * 1024 * 0.55)}m")
+    assert (found["spark.master"], found["spark.driver.memory"]) == (
+        "local[4]",
+        f"{int((8 * 1024 - 320 - 512) * 0.6)}m",
+    )
     assert found["spark.jars.packages"] == f"{DELTA_PACKAGE},{POSTGRES_DRIVER},{MARIADB_DRIVER}"
     assert found["spark.driver.bindAddress"] == "127.0.0.1"
     assert (found["spark.sql.session.timeZone"], found["spark.sql.parquet.outputTimestampType"]) == (
@@ -34,6 +37,7 @@ def test_on_a_cluster_the_profile_is_an_executor(tmp_path: Path, master: str) ->
         "4",
         "6553m",
     )
+    assert found["spark.driver.memory"] == "1024m", "it directs, and computes nothing"
 
 
 def test_a_connect_server_is_given_no_size_and_its_address_is_no_setting(tmp_path: Path) -> None:
