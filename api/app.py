@@ -21,7 +21,7 @@ from api.http.fast import App, FastLane
 from api.http.guard import Guard
 from api.http.handlers import add_handlers
 from api.http.hot import RequestNumbers
-from api.routes import customers, events, health, items, page, sessions, tables
+from api.routes import customers, events, health, items, page, pairs, sessions, tables
 from api.routes.models import ProblemDetails
 from api.telemetry.log import configure_logging
 from api.telemetry.tracing import Traced, provider_of
@@ -75,7 +75,7 @@ class Application:
         self.worker = Worker(url, settings, counters=counters, log=log, workers=workers)
         self.fastapi = _fastapi(self.worker, drain)
         numbers = RequestNumbers()
-        bodies = {each.PATH: each.SCOPE for each in (events, sessions)}
+        bodies = {each.PATH: each.SCOPE for each in (events, sessions, pairs)}
         app: App = FastLane(Guard(self.fastapi, self.worker, numbers, bodies), self.worker, numbers)
         self.asgi: App = app if settings.tracing is None else Traced(app, provider_of(settings.tracing))
 
@@ -108,7 +108,7 @@ def _fastapi(worker: Worker, drain: bool) -> FastAPI:
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False)
     app.state.worker = worker
     add_handlers(app)
-    for room in (customers, sessions, events, items, tables, health, page):
+    for room in (customers, pairs, sessions, events, items, tables, health, page):
         app.include_router(room.router)
     document: dict[str, Any] = {}
 

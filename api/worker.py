@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -124,6 +124,32 @@ class Worker:
         shelf.remember(kind, key, body)
         # What was withheld while the store was asked counts as well.
         return self._shown_now(shelf).shown(kind, key, body)
+
+    async def fetch_many(self, shelf: Shelf, kind: str, keys: Sequence[str]) -> dict[str, bytes]:
+        """The documents of some keys of the version that a shelf holds, by key: from the copy, and what is not in it from the store at once.
+
+        Of a kind with documents that are not shown to everybody this asks nothing: it is for features.
+
+        Raises:
+            StoreUnavailable: one is not in the copy, and the store does not answer, or has pruned the version meanwhile.
+        """
+        held = {key: body for key in keys if (body := shelf.get(kind, key)) is not None}
+        missing = [key for key in keys if key not in held]
+        if not missing or kind in shelf.whole:
+            return held
+        self.counters.add("store_reads")
+        try:
+            async with asyncio.timeout(self.settings.request_seconds / 2):
+                read = partial(self.store.read_many, kind, missing, version=shelf.version.id)
+                found = await self.on_pool(read)
+        except TimeoutError:
+            raise StoreUnavailable("the store did not answer in time") from None
+        except VersionMissing:
+            # Values of two versions must not stand beside each other: asked again, the newer one answers.
+            raise StoreUnavailable("the version was replaced while it was read") from None
+        for key, body in found.items():
+            shelf.remember(kind, key, body)
+        return {**held, **found}
 
     async def fetch_list(self, customer: str) -> list[bytes]:
         """The documents of a customer's stored list, in its order; none for a customer of whom nothing is stored.

@@ -14,10 +14,11 @@ from api.events.batch import Country, Identity
 
 _ROW = {"item": "85123A", "score": 0.61, "reason": "bought before", "description": "WHITE HANGING HEART T-LIGHT HOLDER"}
 
-_MOMENT = "The moment, in the trade's local time: everything that was known before it counts."
+MOMENT = "The moment, in the trade's local time: everything that was known before it counts."
 
 
-def _example(**values: Any) -> ConfigDict:
+def example(**values: Any) -> ConfigDict:
+    """A model's settings with an example of it for the document."""
     return ConfigDict(json_schema_extra={"examples": [values]})
 
 
@@ -33,7 +34,7 @@ class RecommendedItem(BaseModel):
 class Recommendations(BaseModel):
     """What a customer is likely to want next."""
 
-    model_config = _example(customer="12347", items=[_ROW])
+    model_config = example(customer="12347", items=[_ROW])
 
     customer: str
     items: list[RecommendedItem]
@@ -49,9 +50,7 @@ class Recommendations(BaseModel):
 class SimilarItems(BaseModel):
     """Items that go with an item."""
 
-    model_config = _example(
-        item="85123A", items=[{"item": "22804", "score": 0.42, "description": "PINK HANGING HEART"}]
-    )
+    model_config = example(item="85123A", items=[{"item": "22804", "score": 0.42, "description": "PINK HANGING HEART"}])
 
     item: str
     items: list[RecommendedItem]
@@ -76,7 +75,7 @@ class Offer(BaseModel):
 class Promotions(BaseModel):
     """The offers of a customer under the plan's budget, limits and consents."""
 
-    model_config = _example(
+    model_config = example(
         customer="12347",
         offers=[
             {
@@ -96,28 +95,28 @@ class Promotions(BaseModel):
 class Features(BaseModel):
     """A customer's feature values as of the newest data, as the declared views compute them."""
 
-    model_config = _example(
+    model_config = example(
         customer="12347",
         as_of="2026-07-29T17:04:31",
         features={"customer": {"days_since_order": 12.3, "orders_decay_90": 3.1}},
     )
 
     customer: str
-    as_of: str = Field(description=_MOMENT)
+    as_of: str = Field(description=MOMENT)
     features: dict[str, Any] = Field(description="By view, then by feature.")
 
 
 class ItemFeatures(BaseModel):
     """An item's feature values as of the newest data: the moment is that of the customers' values."""
 
-    model_config = _example(
+    model_config = example(
         as_of="2026-07-29T17:04:31",
         features={"item": {"orders_30d": 41, "orders_30d_year_ago": 38, "price": 2.95, "bought_with_28d": 212}},
         item="85123A",
     )
 
     item: str
-    as_of: str = Field(description=_MOMENT)
+    as_of: str = Field(description=MOMENT)
     features: dict[str, Any] = Field(description="By view, then by feature.")
 
 
@@ -131,7 +130,7 @@ class CustomerItem(BaseModel):
 class CustomerItems(BaseModel):
     """How a customer stands to the items that he buys: the first ones by the feature that each view names."""
 
-    model_config = _example(
+    model_config = example(
         as_of="2026-07-29T17:04:31",
         customer="12347",
         features={
@@ -140,7 +139,7 @@ class CustomerItems(BaseModel):
     )
 
     customer: str
-    as_of: str = Field(description=_MOMENT)
+    as_of: str = Field(description=MOMENT)
     features: dict[str, list[CustomerItem] | None] = Field(
         description="By view: rows, the one with the greatest value first."
     )
@@ -176,7 +175,7 @@ class TableDescription(BaseModel):
 class TablePage(BaseModel):
     """A page of the catalogue."""
 
-    model_config = _example(
+    model_config = example(
         tables=[{"table": "gold/sales_daily", "owner": "team:commerce", "columns": []}],
         next="/v1/tables?after=gold%2Fsales_daily&limit=1",
     )
@@ -204,7 +203,7 @@ class SessionRequest(BaseModel):
 class SessionRecommendations(BaseModel):
     """What a visitor is likely to want next."""
 
-    model_config = _example(items=[_ROW], version=12, stale=False)
+    model_config = example(items=[_ROW], version=12, stale=False)
 
     items: list[RecommendedItem]
     version: int = Field(description="The version that the list was made from.")
@@ -214,7 +213,7 @@ class SessionRecommendations(BaseModel):
 class Alive(BaseModel):
     """The process answers."""
 
-    model_config = _example(status="alive")
+    model_config = example(status="alive")
 
     status: Literal["alive"]
 
@@ -222,7 +221,7 @@ class Alive(BaseModel):
 class Readiness(BaseModel):
     """Whether requests should come here, and what they get."""
 
-    model_config = _example(
+    model_config = example(
         status="ready", version=12, label="", published_at="2026-07-29T04:30:00Z", age_seconds=5400.0,
         verified_at="2026-07-29T05:30:00Z", verified_seconds=1800.0, stale_seconds=None,
         events=True, documents={"recommendations": 5852, "similar": 4619}, whole=["item", "recommendations", "similar"],

@@ -28,6 +28,7 @@ ROUTES = (
     "/v1/tables",
     "/v1/events",
     "/v1/recommendations",
+    "/v1/features",
     "/health/live",
     "/health/ready",
     "/metrics",

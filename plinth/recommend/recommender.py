@@ -156,8 +156,13 @@ class Recommender:
 
     @cached_property
     def item_model(self) -> ItemModel:
-        """The model that follows a session: rows of the items that go into one basket."""
-        weights = self.models.together
+        """The model that follows a session: rows of the items that go into one basket.
+
+        An item that is not for sale has a row, since somebody may still look at it, and stands in none: nothing leads to it.
+        """
+        weights = sparse.csr_matrix(self.models.together @ sparse.diags(self.sellable.astype(np.float32)))
+        weights.eliminate_zeros()
+        weights.sort_indices()
         popularity = np.where(self.sellable, self.popularity.share(None), 0.0)
         return ItemModel(
             items=self.log.goods.labels,
@@ -173,7 +178,7 @@ class Recommender:
         for item in items:
             state.add(item)
         if state.known:
-            return state.top(k)
+            return [each for each in state.top(k) if each[1] > 0]
         codes, scores = self.popularity.best(country, k + len(items))
         found = [(str(self.log.goods.labels[code]), float(score)) for code, score in zip(codes, scores, strict=True)]
         return [each for each in found if each[0] not in set(items)][:k]

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from plinth.online import OnlineStore
 
 ITEM_MODEL, ABOUT = "item_model", "about"
+FORM = "the form of documents"
+_FORM = "2"
+"""Grows when the same tables and models give other documents: else a mended release would publish nothing before the next day's trade."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,9 @@ class Sources:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """Each table with its Delta version, each feature view with its declaration, and each model with its number and digest."""
+        """Each table with its Delta version, each feature view with its declaration, each model with its number and digest, and the documents' form."""
         tables = {str(table): str(version.version) for table, version in self.tables.items()}
-        return {**tables, **self.features.declared, input_name(RECOMMENDER): input_text(self.model)}
+        return {**tables, **self.features.declared, input_name(RECOMMENDER): input_text(self.model), FORM: _FORM}
 
 
 def publish(setting: Setting, store: OnlineStore, *, keep: int, label: str = "") -> Published:

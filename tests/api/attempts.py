@@ -12,6 +12,7 @@ from schemathesis.generation import GenerationMode
 _KNOWN_BODIES = {
     "/v1/events": {"events": [{"id": "s1", "customer": "1", "item": "10001", "kind": "view"}]},
     "/v1/recommendations": {"items": ["10001"]},
+    "/v1/features": {"pairs": [{"customer": "1", "item": "10001"}]},
 }
 
 

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -189,6 +190,39 @@ def test_the_catalogue_comes_in_pages_that_follow_each_other(served: Served) -> 
     assert served.client.get("/v1/tables", params={"after": "zzz"}).json() == {"tables": [], "next": None}
 
 
+def pairs(*named: str) -> dict[str, Any]:
+    return {"pairs": [dict(zip(("customer", "item"), each.split("/"), strict=True)) for each in named]}
+
+
+def test_features_of_many_pairs_are_what_their_own_paths_say_in_the_order_of_the_question(served: Served) -> None:
+    asked = pairs("1/10002", "2/10001", "1/10002", "1/10005", "9/10001", "2/none")
+    response = served.client.post("/v1/features", json=asked)
+    said = response.json()
+    assert response.status_code == 200 and response.headers["cache-control"] == "no-store"
+    assert (said["version"], said["stale"], said["as_of"]) == (1, False, "2026-07-27")
+    for kind, path in (("customers", "/v1/customers/{}/features"), ("items", "/v1/items/{}/features")):
+        for key, values in said[kind].items():
+            alone = served.client.get(path.format(key))
+            assert values == (alone.json()["features"] if alone.status_code == 200 else None)
+    assert list(said["customers"]) == ["1", "2", "9"] and list(said["items"]) == ["10002", "10001", "10005", "none"]
+    assert [f"{each['customer']}/{each['item']}" for each in said["pairs"]] == [
+        f"{each['customer']}/{each['item']}" for each in asked["pairs"]
+    ]
+    bought = {"customer_item": {"orders": 2, "last": None}, "other": None}
+    outside = {"customer_item": None, "other": None}
+    assert [each["features"] for each in said["pairs"]] == [bought, bought, bought, outside, {}, outside]
+
+
+def test_of_nobody_known_there_is_an_answer_too_and_too_many_pairs_are_refused(served: Served) -> None:
+    said = served.client.post("/v1/features", json=pairs("9/none")).json()
+    assert (said["as_of"], said["customers"], said["items"]) == (None, {"9": None}, {"none": None})
+    many = pairs(*["1/10001"] * (served.application.worker.settings.batch + 1))
+    problem(served.client.post("/v1/features", json=many), 422, "invalid")
+    problem(served.client.post("/v1/features", json={"pairs": []}), 422, "invalid")
+    many["pairs"].pop()
+    assert len(served.client.post("/v1/features", json=many).json()["pairs"]) == len(many["pairs"])
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Served]:
     """A worker whose copy cannot hold the version: 300 documents of 8 KB, and a bound of 1 MB."""
@@ -215,6 +249,11 @@ def test_what_does_not_fit_into_the_copy_is_read_from_the_store_and_the_copy_sta
         assert small.client.get(f"/v1/customers/{number:04}/features").json()["customer"] == f"{number:04}"
     assert shelf.size <= shelf.limit
     problem(small.client.get("/v1/customers/9999/features"), 404, "not-found")
+    customers = [f"{number:04}" for number in range(0, 300, 7)]
+    said = small.client.post("/v1/features", json=pairs(*(f"{each}/10001" for each in [*customers, "9999"]))).json()
+    assert [len(said["customers"][each]["f"]) for each in customers] == [8000] * len(customers)
+    assert said["customers"]["9999"] is None
+    assert shelf.size <= shelf.limit
 
 
 def test_nothing_published_is_said_with_503_and_served_once_it_is(tmp_path: Path) -> None:

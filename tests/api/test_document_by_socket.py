@@ -77,7 +77,7 @@ def test_every_answer_over_a_socket_is_one_that_the_document_has(tried: Tried, a
     for result in schema.get_all_operations():
         operation = result.ok()
         answered[operation.label] = attempts(operation, EXAMPLES, tried.send)
-    assert len(answered) == 13
+    assert len(answered) == 14
     writes = {"POST /v1/events"}
     for label, statuses in answered.items():
         assert 500 not in statuses, label

@@ -67,6 +67,9 @@ def test_no_text_in_a_body_does_harm(served: Served, text: str) -> None:
             served,
             served.client.post("/v1/recommendations", content=sent, headers={"Content-Type": "application/json"}),
         )
+    for pair in ({"customer": "?", "item": "1"}, {"customer": "1", "item": "?"}, {"?": "1"}):
+        sent = json.dumps({"pairs": [pair]}).replace('"?"', coded)
+        check(served, served.client.post("/v1/features", content=sent, headers={"Content-Type": "application/json"}))
     named = json.dumps({"events": [{"?": 1}]}).replace('"?"', coded)
     response = served.client.post("/v1/events", content=named, headers={"Content-Type": "application/json"})
     problem(response, 422, "invalid")
@@ -87,6 +90,8 @@ def test_no_value_of_a_wrong_type_does_harm(served: Served, value: Any) -> None:
         check(served, served.client.post("/v1/events", json=sent))
     for sent in (value, *({field: value} for field in ("session", "items", "country", "limit"))):
         check(served, served.client.post("/v1/recommendations", json=sent))
+    for sent in (value, {"pairs": value}, {"pairs": [value]}, {"pairs": [{"customer": value, "item": value}]}):
+        check(served, served.client.post("/v1/features", json=sent))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +154,7 @@ def test_utf_8_is_taken_and_nothing_else_that_a_parser_would_guess(served: Serve
         problem(response, 400, "malformed")
 
 
-@pytest.mark.parametrize("path", ["/v1/events", "/v1/recommendations"])
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/recommendations", "/v1/features"])
 def test_who_has_no_key_hears_of_that_first_and_no_byte_of_the_body_is_read(served: Served, path: str) -> None:
     wrong = {"Content-Type": "text/plain", "Content-Length": "999999999"}
     reading = served.made("catalogue:read")

@@ -47,6 +47,7 @@ def test_a_key_opens_its_scope_and_no_other(served: Served, scope: str) -> None:
     for path, needed, body in (
         ("/v1/events", "events:write", {"events": [{"id": scope, "customer": "1", "item": "10001", "kind": "view"}]}),
         ("/v1/recommendations", "recommendations:read", {"items": ["10001"]}),
+        ("/v1/features", "features:read", {"pairs": [{"customer": "1", "item": "10001"}]}),
     ):
         assert served.client.post(path, headers=head, json=body).status_code == (200 if needed == scope else 403)
 

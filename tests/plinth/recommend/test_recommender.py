@@ -12,6 +12,7 @@ import pytest
 
 from plinth.recommend import Recommender, train_recommender
 from plinth.recommend.errors import EventsUnusable
+from plinth.recommend.session import ItemModel, SessionState
 from tests.plinth.recommend.conftest import QUICK, Trade
 
 
@@ -128,6 +129,14 @@ def test_an_item_that_is_not_for_sale_is_never_recommended(recommender: Recommen
     assert top not in closed.recommend([10_001, 99], 240)["item"].to_pylist()
     assert top not in closed.popular(240)["item"].to_pylist()
     assert top not in closed.similar(100)["similar_item"].to_pylist()
+    leading = next(
+        item
+        for item in recommender.log.goods.labels
+        if item != top and top in {each for each, score in recommender.for_session([item], 50) if score > 0}
+    )
+    assert top not in {item for item, _ in closed.for_session([leading], 240)}, "nor to who looks at what goes with it"
+    state = SessionState(ItemModel.from_bytes(closed.item_model.to_bytes()))
+    assert state.add(top) and state.top(1)[0][1] > 0, "what somebody looks at tells something, for sale or not"
 
 
 def test_customers_may_be_texts(trade: Trade) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 
 import duckdb
 import pytest
@@ -16,9 +17,10 @@ from plinth.lakehouse.tables import TableId
 from plinth.online import Document
 from plinth.recommend import ItemModel
 from plinth.registry import ModelMissing
+from plinth.serving.due import publication_due
 from plinth.serving.lengths import ANSWER_LENGTH, LIST_KIND, LIST_LENGTH, REST_KIND
 from plinth.serving.lists import make_popular_items, make_recommendations, make_similar_items
-from plinth.serving.publish import Published, publish
+from plinth.serving.publish import FORM, Published, publish
 from plinth.serving.sample import compare
 from plinth.serving.tables import RECOMMENDATIONS
 from tests.plinth.serving.shop import CUSTOMERS, ITEMS, Shop, people
@@ -99,6 +101,18 @@ def test_the_version_names_what_it_was_made_from(shop: Shop) -> None:
     assert inputs["serving/recommendations"] == "0"
     assert inputs["models/recommender"].startswith("1 ")
     assert inputs["gold/item_catalog"] == "0"
+
+
+def test_what_a_release_publishes_in_another_form_is_due_though_no_table_changed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_all(shop)
+    due = partial(publication_due, shop.platform, shop.lakehouse, shop.registry)
+    assert due() == ""
+    monkeypatch.setattr("plinth.serving.publish._FORM", "3")
+    assert due() == f"{FORM} changed"
+    assert make_all(shop).version.id > first.version.id
+    assert due() == ""
 
 
 def test_publishing_the_same_again_confirms_the_version_and_a_change_costs_what_changed(shop: Shop) -> None:
