@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -63,11 +63,29 @@ class FanOut(BaseModel):
         # Ray counts one processor for a task of joblib's.
         return {"none": threads, "ray": 1}.get(self.backend, max(1, threads // self.tasks))
 
-    def run(self, function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], *, threads: int) -> list[T]:
+    def beside(self, threads: int, tasks: int) -> FanOut:
+        """The same with as many of so many tasks at once as there are threads, where they would be done one after another.
+
+        For tasks that use one thread well and several badly, and give the same with any number. What they hold at once grows with the threads.
+        """
+        slots = min(threads, tasks)
+        if self.backend != "none" or self.threads or slots < 2:
+            return self
+        return FanOut(backend="threads", tasks=slots)
+
+    def run(
+        self,
+        function: Callable[..., T],
+        tasks: Sequence[tuple[Any, ...]],
+        *,
+        threads: int,
+        done: Callable[[int, T], None] = lambda number, result: None,
+    ) -> list[T]:
         """The results of a function for the arguments of each task, in their order.
 
         Args:
             threads: of the profile.
+            done: hears of each result in the order of the tasks, as soon as those before it are there; on Ray when all are.
 
         Raises:
             DriverMissing: Ray is not installed.
@@ -79,7 +97,7 @@ class FanOut(BaseModel):
         each = self.threads_each(threads)
         if self.backend == "none":
             with capped(each):
-                return [function(*task) for task in tasks]
+                return _heard((function(*task) for task in tasks), done)
         import joblib  # type: ignore[import-untyped]  # it has no types
 
         work = [joblib.delayed(_limited)(each, function, task) for task in tasks]
@@ -91,10 +109,19 @@ class FanOut(BaseModel):
                 # Ray would put all that need no processor of their own onto one node.
                 options = {"ray_remote_args": {"num_cpus": 1}}
             stack.enter_context(joblib.parallel_config(backend, **options))
-            return list(joblib.Parallel(n_jobs=slots)(work))
+            kind = "list" if self.backend == "ray" else "generator"
+            return _heard(joblib.Parallel(n_jobs=slots, return_as=kind)(work), done)
 
     def _found_address(self) -> str:
         return self.address or variable(self.address_env or "", "training.fan_out.address_env")
+
+
+def _heard(results: Iterable[T], done: Callable[[int, T], None]) -> list[T]:
+    found: list[T] = []
+    for result in results:
+        found.append(result)
+        done(len(found) - 1, result)
+    return found
 
 
 def _limited(threads: int, function: Callable[..., T], task: tuple[Any, ...]) -> T:

@@ -6,7 +6,8 @@ row of the snapshots is chosen (`join`), and computing a view at the rows' own i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from plinth.contracts.naming import near
@@ -21,6 +22,9 @@ from plinth.profile import Profile
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_TOLD = 5.0
+"""Seconds between what is told of a computation."""
+
 
 def training_set(
     lakehouse: Lakehouse,
@@ -32,6 +36,7 @@ def training_set(
     versions: Mapping[str, int] | None = None,
     tables: Mapping[str, TableVersion] | None = None,
     profile: Profile | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> pa.Table:
     """The entity rows with the features that were known at their time stamps, from the weekly snapshots or computed at those instants.
 
@@ -46,6 +51,7 @@ def training_set(
         versions: Delta version of the feature tables to read, by view; the newest by default.
         tables: versions of the views' own tables by `<layer>/<name>`, to compute from; those that are left out are read at their newest.
         profile: memory and threads of the engine; the default profile's without it.
+        tell: hears how far the computing at the rows' instants has come.
 
     Returns:
         the entity rows as they are, in their order, and a column `<view>__<feature>` for each feature.
@@ -55,7 +61,7 @@ def training_set(
         TableMissing: a view has no snapshot yet, or a table that it is computed from was never made.
     """
     if tables is not None:
-        return _computed(lakehouse, views, entities, features, at, tables, profile)
+        return _computed(lakehouse, views, entities, features, at, tables, profile, tell)
     chosen = _chosen(views, features)
     result = entities
     with session(lakehouse, profile) as con:
@@ -108,6 +114,7 @@ def _computed(
     at: str,
     tables: Mapping[str, TableVersion],
     profile: Profile | None,
+    tell: Callable[[str], None],
 ) -> pa.Table:
     import numpy as np
     import pyarrow as pa
@@ -116,7 +123,16 @@ def _computed(
     number = ROW + "_" * max(map(len, entities.column_names))
     numbered = entities.append_column(number, pa.array(np.arange(entities.num_rows)))
     asked = portions_of(lakehouse, views, numbered, features, at=at, tables=tables, profile=profile)
-    return pa.concat_tables(asked).sort_by(number).drop_columns([number])
+    began = told = time.monotonic()
+    portions, done = [], 0
+    for portion in asked:
+        portions.append(portion)
+        done += portion.num_rows
+        now = time.monotonic()
+        if now - told >= _TOLD or done == entities.num_rows:
+            told = now
+            tell(f"features of {done:,} of {entities.num_rows:,} rows computed in {now - began:.1f} s")
+    return pa.concat_tables(portions).sort_by(number).drop_columns([number])
 
 
 def known_in_time(version: TableVersion) -> bool:

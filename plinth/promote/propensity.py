@@ -27,7 +27,8 @@ is no feature: on validation windows it made the calibration worse, because two 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -162,14 +163,17 @@ def train_propensity(
     features: Sequence[str] | None = None,
     settings: PropensitySettings | None = None,
     fan_out: FanOut | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Propensity:
     """Trains on all cut-offs, and calibrates on the last those that have not learnt from its window.
 
     Args:
         examples: rows of `at` (the cut-off), `bought` (BOOLEAN) and numeric features: those of `examples.labels` with the values of feature views.
         features: which columns to learn from; every numeric one by default. Those in which nobody has a value are left out.
-        threads: how many threads a classifier may use (more than there are cores makes it ten times slower).
-        fan_out: how the classifiers are spread; by default one after another.
+        threads: processors that it may use (more than there are makes it ten times slower); every number gives the same bytes.
+        fan_out: how the classifiers are spread; side by side where they would be done one after another, as one with two threads takes longer
+            than half of one with one.
+        tell: hears what is done and how long it took.
 
     Raises:
         ExamplesUnusable: no cut-off lies a window before the last, or a set of them has no buyers or nobody else.
@@ -182,7 +186,7 @@ def train_propensity(
     # Nobody has a value where no campaign was ever run, or nothing cancelled: there is nothing to learn, and the classifiers' bins fail on it.
     told = np.all([~np.isnan(values[rows]).all(axis=0) for rows in (learn, *phases)], axis=0)
     values, names = values[:, told], tuple(name for name, has in zip(names, told, strict=True) if has)
-    stand = stand_at(values, np.asarray(examples["at"].to_numpy())) if settings.standing else values
+    stand = stand_at(values, np.asarray(examples["at"].to_numpy()), threads) if settings.standing else values
     for part, what in (
         (learn, "before the last cut-off"),
         (calibrate, "at the last cut-off"),
@@ -191,15 +195,22 @@ def train_propensity(
         _two_classes(bought[part], what)
     # By turns of values and standings, and of each kind by turns of the phases.
     sets = [learn] * settings.members + [phases[n // 2 % len(phases)] for n in range(settings.newest)]
-    tasks = [((values, stand)[n % 2][rows], bought[rows], seed * 100 + n, settings) for n, rows in enumerate(sets)]
-    fitted = fan_out.run(_fitted, tasks, threads=threads)
+    tasks = [((values, stand)[n % 2], bought, rows, seed * 100 + n, settings) for n, rows in enumerate(sets)]
+    began = time.monotonic()
+
+    def done(number: int, _: object) -> None:
+        tell(f"classifier {number + 1} of {len(tasks)}: {time.monotonic() - began:.1f} s since the first began")
+
+    fitted = fan_out.beside(threads, len(tasks)).run(_fitted, tasks, threads=threads, done=done)
     unseen, asked = fitted[: settings.members], (values[calibrate], stand[calibrate])
     with capped(threads):
         curve = Curve.fitted(_mean_odds(unseen, asked), bought[calibrate])
     return Propensity(tuple(fitted), names, curve, last, settings, seed)
 
 
-def _fitted(values: Array, bought: Array, seed: int, settings: PropensitySettings) -> HistGradientBoostingClassifier:
+def _fitted(
+    values: Array, bought: Array, rows: Any, seed: int, settings: PropensitySettings
+) -> HistGradientBoostingClassifier:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
@@ -211,7 +222,7 @@ def _fitted(values: Array, bought: Array, seed: int, settings: PropensitySetting
         l2_regularization=settings.ridge,
         early_stopping=False,
         random_state=seed,
-    ).fit(values, bought.astype(np.int64))
+    ).fit(values[rows], bought[rows].astype(np.int64))
 
 
 def _mean_odds(classifiers: Sequence[HistGradientBoostingClassifier], kinds: tuple[Array, Array]) -> Array:

@@ -8,8 +8,11 @@ recommender is trained, so that nothing later is seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 
 _BLOCK = 3_000_000  # cells of a dense block of customers by items: 12 MB in each of some ten matrices
 _YEAR = 364.0
+SIDE_BY_SIDE = 1_000_000
+"""Events up to which cut-offs are learnt side by side: each keeps one thread busy, but has its own matrices in memory."""
+_MOST_BESIDE = 4
 _LEAST_HISTORY = 56.0  # days before the oldest cut-off; with less there is nothing to learn a habit from
 
 
@@ -69,11 +75,14 @@ def examples_of(
     fan_out: FanOut,
     threads: int,
     common: Common = baskets_in_common,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Examples:
     """The examples of all cut-offs before a moment; each cut-off is a task of its own.
 
     Args:
+        fan_out: how the tasks are spread; where they would be done one after another, side by side where the events are few.
         common: counts the baskets in common, unless tasks leave this process: a session of Spark cannot go with them.
+        tell: hears of each cut-off.
 
     Raises:
         EventsUnusable: there are too few days of events, or too few customers who came back.
@@ -86,7 +95,23 @@ def examples_of(
         for number, cut in cuts.items()
         if len(log) and cut - float(log.day[0]) >= _LEAST_HISTORY
     ]
-    found = fan_out.run(_at, tasks, threads=threads)
+    began = time.monotonic()
+
+    def done(number: int, examples: Examples) -> None:
+        day = date(1970, 1, 1) + timedelta(days=int(tasks[number][1]))
+        rows, seconds = len(examples.bought), time.monotonic() - began
+        tell(f"cut-off {number + 1} of {len(tasks)} ({day}): {rows:,} examples, {seconds:.1f} s since the first began")
+
+    found: list[Examples] = []
+    if are_beside(log, fan_out, threads):
+        # Without a cap of their own: BLAS keeps all threads, and so every inverse has the bits that it has of one cut-off after the other.
+        with ThreadPoolExecutor(min(threads, _MOST_BESIDE)) as pool:
+            waiting = [pool.submit(_at, *task) for task in tasks]
+            for number, each in enumerate(waiting):
+                found.append(each.result())
+                done(number, found[-1])
+    else:
+        found = fan_out.run(_at, tasks, threads=threads, done=done)
     bought = np.concatenate([each.bought for each in found]) if found else np.empty(0, dtype=bool)
     if not bought.any() or bought.all():
         raise EventsUnusable(
@@ -99,6 +124,11 @@ def examples_of(
     return Examples(
         np.concatenate([each.features for each in found if len(each.bought)]), bought, weight / weight.mean()
     )
+
+
+def are_beside(log: Log, fan_out: FanOut, threads: int) -> bool:
+    """Whether cut-offs that would be learnt one after another are learnt side by side, as many as there are threads."""
+    return fan_out.backend == "none" and fan_out.threads == 0 and threads > 1 and len(log) <= SIDE_BY_SIDE
 
 
 def cut_numbers(settings: RecommenderSettings) -> list[int]:

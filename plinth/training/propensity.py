@@ -72,7 +72,7 @@ class PropensityTarget:
             raise NotTrainable(f"the feature views that it learns from are not declared: {', '.join(lacking)}")
         rows, until = self._labels(desk, sum(len(views.view(name).features) for name in self.feature_views))
         table = training_set(
-            desk.lakehouse, views, rows, self.feature_views, tables=desk.versions, profile=desk.profile
+            desk.lakehouse, views, rows, self.feature_views, tables=desk.versions, profile=desk.profile, tell=desk.tell
         )
         test = until - HORIZON
         judging = pc.equal(table["at"], pa.scalar(test, pa.timestamp("us")))
@@ -126,7 +126,11 @@ class PropensityTask:
 
         try:
             made = train_propensity(
-                self.learnt, seed=self.desk.seed, threads=self.desk.profile.threads, fan_out=self.desk.fan_out
+                self.learnt,
+                seed=self.desk.seed,
+                threads=self.desk.profile.threads,
+                fan_out=self.desk.fan_out,
+                tell=self.desk.tell,
             )
             metrics = self._judge(made)
         except ExamplesUnusable as why:

@@ -142,6 +142,7 @@ class RecommenderTask:
                 settings=self.settings,
                 fan_out=self.desk.fan_out,
                 common=self.common,
+                tell=self.desk.tell,
             )
         except EventsUnusable as why:
             raise NotTrainable(

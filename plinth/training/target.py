@@ -30,6 +30,7 @@ class Desk:
         versions: the pinned version of every input, by `<layer>/<name>`.
         scratch: folder for what does not fit into memory.
         fan_out: how independent parts are spread.
+        tell: hears what a training has done and how long it took, as it goes on.
     """
 
     lakehouse: Lakehouse
@@ -38,6 +39,7 @@ class Desk:
     scratch: Path
     seed: int
     fan_out: FanOut = field(default_factory=FanOut)
+    tell: Callable[[str], None] = field(default=lambda _: None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,15 @@ def train(
     views = load_views(lakehouse.platform)
     versions = {str(table): lakehouse.open(table) for table in tables_of(target, views)}
     scratch = lakehouse.platform.path(lakehouse.platform.stores.scratch)
-    desk = Desk(lakehouse, versions, profile, scratch, seed, lakehouse.platform.training.fan_out)
+    desk = Desk(
+        lakehouse,
+        versions,
+        profile,
+        scratch,
+        seed,
+        lakehouse.platform.training.fan_out,
+        lambda what: tell(f"{target.name}: {what}"),
+    )
     work = _Round(target, registry, desk, code_of_target(target, views), {REASON: reason, RUN: run}, time.monotonic())
     known = registry.find(target.name, origin=work.origin)
     if known is not None and known.decision is not None:

@@ -42,7 +42,8 @@ def traded(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 def test_a_first_round_trains_registers_and_makes_a_champion(traded: Shop) -> None:
-    outcome = run(traded, reason="first", run="r1")
+    heard: list[str] = []
+    outcome = run(traded, reason="first", run="r1", tell=heard.append)
     assert (outcome.trained, outcome.registered) == (True, True)
     version = outcome.version
     assert version is not None and version == outcome.champion
@@ -52,6 +53,10 @@ def test_a_first_round_trains_registers_and_makes_a_champion(traded: Shop) -> No
     assert version.tags[REASON] == "first"
     assert set(outcome.plots) == {"figures"}
     assert all(png.startswith(b"\x89PNG") and len(png) < 30_000 for png in outcome.plots.values())
+    assert all(line.startswith("recommender") for line in heard)
+    assert [what for what in ("events and", "cut-off 1 of", "the ranker") if any(what in line for line in heard)] == [
+        "events and", "cut-off 1 of", "the ranker"
+    ], "whoever watches a training sees how far it is"  # fmt: skip
 
 
 def test_the_champion_knows_the_newest_purchases_and_answers(traded: Shop) -> None:
