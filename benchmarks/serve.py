@@ -81,7 +81,9 @@ def _in_turn(site: Site, hello: int, api: int, options: argparse.Namespace) -> d
         HOT: ("/v1/customers/", "/recommendations", 0, options.customers),
         "promotions": ("/v1/customers/", "/promotions", 0, options.customers),
         "features": ("/v1/customers/", "/features", 0, options.customers),
+        "customer_items": ("/v1/customers/", "/items", 0, options.customers),
         "similar": ("/v1/items/", "/similar", 10_000, items),
+        "item_features": ("/v1/items/", "/features", 10_000, items),
         "tables": ("/v1/tables/gold/table_", "", 0, 60),
     }
     loads: dict[str, list[Load]] = {"hello": [], **{name: [] for name in paths}}

@@ -50,7 +50,7 @@ def item_model(items: int, row: int, seed: int = 7) -> ItemModel:
 
 
 def documents(customers: int, items: int) -> Iterator[Document]:
-    """A version as a run publishes one: lists in their lengths, some offers, some forty feature values."""
+    """A version as a run publishes one: lists in their lengths, some offers, some forty feature values, nine of each of twenty pairs."""
     for number in range(customers):
         name = str(number)
         rows = _list(number, items, LIST_LENGTH)
@@ -65,10 +65,15 @@ def documents(customers: int, items: int) -> Iterator[Document]:
         yield _document(
             "features", name, {"customer": name, "as_of": "2026-07-27", "features": {"customer_rfm": values}}
         )
+        pairs = [{"item": row["item"], "values": dict(list(values.items())[:9])} for row in rows[:20]]
+        body = {"customer": name, "as_of": "2026-07-27", "features": {"customer_item": pairs}}
+        yield _document("customer_items", name, body)
     for number in range(items):
         name = f"{10_000 + number}"
         yield _document("item", name, {"item": name, "description": f"ITEM {name} IN RED AND WHITE", "price": 2.55})
         yield _document("similar", name, {"item": name, "items": _list(number, items, SIMILAR_LENGTH)})
+        sold = {f"feature_{each}": round(number / (each + 1), 4) for each in range(17)}
+        yield _document("item_features", name, {"item": name, "as_of": "2026-07-27", "features": {"item": sold}})
     yield _document("popular", "", {"country": None, "items": _list(0, items, POPULAR_LENGTH)})
     for number in range(60):
         columns = [{"name": f"column_{each}", "type": "string", "description": "A column."} for each in range(20)]

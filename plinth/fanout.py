@@ -70,6 +70,16 @@ class FanOut(BaseModel):
         # Ray counts one processor for a task of joblib's.
         return {"none": threads, "ray": 1}.get(self.backend, max(1, threads // self.tasks))
 
+    def beside(self, threads: int, tasks: int) -> FanOut:
+        """The same with as many of so many tasks at once as there are threads, where they would be done one after another.
+
+        For tasks that use one thread well and several badly, and give the same with any number. What they hold at once grows with the threads.
+        """
+        slots = min(threads, tasks)
+        if self.backend != "none" or self.threads or slots < 2:
+            return self
+        return FanOut(backend="threads", tasks=slots)
+
     def run(
         self,
         function: Callable[..., T],

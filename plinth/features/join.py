@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROW, _AT, _LATER = "_row", "_at", "_later"
-_ENTITIES, _FOUND, _LATE = "plinth_entities", "plinth_found_rows", "plinth_late_rows"
+_ENTITIES, _ASKED, _FOUND, _LATE = "plinth_entities", "plinth_some_entities", "plinth_found_rows", "plinth_late_rows"
+_SAMPLE = 2_000
+_FEW, _FEW_OF_ONE = 10, 1_000
+"""Rows of an entity up to which pairs are looked at, on average over the entity rows, and of any of those that are asked."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,9 @@ def join(con: duckdb.DuckDBPyConnection, entities: pa.Table, at: str, rows: Feat
     """
     # DuckDB takes an Arrow table for one row, and would compare every pair of rows, as it does below this threshold.
     con.execute("SET asof_loop_join_threshold = 0")
-    con.register(_ENTITIES, _narrow(entities, at, rows))
+    narrow = _narrow(entities, at, rows)
+    con.register(_ENTITIES, narrow)
+    con.register(_ASKED, _some(narrow))
     try:
         if not rows.one_a_time:
             return _in_order(con.execute(_ruled(rows)).to_arrow_table())
@@ -65,7 +70,17 @@ def join(con: duckdb.DuckDBPyConnection, entities: pa.Table, at: str, rows: Feat
             found = con.execute(_ruled(rows)).to_arrow_table()
         return _in_order(found)
     finally:
+        con.unregister(_ASKED)
         con.unregister(_ENTITIES)
+
+
+def _some(narrow: pa.Table) -> pa.Table:
+    """Some of the entity rows, always the same ones; all where they are few."""
+    import numpy as np
+
+    if narrow.num_rows <= _SAMPLE:
+        return narrow
+    return narrow.take(np.random.default_rng(0).choice(narrow.num_rows, _SAMPLE, replace=False))
 
 
 def _narrow(entities: pa.Table, at: str, rows: FeatureRows) -> pa.Table:
@@ -86,26 +101,12 @@ def _newest(rows: FeatureRows) -> str:
 
 
 def _on_both_clocks(con: duckdb.DuckDBPyConnection, rows: FeatureRows) -> pa.Table:
-    """The same where a row may be known late: first which row each entity row gets, then its values.
+    """The same where a row may be known late: first the event time of the row that each entity row gets, then that row's values.
 
-    An ASOF JOIN has only one inequality. It finds the newest row by event time; where that was not known yet, which is seldom, all rows of the
-    entity are looked at. All of this moves keys and times alone: with six values along, the second look at 5 million rows cost as much as the join.
+    The first moves keys and times alone: with six values along, a second look at 5 million rows cost as much as the join.
     """
-    late = f"e.{_AT} IS NULL OR f.{AS_OF} IS NOT NULL AND (f.{KNOWN_AT} IS NULL OR f.{KNOWN_AT} > e.{_AT})"
     try:
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE {_FOUND} AS SELECT e.*, f.{AS_OF}, {late} AS {_LATER} FROM {_ENTITIES} AS e "
-            f"ASOF LEFT JOIN {rows.relation} AS f ON {_equal(rows)} AND e.{_AT} >= f.{AS_OF}"
-        )
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE {_LATE} AS SELECT e.{_ROW}, max(f.{AS_OF}) AS {AS_OF} "
-            f"FROM (FROM {_FOUND} WHERE {_LATER}) AS e JOIN {rows.relation} AS f ON {_counts(rows)} GROUP BY e.{_ROW}"
-        )
-        keys = ", ".join(f"n.{quote(key)}" for key in rows.keys)
-        chosen = (
-            f"SELECT n.{_ROW}, {keys}, CASE WHEN n.{_LATER} THEN l.{AS_OF} ELSE n.{AS_OF} END AS {AS_OF} "
-            f"FROM {_FOUND} AS n LEFT JOIN {_LATE} AS l USING ({_ROW})"
-        )
+        chosen = _of_pairs(con, rows) if _few_pairs(con, rows) else _by_asof(con, rows)
         # No entity has two rows of one event time, so that time tells which row it is.
         return con.execute(
             f"SELECT e.{_ROW}, {_values(rows)} FROM ({chosen}) AS e "
@@ -114,6 +115,54 @@ def _on_both_clocks(con: duckdb.DuckDBPyConnection, rows: FeatureRows) -> pa.Tab
     finally:
         con.execute(f"DROP TABLE IF EXISTS {_FOUND}")
         con.execute(f"DROP TABLE IF EXISTS {_LATE}")
+
+
+def _few_pairs(con: duckdb.DuckDBPyConnection, rows: FeatureRows) -> bool:
+    """Whether entities have so few rows that looking at every pair costs less than sorting both sides, which an ASOF JOIN does.
+
+    Both numbers are estimates: they decide what it costs, never what comes out. All rows over the entities that are asked for are no less than what one
+    of these has on average; that is nearly free. Where it is few, some of the entity rows are counted with their rows, as those that are asked for often
+    may be those that have many: a pass over the keys, which takes a twentieth of a join.
+    """
+    keys = ", ".join(f"e.{quote(key)}" for key in rows.keys)
+    asked = f"SELECT approx_count_distinct(hash({keys})) FROM {_ENTITIES} AS e"
+    all_rows, entities = con.execute(f"SELECT (SELECT count(*) FROM {rows.relation} AS f), ({asked})").fetchone() or (
+        0,
+        0,
+    )
+    if all_rows > _FEW * entities:
+        return False
+    counted = f"SELECT count(*) AS n FROM {_ASKED} AS e JOIN {rows.relation} AS f ON {_equal(rows)} GROUP BY e.{_ROW}"
+    total, most = con.execute(f"SELECT coalesce(sum(n), 0), coalesce(max(n), 0) FROM ({counted})").fetchone() or (0, 0)
+    return bool(total <= _FEW * _SAMPLE and most <= _FEW_OF_ONE)
+
+
+def _of_pairs(con: duckdb.DuckDBPyConnection, rows: FeatureRows) -> str:
+    """The newest that counts of all pairs."""
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {_LATE} AS SELECT e.{_ROW}, max(f.{AS_OF}) AS {AS_OF} "
+        f"FROM {_ENTITIES} AS e JOIN {rows.relation} AS f ON {_counts(rows)} GROUP BY e.{_ROW}"
+    )
+    keys = ", ".join(f"n.{quote(key)}" for key in rows.keys)
+    return f"SELECT n.{_ROW}, {keys}, l.{AS_OF} FROM {_ENTITIES} AS n LEFT JOIN {_LATE} AS l USING ({_ROW})"
+
+
+def _by_asof(con: duckdb.DuckDBPyConnection, rows: FeatureRows) -> str:
+    """The newest by event time, and all rows of the entity where that was not known yet, which is seldom: an ASOF JOIN has only one inequality."""
+    late = f"e.{_AT} IS NULL OR f.{AS_OF} IS NOT NULL AND (f.{KNOWN_AT} IS NULL OR f.{KNOWN_AT} > e.{_AT})"
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {_FOUND} AS SELECT e.*, f.{AS_OF}, {late} AS {_LATER} FROM {_ENTITIES} AS e "
+        f"ASOF LEFT JOIN {rows.relation} AS f ON {_equal(rows)} AND e.{_AT} >= f.{AS_OF}"
+    )
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {_LATE} AS SELECT e.{_ROW}, max(f.{AS_OF}) AS {AS_OF} "
+        f"FROM (FROM {_FOUND} WHERE {_LATER}) AS e JOIN {rows.relation} AS f ON {_counts(rows)} GROUP BY e.{_ROW}"
+    )
+    keys = ", ".join(f"n.{quote(key)}" for key in rows.keys)
+    return (
+        f"SELECT n.{_ROW}, {keys}, CASE WHEN n.{_LATER} THEN l.{AS_OF} ELSE n.{AS_OF} END AS {AS_OF} "
+        f"FROM {_FOUND} AS n LEFT JOIN {_LATE} AS l USING ({_ROW})"
+    )
 
 
 def _ruled(rows: FeatureRows) -> str:

@@ -169,8 +169,9 @@ def train_propensity(
     Args:
         examples: rows of `at` (the cut-off), `bought` (BOOLEAN) and numeric features: those of `examples.labels` with the values of feature views.
         features: which columns to learn from; every numeric one by default. Those in which nobody has a value are left out.
-        threads: how many threads a classifier may use (more than there are cores makes it ten times slower).
-        fan_out: how the classifiers are spread; by default one after another.
+        threads: processors that it may use (more than there are makes it ten times slower); every number gives the same bytes.
+        fan_out: how the classifiers are spread; side by side where they would be done one after another, as one with two threads takes longer
+            than half of one with one.
         tell: hears how many of them are done.
 
     Raises:
@@ -184,7 +185,7 @@ def train_propensity(
     # Nobody has a value where no campaign was ever run, or nothing cancelled: there is nothing to learn, and the classifiers' bins fail on it.
     told = np.all([~np.isnan(values[rows]).all(axis=0) for rows in (learn, *phases)], axis=0)
     values, names = values[:, told], tuple(name for name, has in zip(names, told, strict=True) if has)
-    stand = stand_at(values, np.asarray(examples["at"].to_numpy())) if settings.standing else values
+    stand = stand_at(values, np.asarray(examples["at"].to_numpy()), threads) if settings.standing else values
     for part, what in (
         (learn, "before the last cut-off"),
         (calibrate, "at the last cut-off"),
@@ -193,15 +194,18 @@ def train_propensity(
         _two_classes(bought[part], what)
     # By turns of values and standings, and of each kind by turns of the phases.
     sets = [learn] * settings.members + [phases[n // 2 % len(phases)] for n in range(settings.newest)]
-    tasks = [((values, stand)[n % 2][rows], bought[rows], seed * 100 + n, settings) for n, rows in enumerate(sets)]
-    fitted = fan_out.run(_fitted, tasks, threads=threads, what="classifiers", tell=tell)
+    tasks = [((values, stand)[n % 2], bought, rows, seed * 100 + n, settings) for n, rows in enumerate(sets)]
+    spread = fan_out.beside(threads, len(tasks))
+    fitted = spread.run(_fitted, tasks, threads=threads, what="classifiers", tell=tell)
     unseen, asked = fitted[: settings.members], (values[calibrate], stand[calibrate])
     with capped(threads):
         curve = Curve.fitted(_mean_odds(unseen, asked), bought[calibrate])
     return Propensity(tuple(fitted), names, curve, last, settings, seed)
 
 
-def _fitted(values: Array, bought: Array, seed: int, settings: PropensitySettings) -> HistGradientBoostingClassifier:
+def _fitted(
+    values: Array, bought: Array, rows: Any, seed: int, settings: PropensitySettings
+) -> HistGradientBoostingClassifier:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
@@ -213,7 +217,7 @@ def _fitted(values: Array, bought: Array, seed: int, settings: PropensitySetting
         l2_regularization=settings.ridge,
         early_stopping=False,
         random_state=seed,
-    ).fit(values, bought.astype(np.int64))
+    ).fit(values[rows], bought[rows].astype(np.int64))
 
 
 def _mean_odds(classifiers: Sequence[HistGradientBoostingClassifier], kinds: tuple[Array, Array]) -> Array:

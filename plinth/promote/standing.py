@@ -8,6 +8,7 @@ is much in autumn and little in spring, and who has the most orders has more of 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,14 +41,19 @@ class Standing:
         return found
 
 
-def stand_at(values: Array, at: Array) -> Array:
+def stand_at(values: Array, at: Array, threads: int = 1) -> Array:
     """The standing of each row among the rows of its own instant.
 
     Args:
         at: the instants, one for each row.
+        threads: how many instants are looked at side by side.
     """
     found = np.empty_like(values)
-    for instant in np.unique(at):
+
+    def stand(instant: np.datetime64) -> None:
         rows = at == instant
         found[rows] = Standing.of(values[rows])(values[rows])
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(stand, np.unique(at)))
     return found

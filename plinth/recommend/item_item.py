@@ -17,6 +17,7 @@ from scipy import linalg, sparse
 from plinth.recommend.log import Array
 
 _TEXT_FLOOR = 0.08  # of the cosine: below it two descriptions have no more than "SET OF" in common
+_MIRRORED = 512  # rows and columns of a block
 
 
 def ease(weights: sparse.csr_matrix, *, penalty: float, most: int, row_items: int) -> sparse.csr_matrix:
@@ -34,7 +35,7 @@ def ease(weights: sparse.csr_matrix, *, penalty: float, most: int, row_items: in
     if len(chosen) < 2:
         return sparse.csr_matrix((items, items), dtype=np.float32)
     part = weights[:, chosen].tocsr()
-    gram = np.asarray((part.T @ part).todense(), dtype=np.float32)
+    gram = np.asarray((part.T @ part).toarray(order="F"), dtype=np.float32)
     ridge = penalty * float(np.trace(gram)) / len(chosen)
     gram[np.diag_indices_from(gram)] += ridge
     inverse = _inverse(gram)
@@ -44,14 +45,25 @@ def ease(weights: sparse.csr_matrix, *, penalty: float, most: int, row_items: in
 
 
 def _inverse(positive: Array) -> Array:
-    # Half the work of a general inverse, and the factor is overwritten by it: the matrix is symmetric and positive by its ridge.
-    factor, info = linalg.lapack.spotrf(positive, lower=1, overwrite_a=1, clean=1)
+    """The inverse of a symmetric positive matrix in Fortran's order, which it overwrites; in C's order.
+
+    Half the work of a general inverse. scipy keeps Python for itself meanwhile, which does good where cut-offs are learnt side by side: the others wait
+    instead of taking the processors from BLAS's own threads, which would wait for each other actively (10 CPU seconds more of 35, tried).
+    """
+    # The other half of the factor is not read, so that it need not be cleared: 0.1 s for 3,500 items.
+    factor, info = linalg.lapack.spotrf(positive, lower=1, overwrite_a=1, clean=0)
     if info == 0:
         factor, info = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
     if info != 0:
         raise np.linalg.LinAlgError(f"the item-item matrix is not positive definite (LAPACK says {info})")
-    lower: Array = np.tril(factor)
-    return lower + np.tril(lower, -1).T
+    # Row by row the lower half of the columns is an upper one; it is mirrored in blocks that stay in a processor's cache, in a third of the time.
+    inverse: Array = factor.T
+    for first in range(0, len(inverse), _MIRRORED):
+        end = first + _MIRRORED
+        inverse[first:end, :first] = inverse[:first, first:end].T
+        upper = np.triu(inverse[first:end, first:end])
+        inverse[first:end, first:end] = upper + np.triu(upper, 1).T
+    return inverse
 
 
 class Common(Protocol):
@@ -111,10 +123,19 @@ def truncated(matrix: sparse.csr_matrix, row_items: int) -> sparse.csr_matrix:
     keep = np.ones(matrix.nnz, dtype=bool)
     for row in np.flatnonzero(np.diff(matrix.indptr) > row_items).tolist():
         low, high = matrix.indptr[row], matrix.indptr[row + 1]
-        order = np.argsort(-matrix.data[low:high], kind="stable")
-        keep[low + order[row_items:]] = False
+        keep[low:high] = _largest(matrix.data[low:high], row_items)
     pointer = np.concatenate([[0], np.cumsum(keep)])[matrix.indptr]
     return sparse.csr_matrix((matrix.data[keep], matrix.indices[keep], pointer), shape=matrix.shape)
+
+
+def _largest(values: Array, count: int) -> Array:
+    """Which of more than `count` values are the largest. A partition and not a sort: of a thousand values it takes a tenth of the time."""
+    if count < 1:
+        return np.zeros(len(values), dtype=bool)
+    least = np.partition(values, len(values) - count)[len(values) - count]
+    chosen: Array = values > least
+    chosen[np.flatnonzero(values == least)[: count - int(chosen.sum())]] = True
+    return chosen
 
 
 def truncated_dense(matrix: Array, row_items: int) -> sparse.csr_matrix:

@@ -9,6 +9,7 @@ recommender is trained, so that nothing later is seen.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 _BLOCK = 3_000_000  # cells of a dense block of customers by items: 12 MB in each of some ten matrices
 _YEAR = 364.0
+SIDE_BY_SIDE = 1_000_000
+"""Events up to which cut-offs are learnt side by side: each keeps one thread busy, but has its own matrices in memory."""
+_MOST_BESIDE = 4
 _LEAST_HISTORY = 56.0  # days before the oldest cut-off; with less there is nothing to learn a habit from
 
 
@@ -74,7 +78,9 @@ def examples_of(
     """The examples of all cut-offs before a moment; each cut-off is a task of its own.
 
     Args:
+        fan_out: how the tasks are spread; where they would be done one after another, side by side where the events are few.
         common: counts the baskets in common, unless tasks leave this process: a session of Spark cannot go with them.
+        tell: hears of each cut-off.
 
     Raises:
         EventsUnusable: there are too few days of events, or too few customers who came back.
@@ -87,7 +93,16 @@ def examples_of(
         for number, cut in cuts.items()
         if len(log) and cut - float(log.day[0]) >= _LEAST_HISTORY
     ]
-    found = fan_out.run(_at, tasks, threads=threads, what="examples of past cut-offs", tell=tell)
+    what = "examples of past cut-offs"
+    if not are_beside(log, fan_out, threads):
+        found = fan_out.run(_at, tasks, threads=threads, what=what, tell=tell)
+    else:
+        found = []
+        # Without a cap of their own: BLAS keeps all threads, and so every inverse has the bits that it has of one cut-off after the other.
+        with ThreadPoolExecutor(min(threads, _MOST_BESIDE)) as pool:
+            for waiting in [pool.submit(_at, *task) for task in tasks]:
+                found.append(waiting.result())
+                tell(f"{what}: {len(found)} of {len(tasks)} done")
     bought = np.concatenate([each.bought for each in found]) if found else np.empty(0, dtype=bool)
     if not bought.any() or bought.all():
         raise EventsUnusable(
@@ -100,6 +115,11 @@ def examples_of(
     return Examples(
         np.concatenate([each.features for each in found if len(each.bought)]), bought, weight / weight.mean()
     )
+
+
+def are_beside(log: Log, fan_out: FanOut, threads: int) -> bool:
+    """Whether cut-offs that would be learnt one after another are learnt side by side, as many as there are threads."""
+    return fan_out.backend == "none" and fan_out.threads == 0 and threads > 1 and len(log) <= SIDE_BY_SIDE
 
 
 def cut_numbers(settings: RecommenderSettings) -> list[int]:

@@ -53,7 +53,14 @@ FIGURES = {
         "largest_seconds",
         "largest_peak_mb",
     },
-    "serve": {"requests_per_second", "vs_hello", "vs_hello_hot", "p99_vs_p50"},
+    "serve": {
+        "requests_per_second",
+        "vs_hello",
+        "vs_hello_hot",
+        "vs_hello_customer_items",
+        "vs_hello_item_features",
+        "p99_vs_p50",
+    },
     "spike": {"errors", "p99_ms", "p99_ms_2_workers", "simulated_pods", "simulated_least_pods"},
     "train": {"seconds", "peak_mb", "recommender_seconds", "propensity_seconds", "propensity_peak_mb"},
     "transform": {

@@ -87,6 +87,11 @@ def test_every_way_on_one_machine_gives_the_same_model(trade: Trade, tmp_path: P
 
 def test_the_threads_of_the_profile_are_shared_among_the_tasks() -> None:
     assert FanOut().threads_each(4) == 4
+    assert FanOut().beside(4, 6) == FanOut(backend="threads", tasks=4)
+    assert FanOut().beside(16, 6).threads_each(16) == 2
+    for kept in (FanOut(threads=1), FanOut(backend="processes", tasks=3)):
+        assert kept.beside(4, 6) is kept, "what somebody has set stays"
+    assert FanOut().beside(1, 6) == FanOut().beside(4, 1) == FanOut()
     assert FanOut(backend="processes", tasks=3).threads_each(4) == 1
     assert FanOut(backend="threads", tasks=2).threads_each(4) == 2
     assert FanOut(backend="ray", tasks=8, address="h:1").threads_each(4) == 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import duckdb
 import pyarrow as pa
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import plinth.features.join as joining
 from plinth.engine import connect
 from plinth.errors import TableMissing
 from plinth.features import FeatureViewError, snapshot, training_set
@@ -46,7 +49,7 @@ def entities(*rows: tuple[int | None, datetime | None]) -> pa.Table:
 
 
 def joined(con: duckdb.DuckDBPyConnection, rows: list[Row], asked: pa.Table, *, one_a_time: bool) -> list[float | None]:
-    """The value that each asked row gets."""
+    """The value that each asked row gets; with `one_a_time` both by an ASOF JOIN and by all pairs, which have to agree."""
     con.register(
         "feature_rows",
         pa.table(
@@ -58,10 +61,34 @@ def joined(con: duckdb.DuckDBPyConnection, rows: list[Row], asked: pa.Table, *, 
             }
         ),
     )
-    found = join(con, asked, "at", FeatureRows("feature_rows", ("who",), {"value": "v__value"}, one_a_time=one_a_time))
-    assert found.column_names == ["v__value"]
-    values: list[float | None] = found["v__value"].to_pylist()
-    return values
+    asked_for = FeatureRows("feature_rows", ("who",), {"value": "v__value"}, one_a_time=one_a_time)
+    values: list[list[float | None]] = []
+    for few in (-1, 10) if one_a_time else (10,):
+        with patch.object(joining, "_FEW", few):
+            found = join(con, asked, "at", asked_for)
+        assert found.column_names == ["v__value"]
+        values.append(found["v__value"].to_pylist())
+    assert values[0] == values[-1]
+    return values[0]
+
+
+@pytest.mark.parametrize("each", [3, 400], ids=["few rows", "many rows"])
+def test_pairs_are_looked_at_only_where_an_entity_has_few_rows(con: duckdb.DuckDBPyConnection, each: int) -> None:
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE many AS SELECT i // {each} AS who, TIMESTAMP '2024-01-01' + to_minutes(i % {each}) AS as_of, "
+        f"as_of + to_minutes(CASE WHEN i % 5 = 0 THEN 7 ELSE 0 END) AS known_at, i / 7.0 AS value FROM range(3000 * {each}) t(i)"
+    )
+    asked = con.execute(
+        f"SELECT i AS who, TIMESTAMP '2024-01-01' + to_minutes(i * 37 % {2 * each}) AS at FROM range(3000) t(i)"
+    ).to_arrow_table()
+    rows = FeatureRows("many", ("who",), {"value": "v__value"}, one_a_time=True)
+    with (
+        patch.object(joining, "_of_pairs", wraps=joining._of_pairs) as pairs,
+        patch.object(joining, "_by_asof", wraps=joining._by_asof) as asof,
+    ):
+        found = join(con, asked, "at", rows)
+    assert (pairs.called, asof.called) == (each == 3, each != 3)
+    assert found.equals(join(con, asked, "at", replace(rows, one_a_time=False)))
 
 
 both = pytest.mark.parametrize("one_a_time", [True, False], ids=["asof", "in full"])

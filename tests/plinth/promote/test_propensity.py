@@ -101,6 +101,20 @@ def test_to_every_second_one_only_where_a_value_stands_at_its_instant_counts(mod
     assert estimators_to_bytes(model.classifiers[:1]) != estimators_to_bytes(again.classifiers[:1])
 
 
+@pytest.mark.slow
+def test_every_number_of_threads_gives_the_same_bytes_and_each_classifier_is_told(
+    model: Propensity, tmp_path: Path
+) -> None:
+    heard: list[str] = []
+    made = train_propensity(buyers(1).table, seed=3, threads=2, settings=QUICK, tell=heard.append)
+    folders = tmp_path / "one", tmp_path / "two"
+    for each, folder in zip((model, made), folders, strict=True):
+        each.save(folder)
+    assert (folders[0] / ESTIMATORS).read_bytes() == (folders[1] / ESTIMATORS).read_bytes()
+    assert (folders[0] / SETTINGS).read_bytes() == (folders[1] / SETTINGS).read_bytes()
+    assert heard == ["classifiers: 1 of 2 done", "classifiers: 2 of 2 done"]
+
+
 def test_a_portion_of_the_customers_is_held_against_all_of_them(model: Propensity) -> None:
     table = buyers(6).table
     everybody, among = model.predict(table), model.standing(table)

@@ -15,7 +15,7 @@ import skops.io
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.preprocessing import FunctionTransformer
 
-from plinth.recommend import Recommender, train_recommender
+from plinth.recommend import Recommender, ranker, train_recommender
 from plinth.recommend.errors import ModelRefused
 from plinth.recommend.store import FILES
 from tests.plinth.recommend.conftest import QUICK, Trade
@@ -137,3 +137,20 @@ def test_arrays_that_point_outside_are_refused(copy: Path) -> None:
     (copy / "models.npz").write_bytes(body.getvalue())
     with pytest.raises(ModelRefused, match="broken"):
         Recommender.load(copy)
+
+
+@pytest.mark.slow
+def test_cut_offs_side_by_side_give_the_bytes_of_one_after_another_and_tell_how_far_they_are(
+    trade: Trade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    asked = {"at": trade.at, "threads": 2, "seed": 1, "settings": QUICK}
+    train_recommender(trade.events, trade.items, **asked, tell=heard.append).save(tmp_path / "beside")  # type: ignore[arg-type]
+    monkeypatch.setattr(ranker, "SIDE_BY_SIDE", 0)
+    train_recommender(trade.events, trade.items, **asked).save(tmp_path / "after")  # type: ignore[arg-type]
+    found = [sorted((tmp_path / name).iterdir()) for name in ("beside", "after")]
+    assert [file.read_bytes() for file in found[0]] == [file.read_bytes() for file in found[1]]
+    assert [line for line in heard if "cut-off" in line] == [
+        f"examples of past cut-offs: {n} of 2 done" for n in (1, 2)
+    ]
+    assert heard[0].endswith("s") and "events" in heard[0] and "ranker" in heard[-1]

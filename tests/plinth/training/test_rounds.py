@@ -48,7 +48,7 @@ def test_a_first_round_trains_registers_and_makes_a_champion(traded: Shop) -> No
     assert all(line.startswith("recommender") for line in said)
     done = [line for line in said if "cut-offs" in line]
     assert [line.rpartition(": ")[2] for line in done] == [f"{n} of {len(done)} done" for n in range(1, len(done) + 1)]
-    stages = ["training on", "cut-offs", "ranker learns", "item-item", "judging", "moving"]
+    stages = ["training on", "cut-offs", "item-item", "ranker learns", "judging", "moving"]
     assert [stage for stage in stages if any(stage in line for line in said)] == stages, (
         "whoever waits sees how far it is"
     )
