@@ -5,6 +5,7 @@ What belongs here: the new watermark, and what is none. What does not: from wher
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,20 +19,29 @@ from plinth.sources.horizon import NEVER, horizon, is_ahead
 if TYPE_CHECKING:
     import duckdb
 
-_TIMES, _NUMBERS = ("date", "timestamp", "timestamp_ntz"), ("integer", "long", "decimal")
+_TIMES, _NUMBERS = ("date", "timestamp", "timestamp_ntz"), ("integer", "long", "decimal", "double", "float")
+_DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
 
 
 def ahead(columns: Sequence[DeltaColumn], cursor: str | None) -> str | None:
-    """SQL predicate for rows whose cursor, a time or a number, is ahead of the clock: none of them is a watermark, so every load reads them.
+    """SQL predicate for rows whose cursor is ahead of the clock: none of them is a watermark, so every load reads them.
 
-    None where the cursor holds neither.
+    None where the cursor holds neither times, numbers nor texts.
     """
     kind = next((column.type for column in columns if column.name == cursor), "")
-    if cursor is None or not kind.startswith((*_TIMES, *_NUMBERS)):
+    if cursor is None or not kind.startswith((*_TIMES, *_NUMBERS, "string")):
         return None
+    column = quote(cursor)
     if kind in _TIMES:
-        return f"{quote(cursor)} >= DATE {literal(horizon())}"
-    return f"{quote(cursor)} IN ({', '.join(str(number) for number in NEVER)})"
+        return f"{column} >= DATE {literal(horizon())}"
+    if kind == "string":
+        numbers = ", ".join(literal(str(number)) for number in NEVER)
+        return f"({column} IN ({numbers}) OR ({column} >= {literal(horizon())} AND regexp_matches({column}, '^\\d{{4}}-\\d\\d-\\d\\d')))"
+    decimal = _DECIMAL.match(kind)
+    whole = int(decimal[1]) - int(decimal[2]) if decimal else 18
+    # What the type cannot hold DuckDB could not compare with it either.
+    fitting = [str(number) for number in NEVER if len(str(number)) <= whole]
+    return f"{column} IN ({', '.join(fitting)})" if fitting else None
 
 
 def highest_seen(

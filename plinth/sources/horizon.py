@@ -5,7 +5,8 @@ not: what looks (`Source.probe`) and loads (`plinth.ingest`) do about one.
 
 Legacy systems have rows that are to change in the year 9999, and slips of the keyboard like 2204 for 2024. As the highest cursor value one such row
 would be the watermark: every change after it would lie behind, and neither a look nor a load would see an update again. Where days are numbers
-(20240131) the same rows have nines only; a counter that passes such a number loses nothing by it, its row is read once more than needed.
+(20240131) the same rows have nines only. A counter that passes such a number loses nothing by it: its row is read once more than needed, and all rows
+once where a release before this one has kept it as the watermark.
 """
 
 from __future__ import annotations
@@ -42,12 +43,17 @@ def nevers(value: str) -> tuple[str, ...]:
     return tuple(str(number) for number in NEVER if len(str(number)) <= len(digits)) if _NEVER.fullmatch(value) else ()
 
 
-def not_ahead(cursor: str, value: str) -> str:
-    """SQL predicate, in any dialect, for the rows that are not ahead; as texts, which every database compares with what the column holds.
+def not_ahead(cursor: str, value: str, *, quoted: bool = True) -> str:
+    """SQL predicate for the rows that are not ahead.
 
     Args:
         cursor: the column as it stands in SQL.
         value: one that is ahead, which says whether they are numbers or times.
+        quoted: numbers as texts, which PostgreSQL and SQLite compare as what the column holds; MySQL would compare both as floating-point numbers.
     """
     numbers = nevers(value)
-    return f"{cursor} NOT IN ({', '.join(map(repr, numbers))})" if numbers else f"{cursor} < '{horizon()}'"
+    return (
+        f"{cursor} NOT IN ({', '.join(map(repr, numbers) if quoted else numbers)})"
+        if numbers
+        else f"{cursor} < '{horizon()}'"
+    )

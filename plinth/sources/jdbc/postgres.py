@@ -15,6 +15,7 @@ from plinth.sources.catalogue import SourceTable
 from plinth.sources.jdbc.address import endpoint
 from plinth.sources.jdbc.carriers import Carrier, postgres_carrier
 from plinth.sources.jdbc.landing import JdbcRead, Landing
+from plinth.sources.postgres.catalogue import text
 from plinth.sources.postgres.snapshot import SESSION, PostgresSnapshot
 from plinth.sources.postgres.snapshot import open_snapshot as open_transaction
 from plinth.sources.postgres.source import PostgresSource, table_name
@@ -102,7 +103,7 @@ class JdbcPostgresSnapshot(PostgresSnapshot):
 
     def _parts(self, found: SourceTable) -> Iterator[str]:
         """Ranges of pages that together are the table, the last without an end; none where one session reads it."""
-        row = self._query(_PAGES.format(schema=literal(found.schema or ""), name=literal(found.name)))
+        row = self._query(_PAGES.format(schema=text(found.schema or ""), name=text(found.name)))
         own_pages, pages, release = row[0] if row else (False, 0, 0)
         number = min(self._landing.sessions, int(pages) // _LEAST_PAGES)
         if not own_pages or release < _RANGES_SINCE or number < 2:

@@ -77,7 +77,9 @@ class MySQLSource(Source):
             cursor = quote(table.column(table.cursor).physical_name)
             highest = f"SELECT CAST(max({cursor}) AS CHAR) FROM {target}"
             rows, last = query(f"SELECT count(*), ({highest}) FROM {target}", ())[0]
-            behind = query(f"{highest} WHERE {not_ahead(cursor, last)}", ())[0][0] if is_ahead(last) else None
+            behind = (
+                query(f"{highest} WHERE {not_ahead(cursor, last, quoted=False)}", ())[0][0] if is_ahead(last) else None
+            )
             return Probe(rows=int(rows), watermark=last, token=behind)
 
     def snapshot(

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from plinth.engine import literal
 from plinth.sources.catalogue import ForeignKey, SourceColumn, SourceTable
 
 Query = Callable[[str], Sequence[tuple[Any, ...]]]
@@ -68,10 +67,16 @@ WHERE c.contype = 'f' AND c.conrelid IN ({oids}) ORDER BY c.conname
 """
 
 
+def text(value: str) -> str:
+    """A text as the server reads it, also one whose setting takes a backslash in a plain literal for more than itself (standard_conforming_strings)."""
+    doubled = value.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{doubled}'" if "\\" in value else f"'{doubled}'"
+
+
 def describe(query: Query, schema: str | None, name: str | None) -> tuple[SourceTable, ...]:
     """All tables, views and foreign tables of the database, or those of one schema or name; partitions stand within their parent."""
-    wanted = [f"AND n.nspname = {literal(schema)}"] if schema is not None else []
-    wanted += [f"AND c.relname = {literal(name)}"] if name is not None else []
+    wanted = [f"AND n.nspname = {text(schema)}"] if schema is not None else []
+    wanted += [f"AND c.relname = {text(name)}"] if name is not None else []
     relations = query(_RELATIONS.format(wanted=" ".join(wanted)))
     if not relations:
         return ()
@@ -89,7 +94,7 @@ def names(query: Query) -> list[tuple[str | None, str]]:
 def scannable(query: Query, schema: str | None, name: str) -> bool:
     """Whether DuckDB's scanner reads the table itself right: a table or materialised view of its own pages, without domains (whose values
     it gives as text), under names that differ by more than case from all others (DuckDB knows no case)."""
-    rows = query(_SCANNABLE.format(schema=literal(schema or ""), name=literal(name)))
+    rows = query(_SCANNABLE.format(schema=text(schema or ""), name=text(name)))
     return bool(rows and rows[0][0])
 
 

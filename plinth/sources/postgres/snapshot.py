@@ -145,7 +145,7 @@ class PostgresSnapshot(Snapshot):
             return ""
         name = cursor_of(table).physical_name
         kind = next(each.physical_type for each in found.columns if each.name == name)
-        return f" WHERE {quote(name)} >= {literal(since)}::{kind}"
+        return f" WHERE {quote(name)} >= {catalogue.text(since)}::{kind}"
 
     def _settle(self, table: Table, found: SourceTable, readings: Sequence[Reading], where: str) -> tuple[Reading, ...]:
         """Looks on the server whether there are values that a plain read would change, and reads those columns otherwise.

@@ -97,7 +97,9 @@ def test_a_row_that_is_ahead_of_the_clock_hides_no_update(shop: Shop, con: duckd
     assert not shop.load().changed, "it is read each time, and compared"
 
 
-@pytest.mark.parametrize(("kind", "delta"), [("INTEGER", "long"), ("DECIMAL(8,0)", "decimal(8,0)")])
+@pytest.mark.parametrize(
+    ("kind", "delta"), [("INTEGER", "long"), ("DECIMAL(8,0)", "decimal(8,0)"), ("VARCHAR(8)", "string")]
+)
 def test_a_number_of_nines_for_never_hides_no_update(
     shop: Shop, con: duckdb.DuckDBPyConnection, kind: str, delta: str
 ) -> None:
@@ -117,6 +119,29 @@ def test_a_number_of_nines_for_never_hides_no_update(
     assert (outcome.rows_read, outcome.updated, outcome.watermark) == (3, 1, "20240103")
     assert shop.rows(con, "order_id, amount::VARCHAR") == [(1, "99.00"), (2, "2.00"), (3, "3.00")]
     assert not shop.load().changed, "it is read each time, and compared"
+
+
+@pytest.mark.parametrize("far", ["9999-12-31", "2204-05-06"])
+def test_a_day_that_is_a_text_and_ahead_of_the_clock_hides_no_update(shop: Shop, far: str) -> None:
+    shop.sql("UPDATE ORDERS SET UPDTS = '2024-01-01'", f"INSERT INTO ORDERS VALUES (4, 'far', 4, '{far}')")
+    texts = tuple(replace(each, physical_type="VARCHAR(10)", delta_type="string") for each in ORDERS.columns[3:])
+    shop.contract = replace(ORDERS, columns=(*ORDERS.columns[:3], *texts), lookback=0.0)
+    assert shop.load().watermark is not None
+    shop.sql("UPDATE ORDERS SET AMT = 99, UPDTS = '2024-02-01' WHERE ORDID = 1")
+    outcome = shop.load()
+    assert (outcome.updated, (outcome.watermark or "")[:10]) == (1, "2024-02-01")
+
+
+def test_a_cursor_of_many_decimals_is_compared_with_no_number_that_it_cannot_hold(shop: Shop) -> None:
+    wide = tuple(
+        replace(each, physical_type="DECIMAL(38,30)", delta_type="decimal(38,30)") for each in ORDERS.columns[2:3]
+    )
+    shop.contract = replace(
+        ORDERS, columns=(*ORDERS.columns[:2], *wide, ORDERS.columns[3]), cursor="amount", lookback=0.0
+    )
+    shop.load()
+    shop.sql("INSERT INTO ORDERS VALUES (4, 'new', 40, '2024-01-02 10:00:00')")
+    assert shop.load().inserted == 1
 
 
 def test_a_counter_that_passes_a_number_of_nines_loses_nothing(shop: Shop) -> None:

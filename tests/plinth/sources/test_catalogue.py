@@ -149,6 +149,8 @@ def test_the_way_by_which_rows_are_read_tells_the_same(postgres_db: str) -> None
         assert look("sales", "orders") == source.tables("sales", "orders") != ()
         assert look("sales", "it's {0} 100%") == source.tables("sales", "it's {0} 100%") != ()
         assert look(None, "nowhere") == ()
+        for hostile in ("o\\' OR true --", "\\", "o'; SELECT 1"):
+            assert look(None, hostile) == source.tables(None, hostile) == ()
     with source.asking(con) as look:  # nothing is left behind that would be in the way of the next
         assert look("public", None) == source.tables("public")
 
