@@ -39,7 +39,7 @@ def _processes(platform: Platform) -> dg.ExecutorDefinition:
 
     Dagster's own default is the processors of the node, which a container with a limit of two does not have. A step's process is forked from a server
     that holds nothing but imports (deltalake panics in a fork of a process that has used it): a refresh of the sample with nothing to do, of 44
-    steps, takes 46 s so and 106 s with processes that begin from nothing.
+    steps, takes 82 CPU seconds so and 164 with processes that begin from nothing (one run of each).
     """
     begun = {"forkserver": {"preload_modules": ["jobs.preload"]}}
     if "forkserver" not in multiprocessing.get_all_start_methods():

@@ -105,7 +105,7 @@ class FanOut(BaseModel):
         each = self.threads_each(threads)
         if self.backend == "none":
             with capped(each):
-                return _counted((function(*task) for task in tasks), len(tasks), what, tell)
+                return counted((function(*task) for task in tasks), len(tasks), what, tell)
         import joblib  # type: ignore[import-untyped]  # it has no types
 
         work = [joblib.delayed(_limited)(each, function, task) for task in tasks]
@@ -119,13 +119,14 @@ class FanOut(BaseModel):
             stack.enter_context(joblib.parallel_config(backend, **options))
             # In their order: a task that takes long holds back the word of those after it, not their work. Ray's pool gives all at the end.
             gives = "list" if self.backend == "ray" else "generator"
-            return _counted(joblib.Parallel(n_jobs=slots, return_as=gives)(work), len(tasks), what, tell)
+            return counted(joblib.Parallel(n_jobs=slots, return_as=gives)(work), len(tasks), what, tell)
 
     def _found_address(self) -> str:
         return self.address or variable(self.address_env or "", "training.fan_out.address_env")
 
 
-def _counted(results: Iterable[T], of: int, what: str, tell: Tell) -> list[T]:
+def counted(results: Iterable[T], of: int, what: str, tell: Tell) -> list[T]:
+    """All of so many results; `tell` hears of each as it comes."""
     found: list[T] = []
     for each in results:
         found.append(each)

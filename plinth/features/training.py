@@ -21,9 +21,6 @@ from plinth.profile import Profile
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_TOLD = 5.0
-"""Seconds between what is told of a computation."""
-
 
 def training_set(
     lakehouse: Lakehouse,

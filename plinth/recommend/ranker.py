@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from plinth.fanout import FanOut, Tell, silent
+from plinth.fanout import FanOut, Tell, counted, silent
 from plinth.recommend.candidates import Candidates, candidates_of
 from plinth.recommend.errors import EventsUnusable
 from plinth.recommend.features import features_of
@@ -87,9 +87,9 @@ def examples_of(
     """
     log = known.log
     cuts = {number: known.day - number * settings.window_days for number in cut_numbers(settings)}
-    counted = common if fan_out.backend in ("none", "threads") else baskets_in_common
+    pairs = common if fan_out.backend in ("none", "threads") else baskets_in_common
     tasks = [
-        (log, cut, known.text, [seed, number], settings, counted)
+        (log, cut, known.text, [seed, number], settings, pairs)
         for number, cut in cuts.items()
         if len(log) and cut - float(log.day[0]) >= _LEAST_HISTORY
     ]
@@ -97,12 +97,10 @@ def examples_of(
     if not are_beside(log, fan_out, threads):
         found = fan_out.run(_at, tasks, threads=threads, what=what, tell=tell)
     else:
-        found = []
         # Without a cap of their own: BLAS keeps all threads, and so every inverse has the bits that it has of one cut-off after the other.
         with ThreadPoolExecutor(min(threads, _MOST_BESIDE)) as pool:
-            for waiting in [pool.submit(_at, *task) for task in tasks]:
-                found.append(waiting.result())
-                tell(f"{what}: {len(found)} of {len(tasks)} done")
+            waiting = [pool.submit(_at, *task) for task in tasks]
+            found = counted((each.result() for each in waiting), len(tasks), what, tell)
     bought = np.concatenate([each.bought for each in found]) if found else np.empty(0, dtype=bool)
     if not bought.any() or bought.all():
         raise EventsUnusable(

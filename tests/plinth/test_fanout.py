@@ -158,7 +158,14 @@ def test_two_nodes_of_ray_share_the_tasks_and_give_the_same_model(
 @pytest.mark.slow
 def test_who_is_no_node_of_the_cluster_reaches_it_as_a_client(cluster: RayCluster) -> None:
     fan_out = FanOut(backend="ray", tasks=2, address=cluster.client_address)
-    assert fan_out.run(double, [(1,), (2,), (3,)], threads=1) == [2, 4, 6]
+    for left in (2, 1, 0):
+        # On a busy machine the head gives up its first server for a client before that is up ("Starting Ray client server failed").
+        try:
+            assert fan_out.run(double, [(1,), (2,), (3,)], threads=1) == [2, 4, 6]
+            break
+        except ClusterUnavailable:
+            if not left:
+                raise
     with pytest.raises(TableMissing) as caught:
         fan_out.run(lack, [("gold/orders",)], threads=1)
     assert (caught.value.where, caught.value.remedy) == ("gold/orders", "materialise it")
